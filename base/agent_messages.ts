@@ -1,0 +1,320 @@
+/**
+ * What the control plane ("FE") and a backend ("BE") say to each other.
+ *
+ * `AgentTransport` (FE → BE) and `FrontendPort` (BE → FE) carry request and reply. Their promise is
+ * weak on purpose: a request may arrive twice, late, or never, and a rejected call (AGENT_LOST)
+ * says nothing about whether it was executed. So every request is idempotent by the ids in it.
+ * Messages are plain data (structured clone, JSON with bigint as string on a future HTTP transport).
+ * Failures are `SqlError`s and cross as `WireError`.
+ */
+import type {
+  BackendId,
+  IndexId,
+  JobId,
+  PartitionId,
+  TableId,
+  TabletId,
+  TxnId,
+  VaultId,
+} from './ids.ts';
+import type { CacheQueue, NewRowset, RowsetMeta, TableDef, VaultSpec } from './schema.ts';
+import type { ColumnDef } from './schema.ts';
+import type { SqlValue } from './values.ts';
+
+/** A request or reply without content. */
+export type Nothing = Readonly<Record<string, never>>;
+
+// ---------------------------------------------------------------------------------------------
+// Loading
+
+/** A table as a load sees it: definition plus the tablets of its base index. */
+export interface LoadTarget {
+  readonly table: TableDef;
+  /** Tablet of (partition, bucket): `tablets[partition index in table.partitions][bucket]`. */
+  readonly tablets: readonly (readonly TabletId[])[];
+}
+
+export interface LoadRequest {
+  readonly txnId: TxnId;
+  readonly target: LoadTarget;
+  /** Column names the rows have, in order; the others take their defaults. */
+  readonly columns: readonly string[];
+  /** Values as the parser gave them, not yet converted to the column types. */
+  readonly rows: readonly (readonly SqlValue[])[];
+}
+
+export interface LoadOutcome {
+  readonly rowsets: readonly NewRowset[];
+  readonly loadedRows: number;
+  /** Rows refused for their content (only within max_filter_ratio). */
+  readonly filteredRows: number;
+  /** Rows outside the load's WHERE (stream load header `where`). */
+  readonly unselectedRows: number;
+  readonly loadBytes: number;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Reading
+
+/** `column op value`, AND-ed; used only to skip data, the engine filters again. */
+export interface ScanPredicate {
+  readonly column: string;
+  readonly op: '=' | '<' | '<=' | '>' | '>=' | 'in';
+  readonly values: readonly SqlValue[];
+}
+
+export interface ScanTablet {
+  readonly tabletId: TabletId;
+  readonly partitionId: PartitionId;
+  readonly rowsets: readonly RowsetMeta[];
+}
+
+export interface OpenScanRequest {
+  readonly tableId: TableId;
+  /** `db.table`, for access counts and messages. */
+  readonly tableName: string;
+  readonly indexId: IndexId;
+  readonly ttlSeconds: number;
+  /** Wanted columns with their types, in output order; empty = only the number of rows. */
+  readonly columns: readonly ColumnDef[];
+  readonly predicates: readonly ScanPredicate[];
+  readonly tablets: readonly ScanTablet[];
+}
+
+export interface ScanBatch {
+  readonly rows: number;
+  /** One array of `rows` values per wanted column. */
+  readonly columns: readonly (readonly SqlValue[])[];
+  readonly done: boolean;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Warming
+
+export interface WarmUpTablet {
+  readonly tabletId: TabletId;
+  readonly partitionId: PartitionId;
+  /** 0: NORMAL queue. */
+  readonly ttlSeconds: number;
+  readonly rowsets: readonly RowsetMeta[];
+}
+
+/** Identifies a dispatch; agents treat a repeat as done already and refuse an older epoch. */
+export interface BatchKey {
+  readonly jobId: JobId;
+  /** 1 for the first (or only) run of a job. */
+  readonly run: number;
+  /** 0-based, per backend. */
+  readonly batch: number;
+  /** The control plane's lease epoch. */
+  readonly epoch: number;
+}
+
+export interface WarmUpRequest extends BatchKey {
+  /** The agent drops the batch when it hears nothing of it for this long. */
+  readonly leaseMs: number;
+  /** Evict what is cached to make room. */
+  readonly force: boolean;
+  readonly tablets: readonly WarmUpTablet[];
+}
+
+export interface WarmUpFailure {
+  readonly tabletId: TabletId;
+  /** Object key. */
+  readonly item: string;
+  readonly reason: string;
+}
+
+/** How many failures a batch reports by name; the rest only count. */
+export const WARM_UP_FAILURES_MAX = 100;
+
+export interface BatchProgress extends BatchKey {
+  readonly backendId: BackendId;
+  /** Which life of the agent says so; changes with every start. */
+  readonly incarnation: string;
+  /**
+   * RUNNING: going on. DONE: every block was tried; what is not in `failures` is in the cache.
+   * UNKNOWN: this agent has no such batch (restarted, expired): dispatch it again.
+   * STALE: the request was of an older epoch, run or batch.
+   * STOPPED: cancelled.
+   */
+  readonly state: 'RUNNING' | 'DONE' | 'UNKNOWN' | 'STALE' | 'STOPPED';
+  /** Bytes of all items of the batch. */
+  readonly totalBytes: number;
+  /** Bytes now in the cache for this batch: downloaded by it, or found there. */
+  readonly doneBytes: number;
+  /** Part of doneBytes that was in the cache before. */
+  readonly cachedBytes: number;
+  readonly totalTablets: number;
+  readonly doneTablets: number;
+  /** Tablets whose objects are gone because the table was dropped meanwhile. */
+  readonly skippedTablets: number;
+  readonly failedTablets: number;
+  readonly failures: readonly WarmUpFailure[];
+}
+
+// ---------------------------------------------------------------------------------------------
+// Cache and hot spots
+
+export interface QueueStats {
+  readonly queue: CacheQueue;
+  readonly capacityBytes: number;
+  readonly usedBytes: number;
+  readonly blocks: number;
+  readonly evictedBlocks: number;
+  readonly evictedBytes: number;
+  readonly hits: number;
+}
+
+export interface CacheStats {
+  readonly path: string;
+  /** Never exceeded on disk. */
+  readonly capacityBytes: number;
+  readonly usedBytes: number;
+  readonly queues: readonly QueueStats[];
+  /** Of queries only; warm-up reads do not count. */
+  readonly hitBytes: number;
+  readonly missBytes: number;
+  readonly hits: number;
+  readonly misses: number;
+  /** Requests and bytes asked of object stores, by everyone and by warm-up. */
+  readonly remoteRequests: number;
+  readonly remoteBytes: number;
+  readonly warmUpRequests: number;
+  readonly warmUpBytes: number;
+  /** Blocks dropped because length or checksum was wrong. */
+  readonly damagedBlocks: number;
+  /** Writes that failed (disk full, I/O error); the reads were served remotely. */
+  readonly writeErrors: number;
+}
+
+/** Accesses of one partition on one backend since the last time it was asked. */
+export interface HotPartition {
+  readonly tableId: TableId;
+  readonly indexId: IndexId;
+  readonly partitionId: PartitionId;
+  /** `YYYY-MM-DD`, UTC. */
+  readonly day: string;
+  readonly accesses: number;
+  readonly lastAccessMs: number;
+}
+
+// ---------------------------------------------------------------------------------------------
+// The calls
+
+/** FE → BE. */
+export interface AgentCalls {
+  ping: { request: Nothing; reply: { readonly incarnation: string } };
+  load: { request: LoadRequest; reply: LoadOutcome };
+  openScan: { request: OpenScanRequest; reply: { readonly scanId: string } };
+  /** Each batch is handed out once; a lost reply fails the query, not the data. */
+  nextBatch: { request: { readonly scanId: string }; reply: ScanBatch };
+  closeScan: { request: { readonly scanId: string }; reply: Nothing };
+  warmUp: { request: WarmUpRequest; reply: BatchProgress };
+  /** Renews the batch's lease and asks how far it is. */
+  renewWarmUp: { request: BatchKey & { readonly leaseMs: number }; reply: BatchProgress };
+  cancelWarmUp: {
+    request: { readonly jobId: JobId; readonly epoch: number };
+    reply: Nothing;
+  };
+  cacheStats: { request: Nothing; reply: CacheStats };
+  clearCache: { request: Nothing; reply: { readonly clearedBytes: number } };
+  /** Counts since the last confirmed call; `confirm` names the reply that was stored. */
+  hotspots: {
+    request: { readonly confirm: string | null };
+    reply: { readonly token: string; readonly partitions: readonly HotPartition[] };
+  };
+  deleteObjects: {
+    request: { readonly vaultId: VaultId; readonly prefixes: readonly string[] };
+    reply: { readonly deleted: number };
+  };
+  /** Live configuration of the agent, complete each time. */
+  configure: {
+    request: { readonly values: Readonly<Record<string, string>> };
+    reply: Nothing;
+  };
+}
+
+export type AgentCallName = keyof AgentCalls;
+
+export interface AgentCallOptions {
+  /** After this the call rejects with AGENT_LOST. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface AgentTransport {
+  call<Name extends AgentCallName>(
+    backendId: BackendId,
+    name: Name,
+    request: AgentCalls[Name]['request'],
+    options: AgentCallOptions,
+  ): Promise<AgentCalls[Name]['reply']>;
+}
+
+export interface Heartbeat {
+  readonly backendId: BackendId;
+  readonly incarnation: string;
+  readonly startedMs: number;
+  readonly httpPort: number;
+  readonly cacheCapacityBytes: number;
+  readonly cacheUsedBytes: number;
+  /** Free bytes of the disk the agent is on. */
+  readonly diskAvailableBytes: number;
+  readonly diskTotalBytes: number;
+}
+
+/** How a stream load's user proved who he is: HTTP basic authentication. */
+export interface LoadCredentials {
+  readonly user: string;
+  readonly password: string;
+  /** Address of the peer, for the privilege check and the log. */
+  readonly peer: string;
+}
+
+export type BeginLoadReply =
+  | { readonly status: 'BEGUN'; readonly txnId: TxnId; readonly target: LoadTarget }
+  | {
+      readonly status: 'LABEL_EXISTS';
+      readonly txnId: TxnId;
+      readonly existingStatus: 'RUNNING' | 'FINISHED';
+    };
+
+/** BE → FE. */
+export interface FrontendCalls {
+  heartbeat: {
+    request: Heartbeat;
+    reply: { readonly computeGroupName: string; readonly config: Readonly<Record<string, string>> };
+  };
+  vault: { request: { readonly vaultId: VaultId }; reply: VaultSpec };
+  beginLoad: {
+    request: {
+      readonly backendId: BackendId;
+      readonly database: string;
+      readonly table: string;
+      readonly label: string;
+      readonly credentials: LoadCredentials;
+      readonly timeoutMs: number;
+    };
+    reply: BeginLoadReply;
+  };
+  commitLoad: {
+    request: { readonly txnId: TxnId; readonly outcome: LoadOutcome };
+    reply: { readonly status: 'VISIBLE' };
+  };
+  abortLoad: {
+    request: { readonly txnId: TxnId; readonly reason: string };
+    reply: Nothing;
+  };
+  warmUpProgress: { request: BatchProgress; reply: Nothing };
+}
+
+export type FrontendCallName = keyof FrontendCalls;
+
+export interface FrontendPort {
+  call<Name extends FrontendCallName>(
+    name: Name,
+    request: FrontendCalls[Name]['request'],
+    options: AgentCallOptions,
+  ): Promise<FrontendCalls[Name]['reply']>;
+}

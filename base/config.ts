@@ -1,0 +1,203 @@
+/**
+ * The config table: every key once, with type, default, range, mutability and help (the idea is
+ * Doris's ConfigBase). `docs/config.md`, SHOW CONFIG, ADMIN SHOW FRONTEND CONFIG, the checks of
+ * `--set`, THERMOCLINE_<KEY>, the file and ADMIN SET all read it. Keys that Doris has keep Doris's
+ * names and defaults.
+ */
+import { SqlError } from './errors.ts';
+import { nearest } from './near_miss.ts';
+import { parseBytes } from './units.ts';
+
+interface KeyBase {
+  readonly mutable: boolean;
+  /** One sentence, with the unit. */
+  readonly help: string;
+  /** Whether the agents get it too, with every heartbeat's answer. */
+  readonly agent?: true;
+}
+interface IntKey extends KeyBase {
+  readonly type: 'int';
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+}
+/** Accepts `512MB` as well as a number of bytes. */
+interface BytesKey extends KeyBase {
+  readonly type: 'bytes';
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+}
+interface BoolKey extends KeyBase {
+  readonly type: 'bool';
+  readonly default: boolean;
+}
+interface TextKey extends KeyBase {
+  readonly type: 'text';
+  readonly default: string;
+  readonly pattern: RegExp;
+  readonly allowed: string;
+}
+type ConfigKeySpec = IntKey | BytesKey | BoolKey | TextKey;
+
+const MUTABLE = { mutable: true } as const;
+const FIXED = { mutable: false } as const;
+const TIB = 2 ** 40;
+const INT_MAX = 2 ** 31 - 1;
+
+// prettier-ignore
+export const CONFIG = {
+  // front door
+  max_connections: { type: 'int', default: 1024, min: 1, max: 100_000, ...MUTABLE, help: 'Most MySQL connections at once; one more gets error 1040.' },
+  handshake_timeout_ms: { type: 'int', default: 10_000, min: 10, max: INT_MAX, ...MUTABLE, help: 'Milliseconds a client may take from connecting to being logged in.' },
+  wait_timeout: { type: 'int', default: 28_800, min: 1, max: 31_536_000, ...MUTABLE, help: 'Seconds a logged-in connection may be idle; default of the session variable of this name.' },
+  net_write_timeout_ms: { type: 'int', default: 60_000, min: 10, max: INT_MAX, ...MUTABLE, help: 'Milliseconds a client may leave a result unread before it is disconnected.' },
+  max_allowed_packet: { type: 'bytes', default: 64 * 2 ** 20, min: 1024, max: 2 ** 30, ...MUTABLE, help: 'Largest MySQL packet accepted, bytes, over all its 16 MiB pieces.' },
+  max_statement_bytes: { type: 'bytes', default: 2 ** 20, min: 1024, max: 2 ** 26, ...MUTABLE, help: 'Longest statement the parser reads, bytes; INSERT ... VALUES may be as long as max_allowed_packet.' },
+  server_version: { type: 'text', default: '5.7.99-thermocline', pattern: /^(?!.*mariadb)\d+\.\d+\.\d+[\w.-]{0,40}$/i, allowed: 'a version such as 5.7.99-thermocline or 8.0.36, without the word MariaDB', ...FIXED, help: 'The version the server announces to MySQL clients.' },
+  shutdown_grace_ms: { type: 'int', default: 10_000, min: 0, max: INT_MAX, ...MUTABLE, help: 'Milliseconds that running statements get to finish at shutdown.' },
+  log_level: { type: 'text', default: 'info', pattern: /^(debug|info|warn|error|silent)$/, allowed: 'debug, info, warn, error or silent', ...FIXED, help: 'Least important log lines written to stderr (JSON lines).' },
+
+  // loads and reads
+  streaming_load_max_bytes: { type: 'bytes', default: 10 * 2 ** 30, min: 1, max: TIB, ...MUTABLE, agent: true, help: 'Largest body of one stream load, bytes.' },
+  segment_max_bytes: { type: 'bytes', default: 64 * 2 ** 20, min: 2 ** 16, max: 2 ** 30, ...MUTABLE, agent: true, help: 'Raw bytes of rows collected before a segment is written.' },
+  load_memory_bytes: { type: 'bytes', default: 128 * 2 ** 20, min: 2 ** 20, max: TIB, ...MUTABLE, agent: true, help: 'Raw bytes of rows one load holds in memory over all its tablets; past it the largest are written.' },
+  stream_load_default_timeout_second: { type: 'int', default: 259_200, min: 1, max: 604_800, ...MUTABLE, help: 'Seconds after which an unfinished load is aborted.' },
+  label_keep_max_second: { type: 'int', default: 259_200, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which the label of a finished load is remembered.' },
+  query_memory_bytes: { type: 'bytes', default: 128 * 2 ** 20, min: 2 ** 20, max: TIB, ...MUTABLE, help: 'Bytes one SELECT may hold in memory before SQLite spills to a temporary file.' },
+  query_timeout: { type: 'int', default: 900, min: 1, max: 259_200, ...MUTABLE, help: 'Seconds after which a SELECT is stopped; default of the session variable of this name.' },
+
+  // backends
+  heartbeat_interval_ms: { type: 'int', default: 1000, min: 50, max: 60_000, ...MUTABLE, agent: true, help: 'Milliseconds between two heartbeats of a backend.' },
+  max_backend_heartbeat_failure_tolerance_count: { type: 'int', default: 5, min: 1, max: 100, ...MUTABLE, help: 'Missed heartbeats after which a backend counts as dead.' },
+  agent_call_timeout_ms: { type: 'int', default: 30_000, min: 10, max: INT_MAX, ...MUTABLE, help: 'Milliseconds the server waits for a backend to answer a call.' },
+  file_cache_capacity_bytes: { type: 'bytes', default: 4 * 2 ** 30, min: 2 ** 20, max: 64 * TIB, ...FIXED, agent: true, help: 'Bytes of disk the block cache of one embedded backend may use; never exceeded.' },
+  file_cache_shares: { type: 'text', default: '5/40/5/50', pattern: /^\d{1,3}\/\d{1,3}\/\d{1,3}\/\d{1,3}$/, allowed: 'four percentages DISPOSABLE/NORMAL/INDEX/TTL that add up to 100', ...FIXED, agent: true, help: 'Shares of the cache queues DISPOSABLE/NORMAL/INDEX/TTL in percent.' },
+  file_cache_download_concurrency: { type: 'int', default: 8, min: 1, max: 256, ...MUTABLE, agent: true, help: 'Range downloads of one backend running at once for warm-up.' },
+  file_cache_download_range_bytes: { type: 'bytes', default: 8 * 2 ** 20, min: 2 ** 20, max: 64 * 2 ** 20, ...MUTABLE, agent: true, help: 'Longest range asked of the object store at once; missing neighbours are joined up to it.' },
+  object_store_retries: { type: 'int', default: 4, min: 0, max: 20, ...MUTABLE, agent: true, help: 'Times a transient object store error is retried, with doubling pauses from 50 ms.' },
+  object_store_timeout_ms: { type: 'int', default: 30_000, min: 10, max: INT_MAX, ...MUTABLE, agent: true, help: 'Milliseconds without progress after which an object store request is given up.' },
+
+  // warm-up (Doris's names and defaults, reference/warm-up 1.9)
+  max_active_cloud_warm_up_job: { type: 'int', default: 10, min: 1, max: 1000, ...MUTABLE, help: 'Warm-up jobs that execute a step at once.' },
+  cloud_warm_up_timeout_second: { type: 'int', default: 2_592_000, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds after which a run of a warm-up job is ended, from its start.' },
+  cloud_warm_up_job_scheduler_interval_millisecond: { type: 'int', default: 1000, min: 10, max: 60_000, ...MUTABLE, help: 'Milliseconds between two scheduler ticks.' },
+  cloud_warm_up_job_max_bytes_per_batch: { type: 'bytes', default: 20 * 2 ** 30, min: 1, max: 64 * TIB, ...MUTABLE, help: 'Bytes of tablets in one batch of a warm-up job.' },
+  cloud_warm_up_force_all_partitions: { type: 'bool', default: false, ...MUTABLE, help: 'WARM UP ... WITH COMPUTE GROUP warms all tablets instead of the hot partitions.' },
+  warm_up_lease_ms: { type: 'int', default: 30_000, min: 100, max: INT_MAX, ...MUTABLE, help: 'Milliseconds after which a backend drops a warm-up batch that the server does not ask for.' },
+  history_cloud_warm_up_job_keep_max_second: { type: 'int', default: 604_800, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which finished and cancelled warm-up jobs are kept.' },
+  fetch_cluster_cache_hotspot_interval_ms: { type: 'int', default: 3_600_000, min: 100, max: INT_MAX, ...MUTABLE, help: 'Milliseconds between two collections of access counts from the backends.' },
+  enable_fetch_cluster_cache_hotspot: { type: 'bool', default: true, ...MUTABLE, help: 'Collect access counts from the backends.' },
+} as const satisfies Record<string, ConfigKeySpec>;
+
+export type ConfigKey = keyof typeof CONFIG;
+type ValueOf<Spec extends ConfigKeySpec> = Spec['type'] extends 'bool'
+  ? boolean
+  : Spec['type'] extends 'text'
+    ? string
+    : number;
+export type ConfigValue<Key extends ConfigKey> = ValueOf<(typeof CONFIG)[Key]>;
+
+export const CONFIG_KEYS = Object.keys(CONFIG) as ConfigKey[];
+
+export function isConfigKey(name: string): name is ConfigKey {
+  return Object.hasOwn(CONFIG, name);
+}
+
+/** What values a key takes, for messages and docs. */
+export function allowedText(key: ConfigKey): string {
+  const spec: ConfigKeySpec = CONFIG[key];
+  switch (spec.type) {
+    case 'int':
+      return `a whole number from ${spec.min} to ${spec.max}`;
+    case 'bytes':
+      return `a size from ${spec.min} to ${spec.max} bytes, such as 1048576 or 1GB`;
+    case 'bool':
+      return 'true or false';
+    case 'text':
+      return spec.allowed;
+  }
+}
+
+/** Text → value; throws BAD_CONFIG naming the key and what is allowed. */
+export function parseConfigValue<Key extends ConfigKey>(key: Key, text: string): ConfigValue<Key> {
+  const value = parseSpec(CONFIG[key], text.trim());
+  if (value === undefined) {
+    throw new SqlError('BAD_CONFIG', { name: key, value: text, allowed: allowedText(key) });
+  }
+  return value as ConfigValue<Key>;
+}
+
+function parseSpec(spec: ConfigKeySpec, text: string): number | boolean | string | undefined {
+  switch (spec.type) {
+    case 'bool':
+      return /^(true|1|on)$/i.test(text) ? true : /^(false|0|off)$/i.test(text) ? false : undefined;
+    case 'text':
+      return spec.pattern.test(text) ? text : undefined;
+    case 'int':
+    case 'bytes': {
+      const value =
+        spec.type === 'bytes' ? parseBytes(text) : /^-?\d{1,16}$/.test(text) ? Number(text) : NaN;
+      return value !== undefined && value >= spec.min && value <= spec.max ? value : undefined;
+    }
+  }
+}
+
+/** Current values. One instance per process, handed to whoever needs a setting. */
+export class Config {
+  readonly #values = new Map<ConfigKey, number | boolean | string>();
+  readonly #listeners = new Set<(key: ConfigKey) => void>();
+
+  /** `overrides`: text values by key, checked; unknown keys throw UNKNOWN_CONFIG. */
+  constructor(overrides: Readonly<Record<string, string>> = {}) {
+    for (const [name, text] of Object.entries(overrides)) {
+      if (!isConfigKey(name)) throw unknownConfig(name);
+      this.#values.set(name, parseConfigValue(name, text));
+    }
+  }
+
+  get<Key extends ConfigKey>(key: Key): ConfigValue<Key> {
+    return (this.#values.get(key) ?? CONFIG[key].default) as ConfigValue<Key>;
+  }
+
+  /** Changes a mutable key while running; throws UNKNOWN_CONFIG, CONFIG_NOT_MUTABLE, BAD_CONFIG. */
+  setLive(name: string, text: string): void {
+    if (!isConfigKey(name)) throw unknownConfig(name);
+    if (!CONFIG[name].mutable) throw new SqlError('CONFIG_NOT_MUTABLE', { name });
+    this.#values.set(name, parseConfigValue(name, text));
+    for (const listener of this.#listeners) listener(name);
+  }
+
+  /** Sets whatever the server says, mutable or not: for an agent's copy. */
+  replace(values: Readonly<Record<string, string>>): void {
+    for (const [name, text] of Object.entries(values)) {
+      if (isConfigKey(name)) this.#values.set(name, parseConfigValue(name, text));
+    }
+  }
+
+  onChange(listener: (key: ConfigKey) => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  /** The value as text, as `--set` would take it. */
+  text(key: ConfigKey): string {
+    return String(this.get(key));
+  }
+
+  /** What agents need to know. */
+  agentValues(): Record<string, string> {
+    const keys = CONFIG_KEYS.filter((key) => (CONFIG[key] as ConfigKeySpec).agent === true);
+    return Object.fromEntries(keys.map((key) => [key, this.text(key)]));
+  }
+}
+
+function unknownConfig(name: string): SqlError {
+  const near = nearest(name, CONFIG_KEYS);
+  return new SqlError('UNKNOWN_CONFIG', {
+    name,
+    hint: near === undefined ? '' : `; did you mean '${near}'?`,
+  });
+}

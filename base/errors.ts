@@ -1,0 +1,191 @@
+/**
+ * The error table. Every error a client can see is one row here: name, MySQL number, SQLSTATE
+ * and text. Numbers and states are MySQL's where MySQL has the error, else 1105/HY000
+ * (DESIGN 4.12); texts of warm-up errors keep Doris's words (reference/warm-up 1.8).
+ * `docs/errors.md` is generated from this table.
+ */
+interface ErrorRow {
+  /** MySQL error number, 1000..65535. */
+  readonly errno: number;
+  /** Five characters. */
+  readonly sqlState: string;
+  /** `{name}` places are filled from the arguments. */
+  readonly text: string;
+}
+
+const row = (errno: number, sqlState: string, text: string): ErrorRow => ({
+  errno,
+  sqlState,
+  text,
+});
+
+// prettier-ignore
+export const ERRORS = {
+  // connection and protocol
+  TOO_MANY_CONNECTIONS:    row(1040, '08004', 'Too many connections (limit {limit}, setting max_connections)'),
+  HANDSHAKE_ERROR:         row(1043, '08S01', 'Bad handshake'),
+  ACCESS_DENIED:           row(1045, '28000', "Access denied for user '{user}'@'{host}' (using password: {using})"),
+  UNKNOWN_COMMAND:         row(1047, '08S01', 'Unknown command {command}'),
+  SERVER_SHUTDOWN:         row(1053, '08S01', 'Server shutdown in progress'),
+  NO_SUCH_THREAD:          row(1094, 'HY000', 'Unknown thread id: {id}'),
+  PACKET_TOO_LARGE:        row(1153, '08S01', "Got a packet bigger than 'max_allowed_packet' bytes (limit {limit})"),
+  PACKETS_OUT_OF_ORDER:    row(1156, '08S01', 'Got packets out of order'),
+  MALFORMED_PACKET:        row(1835, 'HY000', 'Malformed communication packet: {what}'),
+  NOT_IN_PREPARED:         row(1295, 'HY000', 'This command is not supported in the prepared statement protocol yet'),
+  QUERY_INTERRUPTED:       row(1317, '70100', 'Query execution was interrupted'),
+  CONNECTION_KILLED:       row(1927, '70100', 'Connection was killed'),
+  IDLE_TIMEOUT:            row(4031, 'HY000', 'The client was disconnected by the server because of inactivity. See wait_timeout and interactive_timeout for configuring this behavior.'),
+  HANDSHAKE_TIMEOUT:       row(1159, '08S01', 'Got timeout reading communication packets'),
+  UNKNOWN_CHARSET:         row(1115, '42000', "Unknown character set: '{name}'"),
+
+  // language
+  SYNTAX:                  row(1064, '42000', 'You have an error in your SQL syntax; {what}'),
+  EMPTY_QUERY:             row(1065, '42000', 'Query was empty'),
+  NOT_SUPPORTED:           row(1235, '42000', 'not supported yet: {what}'),
+  IDENT_TOO_LONG:          row(1059, '42000', "Identifier name '{name}' is too long (limit {limit} characters)"),
+  INVALID_CHARACTER:       row(1300, 'HY000', "Invalid {charset} character string: '{bytes}'"),
+  WRONG_VALUE:             row(1231, '42000', "Variable '{name}' can't be set to the value of '{value}'{allowed}"),
+  UNKNOWN_VARIABLE:        row(1193, 'HY000', "Unknown system variable '{name}'"),
+  READ_ONLY_VARIABLE:      row(1238, 'HY000', "Variable '{name}' is a read only variable"),
+  UNKNOWN_FUNCTION:        row(1305, '42000', 'FUNCTION {name} does not exist'),
+  UNKNOWN_COLUMN:          row(1054, '42S22', "Unknown column '{name}' in '{where}'"),
+  AMBIGUOUS_COLUMN:        row(1052, '23000', "Column '{name}' in '{where}' is ambiguous"),
+  INVALID_GROUP_FUNC:      row(1111, 'HY000', 'Invalid use of group function'),
+  STATEMENT_TOO_COMPLEX:   row(1064, '42000', 'You have an error in your SQL syntax; the statement is nested more than {limit} levels deep'),
+
+  // databases, tables, partitions, columns
+  NO_DB:                   row(1046, '3D000', 'No database selected'),
+  DB_CREATE_EXISTS:        row(1007, 'HY000', "Can't create database '{name}'; database exists"),
+  DB_DROP_EXISTS:          row(1008, 'HY000', "Can't drop database '{name}'; database doesn't exist"),
+  BAD_DB:                  row(1049, '42000', "Unknown database '{name}'"),
+  WRONG_DB_NAME:           row(1102, '42000', "Incorrect database name '{name}'"),
+  WRONG_TABLE_NAME:        row(1103, '42000', "Incorrect table name '{name}'"),
+  WRONG_COLUMN_NAME:       row(1166, '42000', "Incorrect column name '{name}'"),
+  TABLE_EXISTS:            row(1050, '42S01', "Table '{name}' already exists"),
+  BAD_TABLE:               row(1051, '42S02', "Unknown table '{name}'"),
+  NO_SUCH_TABLE:           row(1146, '42S02', "Table '{name}' doesn't exist"),
+  DUP_FIELDNAME:           row(1060, '42S21', "Duplicate column name '{name}'"),
+  SYSTEM_DB_ACCESS:        row(1044, '42000', "Access denied for user '{user}' to database '{name}'"),
+  NO_COLUMNS:              row(1113, '42000', 'A table must have at least 1 column'),
+  KEY_COLUMN_MISSING:      row(1072, '42000', "Key column '{name}' doesn't exist in table"),
+  INVALID_TABLE:           row(1105, 'HY000', 'Invalid table definition: {what}'),
+  UNKNOWN_PROPERTY:        row(1105, 'HY000', "Unknown property '{name}'{allowed}"),
+  BAD_PROPERTY:            row(1105, 'HY000', "Invalid value '{value}' for property '{name}'; allowed: {allowed}"),
+  MISSING_PROPERTY:        row(1105, 'HY000', "Property '{name}' is required: {why}"),
+  DUPLICATE_PROPERTY:      row(1105, 'HY000', "Property '{name}' is given twice"),
+  UNKNOWN_PARTITION:       row(1735, 'HY000', "Unknown partition '{partition}' in table '{table}'"),
+  PARTITION_EXISTS:        row(1517, 'HY000', "Duplicate partition name {name}"),
+  NO_PARTITION_FOR_VALUE:  row(1526, 'HY000', 'Table has no partition for value {value}'),
+  PARTITION_OVERLAP:       row(1493, 'HY000', 'VALUES LESS THAN value must be strictly increasing for each partition (partition {name})'),
+
+  // rows
+  WRONG_VALUE_COUNT:       row(1136, '21S01', "Column count doesn't match value count at row {row}"),
+  BAD_NULL:                row(1048, '23000', "Column '{column}' cannot be null"),
+  NO_DEFAULT:              row(1364, 'HY000', "Field '{column}' doesn't have a default value"),
+  OUT_OF_RANGE:            row(1264, '22003', "Out of range value for column '{column}' at row {row}"),
+  DATA_TOO_LONG:           row(1406, '22001', "Data too long for column '{column}' at row {row}"),
+  BAD_VALUE:               row(1366, 'HY000', "Incorrect {type} value: '{value}' for column '{column}' at row {row}"),
+  BAD_DATETIME:            row(1292, '22007', "Incorrect {type} value: '{value}' for column '{column}' at row {row}"),
+
+  // loads
+  LABEL_EXISTS:            row(1105, 'HY000', "Label '{label}' has already been used, relate to txn {txnId}"),
+  BAD_LABEL:               row(1105, 'HY000', "Label format error: '{label}'; allowed: 1 to 128 of letters, digits, '-', '_', '.', ':'"),
+  LOAD_TXN_UNKNOWN:        row(1105, 'HY000', 'transaction {txnId} not found or already {state}'),
+  LOAD_FAILED:             row(1105, 'HY000', 'load failed: {why}'),
+  LOAD_TOO_MANY_FILTERED:  row(1105, 'HY000', 'too many filtered rows: {filtered} of {total}, allowed ratio {ratio}; first: {first}'),
+
+  // compute groups, backends, vaults
+  UNKNOWN_COMPUTE_GROUP:   row(1105, 'HY000', 'Compute group {name} does not exist; existing: {existing}'),
+  COMPUTE_GROUP_EXISTS:    row(1105, 'HY000', 'Compute group {name} already exists'),
+  COMPUTE_GROUP_IN_USE:    row(1105, 'HY000', 'Compute group {name} still has {count} backends; drop them first'),
+  NO_ALIVE_BACKEND:        row(1105, 'HY000', 'Compute group {name} has no alive backend'),
+  UNKNOWN_BACKEND:         row(1105, 'HY000', 'Backend {name} does not exist'),
+  BACKEND_EXISTS:          row(1105, 'HY000', 'Backend {name} already exists'),
+  BACKEND_STATE:           row(1105, 'HY000', 'Backend {name} is {state}: {what}'),
+  AGENT_LOST:              row(1105, 'HY000', 'Backend {backend} did not answer {what} within {timeoutMs} ms'),
+  UNKNOWN_VAULT:           row(1105, 'HY000', 'Storage vault {name} does not exist'),
+  VAULT_EXISTS:            row(1105, 'HY000', 'Storage vault {name} already exists'),
+  VAULT_CHECK_FAILED:      row(1105, 'HY000', 'Storage vault {name} cannot be used: {what}'),
+  STORE_FAILED:            row(1105, 'HY000', 'object store: {what}'),
+  CORRUPT_OBJECT:          row(1105, 'HY000', 'object {key} is damaged: {what}'),
+
+  // warm-up (Doris's words, reference/warm-up 1.8)
+  WARM_UP_DST_UNKNOWN:     row(1105, 'HY000', "The dstClusterName {name} doesn't exist"),
+  WARM_UP_SRC_UNKNOWN:     row(1105, 'HY000', "The srcClusterName doesn't exist: {name}"),
+  WARM_UP_SAME:            row(1105, 'HY000', 'The dstClusterName: {name} is same with srcClusterName: {name}'),
+  WARM_UP_NO_PARTITION:    row(1105, 'HY000', "The partition {name} doesn't exist"),
+  WARM_UP_TOO_BIG:         row(1105, 'HY000', 'The cluster {name} cache size is not enough: {needed} needed, {capacity} there; use FORCE to warm up what fits'),
+  WARM_UP_NO_INTERVAL:     row(1105, 'HY000', 'No sync_interval_sec is provided'),
+  WARM_UP_BAD_INTERVAL:    row(1105, 'HY000', 'Illegal sync_interval_sec: {value}; allowed: a whole number of seconds, 1 or more'),
+  WARM_UP_NO_EVENT:        row(1105, 'HY000', 'No sync_event is provided'),
+  WARM_UP_BAD_EVENT:       row(1105, 'HY000', 'Illegal sync_event: {value}; allowed: load'),
+  WARM_UP_ONLY_EXCLUDE:    row(1105, 'HY000', 'ON TABLES clause must contain at least one INCLUDE rule'),
+  WARM_UP_BAD_PATTERN:     row(1105, 'HY000', "ON TABLES pattern must be in 'db.table' format: '{pattern}'"),
+  WARM_UP_ON_TABLES_MODE:  row(1105, 'HY000', 'ON TABLES clause is only supported with event_driven sync_mode'),
+  WARM_UP_ON_TABLES_TABLE: row(1105, 'HY000', 'ON TABLES clause cannot be used with WITH TABLE'),
+  WARM_UP_WHERE:           row(1105, 'HY000', 'Where clause should looks like one of them: id = 123'),
+  WARM_UP_NO_ID:           row(1105, 'HY000', 'Missing job id'),
+  WARM_UP_UNKNOWN_JOB:     row(1105, 'HY000', 'job id: {id} does not exist.'),
+  WARM_UP_FINAL:           row(1105, 'HY000', 'job can not be cancelled. State: {state}'),
+
+  // config
+  UNKNOWN_CONFIG:          row(1105, 'HY000', "Config '{name}' does not exist{hint}"),
+  CONFIG_NOT_MUTABLE:      row(1105, 'HY000', "Config '{name}' is not mutable: set it in the configuration file or on the command line and restart"),
+  BAD_CONFIG:              row(1105, 'HY000', "Invalid value '{value}' for config '{name}'; allowed: {allowed}"),
+
+  INTERNAL:                row(1105, 'HY000', 'internal error {id}; the log has the details under this id'),
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorName = keyof typeof ERRORS;
+export type ErrorArgs = Readonly<Record<string, string | number | bigint>>;
+
+export interface SqlErrorOptions {
+  /** What the reader can do about it; appended to the message in parentheses. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+/** The only error that a client sees; the session turns any other into `INTERNAL`. */
+export class SqlError extends Error {
+  readonly code: ErrorName;
+  readonly errno: number;
+  readonly sqlState: string;
+  readonly args: ErrorArgs;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorName, args: ErrorArgs = {}, options: SqlErrorOptions = {}) {
+    const { errno, sqlState, text } = ERRORS[code];
+    const message = fill(text, args) + (options.hint === undefined ? '' : ` (${options.hint})`);
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'SqlError';
+    this.code = code;
+    this.errno = errno;
+    this.sqlState = sqlState;
+    this.args = args;
+    this.hint = options.hint;
+  }
+
+  /** Crosses a thread or a socket; `fromWire` makes an equal error on the other side. */
+  toWire(): WireError {
+    return this.hint === undefined
+      ? { code: this.code, args: this.args }
+      : { code: this.code, args: this.args, hint: this.hint };
+  }
+
+  static fromWire(wire: WireError): SqlError {
+    return new SqlError(wire.code, wire.args, wire.hint === undefined ? {} : { hint: wire.hint });
+  }
+}
+
+export interface WireError {
+  readonly code: ErrorName;
+  readonly args: ErrorArgs;
+  readonly hint?: string;
+}
+
+function fill(text: string, args: ErrorArgs): string {
+  return text.replaceAll(/\{(\w+)\}/g, (place, key: string) => {
+    const value = args[key];
+    return value === undefined ? place : String(value);
+  });
+}

@@ -1,0 +1,188 @@
+/** The nouns of the catalog as readonly data: what tables, partitions, tablets and rowsets are. */
+import type {
+  BackendId,
+  ComputeGroupId,
+  DatabaseId,
+  IndexId,
+  PartitionId,
+  RowsetId,
+  TableId,
+  TabletId,
+  TxnId,
+  VaultId,
+} from './ids.ts';
+import type { ColumnType, SqlValue } from './values.ts';
+
+/** Longest database, table, column, group or vault name, in characters (MySQL's limit). */
+export const IDENTIFIER_LENGTH_MAX = 64;
+/** Most buckets of a partition (Doris: no hard limit; ours keeps one load's fan-out bounded). */
+export const BUCKETS_MAX = 1024;
+export const COLUMNS_MAX = 1024;
+export const PARTITIONS_MAX = 4096;
+
+export type KeysType = 'DUPLICATE' | 'UNIQUE' | 'AGGREGATE';
+
+export interface ColumnDef {
+  readonly name: string;
+  readonly type: ColumnType;
+  readonly nullable: boolean;
+  readonly isKey: boolean;
+  /** undefined: no default (a missing value is NULL, or an error when not nullable). */
+  readonly defaultValue?: SqlValue | { readonly fn: 'CURRENT_TIMESTAMP' };
+  readonly comment: string;
+}
+
+/**
+ * RANGE: `[lower, upper)` tuples over the partition columns, `undefined` lower = from the start.
+ * LIST: the tuples that belong. NONE: the one partition of an unpartitioned table.
+ */
+export type PartitionValues =
+  | { readonly kind: 'NONE' }
+  | {
+      readonly kind: 'RANGE';
+      readonly lower?: readonly RangeValue[];
+      readonly upper: readonly RangeValue[];
+    }
+  | { readonly kind: 'LIST'; readonly tuples: readonly (readonly SqlValue[])[] };
+
+export type RangeValue = { readonly value: SqlValue } | { readonly max: true };
+
+export interface PartitionDef {
+  readonly partitionId: PartitionId;
+  readonly name: string;
+  readonly values: PartitionValues;
+  readonly buckets: number;
+  /** Readers see rowsets with endVersion ≤ this. Starts at 1 (empty), as in Doris. */
+  readonly visibleVersion: number;
+}
+
+export interface IndexDef {
+  readonly indexId: IndexId;
+  readonly name: string;
+  readonly kind: 'BASE' | 'ROLLUP';
+}
+
+export interface TableDef {
+  readonly databaseId: DatabaseId;
+  readonly databaseName: string;
+  readonly tableId: TableId;
+  readonly name: string;
+  readonly keysType: KeysType;
+  readonly columns: readonly ColumnDef[];
+  readonly partitionKind: 'NONE' | 'RANGE' | 'LIST';
+  readonly partitionColumns: readonly string[];
+  readonly distributionColumns: readonly string[];
+  readonly buckets: number;
+  readonly vaultId: VaultId;
+  /** 0: blocks go to the NORMAL queue; else to TTL and expire this long after the load. */
+  readonly ttlSeconds: number;
+  /** Properties as given, for SHOW CREATE TABLE. */
+  readonly properties: Readonly<Record<string, string>>;
+  readonly comment: string;
+  readonly createdMs: number;
+  /** Bumped by every ALTER. */
+  readonly schemaVersion: number;
+  readonly partitions: readonly PartitionDef[];
+  readonly indexes: readonly IndexDef[];
+}
+
+export interface TabletRef {
+  readonly tabletId: TabletId;
+  readonly tableId: TableId;
+  readonly partitionId: PartitionId;
+  readonly indexId: IndexId;
+  /** 0..buckets-1 */
+  readonly bucket: number;
+}
+
+/** One immutable Parquet object of a rowset. */
+export interface SegmentMeta {
+  readonly segment: number;
+  /** bytes of the object */
+  readonly bytes: number;
+  readonly rows: number;
+  /** Where index data begins (page and column indexes, footer): blocks from here on are INDEX. */
+  readonly indexOffset: number;
+  /** CRC-32 (zlib) of the whole object. */
+  readonly crc32: number;
+}
+
+/** What a backend wrote; versions are given at commit. */
+export interface NewRowset {
+  readonly rowsetId: RowsetId;
+  readonly tabletId: TabletId;
+  readonly partitionId: PartitionId;
+  readonly rows: number;
+  /** Sum over the segments. */
+  readonly bytes: number;
+  readonly segments: readonly SegmentMeta[];
+}
+
+export interface RowsetMeta extends NewRowset {
+  readonly startVersion: number;
+  readonly endVersion: number;
+  readonly vaultId: VaultId;
+  readonly txnId: TxnId;
+  readonly createdMs: number;
+}
+
+/** A rowset's object in the bucket (DESIGN section 3). */
+export function segmentKey(tabletId: TabletId, rowsetId: RowsetId, segment: number): string {
+  return `data/${tabletId}/${rowsetId}_${segment}.dat`;
+}
+
+/** Everything of a tablet lies under this prefix. */
+export function tabletPrefix(tabletId: TabletId): string {
+  return `data/${tabletId}/`;
+}
+
+export interface ComputeGroupDef {
+  readonly computeGroupId: ComputeGroupId;
+  readonly name: string;
+  readonly createdMs: number;
+}
+
+/** What an operator asked of a backend; whether it is alive is a matter of its heartbeats. */
+export type BackendAdminState = 'ENABLED' | 'STOPPED' | 'DECOMMISSIONED';
+
+export interface BackendDef {
+  readonly backendId: BackendId;
+  readonly computeGroupId: ComputeGroupId;
+  readonly computeGroupName: string;
+  readonly kind: 'embedded' | 'remote';
+  readonly host: string;
+  /** 0 until an embedded backend with port 0 has started once. */
+  readonly httpPort: number;
+  readonly adminState: BackendAdminState;
+  readonly createdMs: number;
+}
+
+export type VaultSpec =
+  | {
+      readonly kind: 'file';
+      readonly vaultId: VaultId;
+      readonly name: string;
+      /** Absolute directory. */
+      readonly path: string;
+    }
+  | {
+      readonly kind: 's3';
+      readonly vaultId: VaultId;
+      readonly name: string;
+      /** URL, or host[:port] (then https). */
+      readonly endpoint: string;
+      readonly region: string;
+      readonly bucket: string;
+      /** Without leading or trailing `/`; may be empty. */
+      readonly rootPath: string;
+      readonly accessKey: string;
+      readonly secretKey: string;
+      readonly usePathStyle: boolean;
+    };
+
+/** The block cache's queues, by eviction order; default shares as in Doris (reference 1.13). */
+export const CACHE_QUEUES = ['DISPOSABLE', 'NORMAL', 'INDEX', 'TTL'] as const;
+export type CacheQueue = (typeof CACHE_QUEUES)[number];
+
+/** Bytes of a cache block; blocks are aligned to it, the last of an object may be shorter. */
+export const BLOCK_BYTES = 1024 * 1024;
