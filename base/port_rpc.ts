@@ -1,0 +1,148 @@
+/**
+ * Request and reply over a `MessagePort` (or a `Worker`, or `parentPort`): how the main thread and
+ * the worker threads talk. Errors cross as `WireError`; an aborted call tells the other side; a call
+ * without an answer in time rejects with AGENT_LOST, whether or not the other side executed it.
+ */
+import { SqlError, type WireError } from './errors.ts';
+import type { Clock, Log } from './ports.ts';
+
+/** The part of MessagePort, Worker and parentPort that is needed. */
+export interface PortLike {
+  postMessage(message: unknown): void;
+  on(event: 'message', listener: (message: unknown) => void): unknown;
+}
+
+type Frame =
+  | { readonly type: 'call'; readonly id: number; readonly name: string; readonly request: unknown }
+  | { readonly type: 'cancel'; readonly id: number }
+  | { readonly type: 'reply'; readonly id: number; readonly value: unknown }
+  | { readonly type: 'error'; readonly id: number; readonly error: WireError };
+
+export type RpcHandler = (name: string, request: unknown, signal: AbortSignal) => Promise<unknown>;
+
+export interface RpcOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  readonly settle: () => void;
+}
+
+export interface PortRpcDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Who is at the other end, for messages. */
+  readonly peer: string;
+  readonly handler: RpcHandler;
+}
+
+export class PortRpc {
+  readonly #port: PortLike;
+  readonly #deps: PortRpcDeps;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #running = new Map<number, AbortController>();
+  #nextId = 1;
+  #closed = false;
+
+  constructor(port: PortLike, deps: PortRpcDeps) {
+    this.#port = port;
+    this.#deps = deps;
+    port.on('message', (message) => {
+      this.#receive(message as Frame);
+    });
+  }
+
+  call(name: string, request: unknown, options: RpcOptions): Promise<unknown> {
+    const { timeoutMs, signal } = options;
+    if (this.#closed) return Promise.reject(this.#lost(name, timeoutMs));
+    if (signal?.aborted === true) return Promise.reject(new SqlError('QUERY_INTERRUPTED'));
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return new Promise((resolve, reject) => {
+      const stopTimer = this.#deps.clock.after(timeoutMs, () => {
+        this.#cancel(id, this.#lost(name, timeoutMs));
+      });
+      const onAbort = (): void => {
+        this.#cancel(id, new SqlError('QUERY_INTERRUPTED'));
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const settle = (): void => {
+        stopTimer();
+        signal?.removeEventListener('abort', onAbort);
+        this.#waiting.delete(id);
+      };
+      this.#waiting.set(id, { resolve, reject, settle });
+      this.#send({ type: 'call', id, name, request });
+    });
+  }
+
+  /** Rejects what waits for an answer and aborts what runs here; later calls reject at once. */
+  close(): void {
+    this.#closed = true;
+    for (const [, waiting] of this.#waiting) {
+      waiting.settle();
+      waiting.reject(this.#lost('a call', 0));
+    }
+    for (const controller of this.#running.values()) controller.abort();
+  }
+
+  #lost(what: string, timeoutMs: number): SqlError {
+    return new SqlError('AGENT_LOST', { backend: this.#deps.peer, what, timeoutMs });
+  }
+
+  #cancel(id: number, error: SqlError): void {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    waiting.settle();
+    this.#send({ type: 'cancel', id });
+    waiting.reject(error);
+  }
+
+  #send(frame: Frame): void {
+    if (!this.#closed) this.#port.postMessage(frame);
+  }
+
+  #receive(frame: Frame): void {
+    switch (frame.type) {
+      case 'call':
+        void this.#serve(frame.id, frame.name, frame.request);
+        return;
+      case 'cancel':
+        this.#running.get(frame.id)?.abort();
+        return;
+      case 'reply':
+      case 'error': {
+        const waiting = this.#waiting.get(frame.id);
+        if (waiting === undefined) return;
+        waiting.settle();
+        if (frame.type === 'reply') waiting.resolve(frame.value);
+        else waiting.reject(SqlError.fromWire(frame.error));
+        return;
+      }
+    }
+  }
+
+  async #serve(id: number, name: string, request: unknown): Promise<void> {
+    const controller = new AbortController();
+    this.#running.set(id, controller);
+    try {
+      const value = await this.#deps.handler(name, request, controller.signal);
+      this.#send({ type: 'reply', id, value });
+    } catch (error) {
+      this.#send({ type: 'error', id, error: this.#toWire(name, error) });
+    } finally {
+      this.#running.delete(id);
+    }
+  }
+
+  #toWire(name: string, error: unknown): WireError {
+    if (error instanceof SqlError) return error.toWire();
+    const stack = error instanceof Error ? error.stack : String(error);
+    const id = `${name}-${Math.floor(this.#deps.clock.now()).toString(36)}`;
+    this.#deps.log.error('unexpected error in a call', { id, name, stack });
+    return new SqlError('INTERNAL', { id }).toWire();
+  }
+}

@@ -1,0 +1,87 @@
+/** Entry of the worker thread that hosts the embedded backends. */
+import { parentPort, workerData } from 'node:worker_threads';
+import type { AgentHostCalls, AgentHostData, StartAgent } from '../base/agent_host.ts';
+import type { AgentCallName, FrontendCallName, FrontendPort } from '../base/agent_messages.ts';
+import { Config } from '../base/config.ts';
+import { SqlError } from '../base/errors.ts';
+import type { BackendId } from '../base/ids.ts';
+import { jsonLog } from '../base/json_log.ts';
+import { PortRpc } from '../base/port_rpc.ts';
+import { systemClock, systemRandom } from '../base/system_ports.ts';
+import { Agent } from './agent.ts';
+
+const data = workerData as AgentHostData;
+const log = jsonLog(data.logLevel, { thread: 'agents' });
+const agents = new Map<BackendId, Agent>();
+
+if (parentPort === null) throw new Error('worker_main.ts runs as a worker thread only');
+
+type HostHandlers = {
+  readonly [Name in keyof AgentHostCalls]: (
+    request: AgentHostCalls[Name]['request'],
+    signal: AbortSignal,
+  ) => Promise<AgentHostCalls[Name]['reply']>;
+};
+
+const handlers: HostHandlers = {
+  start: async (request) => ({ httpPort: await start(request) }),
+  stop: async ({ backendId }) => {
+    const agent = agents.get(backendId);
+    agents.delete(backendId);
+    await agent?.stop();
+    return {};
+  },
+  kill: async ({ backendId }) => {
+    const agent = agents.get(backendId);
+    agents.delete(backendId);
+    await agent?.kill();
+    return {};
+  },
+  agent: async ({ backendId, name, request }, signal) =>
+    await agentOf(backendId, name).handle(name, request, signal),
+};
+
+const rpc = new PortRpc(parentPort, {
+  clock: systemClock,
+  log,
+  peer: 'of the server',
+  handler: async (name, request, signal) => {
+    const handler = handlers[name as keyof AgentHostCalls];
+    return await handler(request as never, signal);
+  },
+});
+
+async function start(request: StartAgent): Promise<number> {
+  const { backendId, dir, host, httpPort } = request;
+  await agents.get(backendId)?.stop();
+  const config = new Config();
+  config.replace(request.config);
+  const agent = await Agent.start({
+    backendId,
+    dir,
+    host,
+    httpPort,
+    config,
+    clock: systemClock,
+    random: systemRandom,
+    log: log.child({ backend: backendId }),
+    frontend: frontendOf(backendId),
+  });
+  agents.set(backendId, agent);
+  return agent.httpPort;
+}
+
+function frontendOf(backendId: BackendId): FrontendPort {
+  return {
+    call: async (name: FrontendCallName, request: unknown, options) =>
+      (await rpc.call('frontend', { backendId, name, request }, options)) as never,
+  };
+}
+
+function agentOf(backendId: BackendId, what: AgentCallName): Agent {
+  const agent = agents.get(backendId);
+  if (agent === undefined) {
+    throw new SqlError('AGENT_LOST', { backend: backendId, what, timeoutMs: 0 });
+  }
+  return agent;
+}

@@ -1,0 +1,139 @@
+/**
+ * The embedded backends: one worker thread that hosts them all, started with the first of them.
+ * This is the `AgentTransport` of a server without remote backends.
+ */
+import { Worker } from 'node:worker_threads';
+import type { AgentGuestCall, AgentHostCalls, AgentHostData, StartAgent } from '../base/agent_host.ts';
+import type {
+  AgentCallName,
+  AgentCallOptions,
+  AgentCalls,
+  AgentTransport,
+  FrontendPort,
+} from '../base/agent_messages.ts';
+import { SqlError } from '../base/errors.ts';
+import type { BackendId } from '../base/ids.ts';
+import type { LogLevel } from '../base/json_log.ts';
+import { PortRpc } from '../base/port_rpc.ts';
+import type { Clock, Log } from '../base/ports.ts';
+
+/** Starting a backend reads the index of its block cache; stopping one writes it. */
+const HOST_CALL_TIMEOUT_MS = 120_000;
+
+export interface EmbeddedAgentsDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly logLevel: LogLevel;
+  /** Answers what a backend asks; the backend's id is checked by the host. */
+  readonly frontend: (backendId: BackendId) => FrontendPort;
+  /** The worker died: none of its backends answers any more. */
+  readonly onCrash: (error: unknown) => void;
+}
+
+export class EmbeddedAgents implements AgentTransport {
+  readonly #deps: EmbeddedAgentsDeps;
+  readonly #running = new Set<BackendId>();
+  #host: { readonly worker: Worker; readonly rpc: PortRpc } | undefined;
+
+  constructor(deps: EmbeddedAgentsDeps) {
+    this.#deps = deps;
+  }
+
+  isRunning(backendId: BackendId): boolean {
+    return this.#running.has(backendId);
+  }
+
+  /** Starts a backend; answers the port it listens on. Fails when its directory or port is taken. */
+  async start(request: StartAgent): Promise<{ readonly httpPort: number }> {
+    const reply = await this.#hostCall('start', request);
+    this.#running.add(request.backendId);
+    return reply;
+  }
+
+  async stop(backendId: BackendId): Promise<void> {
+    if (!this.#running.delete(backendId)) return;
+    await this.#hostCall('stop', { backendId });
+  }
+
+  async kill(backendId: BackendId): Promise<void> {
+    if (!this.#running.delete(backendId)) return;
+    await this.#hostCall('kill', { backendId });
+  }
+
+  async call<Name extends AgentCallName>(
+    backendId: BackendId,
+    name: Name,
+    request: AgentCalls[Name]['request'],
+    options: AgentCallOptions,
+  ): Promise<AgentCalls[Name]['reply']> {
+    if (this.#host === undefined || !this.#running.has(backendId)) {
+      const { timeoutMs } = options;
+      throw new SqlError('AGENT_LOST', { backend: backendId, what: name, timeoutMs });
+    }
+    return (await this.#host.rpc.call(
+      'agent',
+      { backendId, name, request },
+      options,
+    )) as AgentCalls[Name]['reply'];
+  }
+
+  /** Stops all backends in order, then the thread. */
+  async close(): Promise<void> {
+    const host = this.#host;
+    if (host === undefined) return;
+    await Promise.allSettled([...this.#running].map((backendId) => this.stop(backendId)));
+    this.#host = undefined;
+    host.rpc.close();
+    await host.worker.terminate();
+  }
+
+  async #hostCall<Name extends keyof AgentHostCalls>(
+    name: Name,
+    request: AgentHostCalls[Name]['request'],
+  ): Promise<AgentHostCalls[Name]['reply']> {
+    const { rpc } = this.#ensureHost();
+    return (await rpc.call(name, request, {
+      timeoutMs: HOST_CALL_TIMEOUT_MS,
+    })) as AgentHostCalls[Name]['reply'];
+  }
+
+  #ensureHost(): { readonly worker: Worker; readonly rpc: PortRpc } {
+    if (this.#host !== undefined) return this.#host;
+    const { clock, log, logLevel, frontend } = this.#deps;
+    const workerData: AgentHostData = { logLevel };
+    const worker = new Worker(workerUrl(), { workerData });
+    const rpc = new PortRpc(worker, {
+      clock,
+      log,
+      peer: 'of the embedded host',
+      handler: async (_name, request, signal) => {
+        const call = request as AgentGuestCall;
+        const options = { timeoutMs: HOST_CALL_TIMEOUT_MS, signal };
+        return await frontend(call.backendId).call(call.name, call.request as never, options);
+      },
+    });
+    this.#host = { worker, rpc };
+    worker.on('error', (error) => {
+      this.#crashed(error);
+    });
+    worker.on('exit', (code) => {
+      if (this.#host?.worker === worker) this.#crashed(new Error(`worker exit code ${code}`));
+    });
+    return this.#host;
+  }
+
+  #crashed(error: unknown): void {
+    const host = this.#host;
+    if (host === undefined) return;
+    this.#host = undefined;
+    this.#running.clear();
+    host.rpc.close();
+    this.#deps.onCrash(error);
+  }
+}
+
+/** `.ts` from a checkout, `.js` from a build: whichever this file is. */
+function workerUrl(): URL {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  return new URL(`../be-agent/worker_main.${extension}`, import.meta.url);
+}
