@@ -1,0 +1,169 @@
+/**
+ * A small HTTP server: routes by method and path pattern, JSON and text answers, one place for
+ * errors. Used by every backend; bodies are streams that the route reads itself.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { SqlError } from './errors.ts';
+import type { Log } from './ports.ts';
+
+export interface HttpRequest {
+  readonly message: IncomingMessage;
+  /** Named parts of the path, decoded. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  /** Address of the peer. */
+  readonly peer: string;
+  /** Aborts when the client is gone. */
+  readonly signal: AbortSignal;
+}
+
+export interface HttpAnswer {
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** A string is sent as it is, anything else as JSON. */
+  readonly body: unknown;
+}
+
+export interface Route {
+  readonly method: 'GET' | 'PUT' | 'POST';
+  /** `/api/{db}/{table}/_stream_load` */
+  readonly path: string;
+  readonly run: (request: HttpRequest) => Promise<HttpAnswer> | HttpAnswer;
+}
+
+interface CompiledRoute extends Route {
+  readonly pattern: RegExp;
+}
+
+/** Milliseconds for a client to send its request headers. */
+const HEADERS_TIMEOUT_MS = 20_000;
+
+export class HttpServer {
+  readonly #server: Server;
+  readonly #routes: readonly CompiledRoute[];
+  readonly #log: Log;
+
+  constructor(routes: readonly Route[], log: Log) {
+    this.#log = log;
+    this.#routes = routes.map((route) => ({ ...route, pattern: compile(route.path) }));
+    this.#server = createServer({ requestTimeout: 0, headersTimeout: HEADERS_TIMEOUT_MS });
+    this.#server.on('request', (message, response) => {
+      void this.#serve(message, response);
+    });
+    this.#server.on('clientError', (_error, socket) => {
+      if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
+    });
+  }
+
+  /** Resolves with the port; rejects with the system's error (EADDRINUSE, EACCES ...). */
+  async listen(host: string, port: number): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(port, host, () => {
+        this.#server.removeListener('error', reject);
+        resolve();
+      });
+    });
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** `force` breaks open connections; otherwise running requests end first. */
+  async close(force: boolean): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => {
+        resolve();
+      });
+    });
+    if (force) this.#server.closeAllConnections();
+    else this.#server.closeIdleConnections();
+    await closed;
+  }
+
+  async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    const gone = new AbortController();
+    response.on('close', () => {
+      if (!response.writableFinished) gone.abort();
+    });
+    let answer: HttpAnswer;
+    try {
+      answer = await this.#answer(message, gone.signal);
+    } catch (error) {
+      answer = this.#failure(error);
+    }
+    if (response.destroyed) return;
+    send(message, response, answer);
+  }
+
+  async #answer(message: IncomingMessage, signal: AbortSignal): Promise<HttpAnswer> {
+    const url = new URL(message.url ?? '/', 'http://localhost');
+    const { method } = message;
+    let pathKnown = false;
+    for (const route of this.#routes) {
+      const match = route.pattern.exec(url.pathname);
+      if (match === null) continue;
+      pathKnown = true;
+      if (route.method !== method && !(method === 'HEAD' && route.method === 'GET')) continue;
+      const params = decodeAll(match.groups ?? {});
+      const peer = message.socket.remoteAddress ?? '';
+      return await route.run({ message, params, query: url.searchParams, peer, signal });
+    }
+    const status = pathKnown ? 405 : 404;
+    const what = pathKnown ? `method ${method} is not allowed here` : `no such path`;
+    return { status, body: { status: 'FAILED', msg: `${what}: ${url.pathname}` } };
+  }
+
+  #failure(error: unknown): HttpAnswer {
+    if (error instanceof SqlError) {
+      const { errno, sqlState, message } = error;
+      return { status: 400, body: { status: 'FAILED', msg: message, errno, sqlState } };
+    }
+    if (error instanceof URIError) {
+      return { status: 400, body: { status: 'FAILED', msg: 'the path is not valid percent-encoding' } };
+    }
+    const stack = error instanceof Error ? error.stack : String(error);
+    this.#log.error('unexpected error in an HTTP request', { stack });
+    return { status: 500, body: { status: 'FAILED', msg: 'internal error; see the log' } };
+  }
+}
+
+function send(message: IncomingMessage, response: ServerResponse, answer: HttpAnswer): void {
+  const { body } = answer;
+  const isText = typeof body === 'string';
+  const text = isText ? body : `${JSON.stringify(body, undefined, 4)}\n`;
+  const type = isText ? 'text/plain; charset=utf-8' : 'application/json; charset=utf-8';
+  const bytes = Buffer.from(text);
+  response.writeHead(answer.status ?? 200, {
+    'content-type': type,
+    'content-length': bytes.length,
+    // A body that was not read to its end would be taken for the next request.
+    ...(message.readableEnded || message.complete ? {} : { connection: 'close' }),
+    ...answer.headers,
+  });
+  response.end(message.method === 'HEAD' ? undefined : bytes);
+}
+
+function compile(path: string): RegExp {
+  const source = path
+    .replaceAll(/[.*+?^$()|[\]\\]/g, String.raw`\$&`)
+    .replaceAll(/\{(\w+)\}/g, '(?<$1>[^/]+)');
+  return new RegExp(`^${source}$`);
+}
+
+function decodeAll(groups: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(groups).map(([name, value]) => [name, decodeURIComponent(value)]),
+  );
+}
+
+/** User and password of an `Authorization: Basic` header; undefined when there is none. */
+export function basicCredentials(
+  header: string | undefined,
+): { readonly user: string; readonly password: string } | undefined {
+  const match = /^Basic\s+([A-Za-z0-9+/=]+)$/i.exec(header ?? '');
+  if (match?.[1] === undefined) return undefined;
+  const text = Buffer.from(match[1], 'base64').toString('utf8');
+  const colon = text.indexOf(':');
+  if (colon < 0) return undefined;
+  return { user: text.slice(0, colon), password: text.slice(colon + 1) };
+}
