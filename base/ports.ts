@@ -59,7 +59,7 @@ export interface CallOptions {
 }
 
 export interface GetOptions extends CallOptions {
-  /** First byte wanted, ≥ 0. Default 0. */
+  /** First byte wanted, ≥ 0. Default 0, where an empty object is empty and not a RANGE error. */
   readonly offset?: number;
   /** Bytes wanted, ≥ 1; clamped to the object's end. Default: to the end. */
   readonly length?: number;
@@ -78,8 +78,9 @@ export interface PutOptions extends CallOptions {
 }
 
 /**
- * Keys are `/`-separated relative paths of 1..1024 bytes of UTF-8, without empty, `.` or `..`
- * parts and without control characters; anything else throws `TypeError` before any I/O.
+ * Keys are `/`-separated relative paths of 1..1024 bytes of UTF-8, their parts of 1..255 bytes,
+ * without `.` or `..` parts, control characters and backslashes; anything else throws `TypeError`
+ * before any I/O.
  *
  * `get`, `head`, `list`, `delete` and `put` without a condition are idempotent and are retried
  * inside on transient errors; a conditional `put` is not retried blindly: its outcome may be
