@@ -12,8 +12,6 @@ export type Expr =
   | { readonly kind: 'Bytes'; readonly hex: string }
   /** DEFAULT as a value of INSERT or SET. */
   | { readonly kind: 'Default' }
-  /** A `?` of a prepared statement; `index` counts from 0. */
-  | { readonly kind: 'Param'; readonly index: number }
   /** One to three names: column, table.column, database.table.column. */
   | { readonly kind: 'Column'; readonly path: readonly string[] }
   | { readonly kind: 'UserVar'; readonly name: string }

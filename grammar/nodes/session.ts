@@ -1,4 +1,5 @@
 /** Statements about the session: variables, databases in use, transactions, queries. */
+import type { AccountRef } from './accounts.ts';
 import type { TableName } from './clauses.ts';
 import type { Expr, VariableScope } from './expr.ts';
 
@@ -30,6 +31,12 @@ export type Assignment =
       readonly kind: 'names';
       readonly charset: string | undefined;
       readonly collation: string | undefined;
+    }
+  /** SET PASSWORD in a list (mysqladmin); alone it is a `SetPassword`. */
+  | {
+      readonly kind: 'password';
+      readonly account: AccountRef | undefined;
+      readonly password: { readonly kind: 'clear' | 'hash'; readonly text: string };
     }
   /** SET CHARACTER SET charset. */
   | { readonly kind: 'charset'; readonly charset: string | undefined }
