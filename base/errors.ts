@@ -36,6 +36,7 @@ export const ERRORS = {
   CONNECTION_KILLED:       row(1927, '70100', 'Connection was killed'),
   IDLE_TIMEOUT:            row(4031, 'HY000', 'The client was disconnected by the server because of inactivity. See wait_timeout and interactive_timeout for configuring this behavior.'),
   HANDSHAKE_TIMEOUT:       row(1159, '08S01', 'Got timeout reading communication packets'),
+  AUTH_NOT_SUPPORTED:      row(1251, '08004', 'Client does not support authentication protocol requested by server; consider upgrading MySQL client'),
   UNKNOWN_CHARSET:         row(1115, '42000', "Unknown character set: '{name}'"),
 
   // language
@@ -51,7 +52,17 @@ export const ERRORS = {
   UNKNOWN_COLUMN:          row(1054, '42S22', "Unknown column '{name}' in '{where}'"),
   AMBIGUOUS_COLUMN:        row(1052, '23000', "Column '{name}' in '{where}' is ambiguous"),
   INVALID_GROUP_FUNC:      row(1111, 'HY000', 'Invalid use of group function'),
-  STATEMENT_TOO_COMPLEX:   row(1064, '42000', 'You have an error in your SQL syntax; the statement is nested more than {limit} levels deep'),
+  WRONG_PARAM_COUNT:       row(1582, '42000', "Incorrect parameter count in the call to native function '{name}'"),
+  WRONG_COLUMN_COUNT:      row(1222, '21000', 'The used SELECT statements have a different number of columns'),
+  OPERAND_COLUMNS:         row(1241, '21000', 'Operand should contain {count} column(s)'),
+  NON_UNIQUE_TABLE:        row(1066, '42000', "Not unique table/alias: '{name}'"),
+  DERIVED_NEEDS_ALIAS:     row(1248, '42000', 'Every derived table must have its own alias'),
+  BIGINT_RANGE:            row(1690, '22003', 'BIGINT value is out of range'),
+  BAD_REGEXP:              row(3685, 'HY000', "Illegal argument to a regular expression: '{pattern}'"),
+  QUERY_TIMEOUT:           row(3024, 'HY000', 'Query execution was interrupted, maximum statement execution time exceeded'),
+  QUERY_FAILED:            row(1105, 'HY000', 'query failed: {why}'),
+  NUMBER_TOO_BIG:          row(1064, '42000', 'You have an error in your SQL syntax; the number {value} is greater than {limit}'),
+  STATEMENT_TOO_COMPLEX:   row(1064, '42000', 'You have an error in your SQL syntax; the statement is too complex: more than {limit} {what}'),
 
   // databases, tables, partitions, columns
   NO_DB:                   row(1046, '3D000', 'No database selected'),
@@ -108,6 +119,24 @@ export const ERRORS = {
   VAULT_CHECK_FAILED:      row(1105, 'HY000', 'Storage vault {name} cannot be used: {what}'),
   STORE_FAILED:            row(1105, 'HY000', 'object store: {what}'),
   CORRUPT_OBJECT:          row(1105, 'HY000', 'object {key} is damaged: {what}'),
+
+  VAULT_IN_USE:            row(1105, 'HY000', 'Storage vault {name} is still used by {what}'),
+  WRONG_NAME:              row(1105, 'HY000', "Incorrect {kind} name '{name}': {why}"),
+  USER_EXISTS:             row(1396, 'HY000', "Operation CREATE USER failed for '{user}'@'{host}'"),
+  UNKNOWN_USER:            row(1396, 'HY000', "Operation {what} failed for '{user}'@'{host}': no such user"),
+
+  // catalog and data directory
+  CATALOG_LOCKED:          row(1105, 'HY000', 'data directory {dir} is in use by another server ({holder})'),
+  CATALOG_NOT_WRITABLE:    row(1105, 'HY000', 'data directory {dir} cannot be written: {what}'),
+  CATALOG_NEWER:           row(1105, 'HY000', 'catalog {file} has schema version {found}, this program knows versions up to {known}; start a newer program'),
+  CATALOG_LEASE_LOST:      row(1105, 'HY000', 'another server ({holder}) has taken over the catalog (its epoch {theirs}, ours {ours}); this one changes nothing any more'),
+  CATALOG_READ_ONLY:       row(1036, 'HY000', 'the catalog is read only: {what}'),
+  CATALOG_FULL:            row(1021, 'HY000', 'disk full while writing the catalog; nothing was changed ({what})'),
+  CATALOG_BUSY:            row(1205, 'HY000', 'the catalog is locked by another process ({what}); nothing was changed, try again'),
+  CATALOG_DAMAGED:         row(1105, 'HY000', 'the catalog is damaged: {what}'),
+  CATALOG_IO:              row(1105, 'HY000', 'reading or writing the catalog failed: {what}'),
+  CATALOG_CLOSED:          row(1053, '08S01', 'the catalog is closed: the server is shutting down'),
+  CATALOG_KEY:             row(1105, 'HY000', 'credentials in the catalog cannot be read with {file}: {what}'),
 
   // warm-up (Doris's words, reference/warm-up 1.8)
   WARM_UP_DST_UNKNOWN:     row(1105, 'HY000', "The dstClusterName {name} doesn't exist"),

@@ -1,0 +1,106 @@
+/** Objects that nothing refers to any more, by prefix, until a job has deleted them. */
+import { id } from '../base/ids.ts';
+import type { VaultId } from '../base/ids.ts';
+import type { Session } from './session.ts';
+
+/** Longest reason or error text kept with an item, characters. */
+const TEXT_MAX = 500;
+
+export interface GarbageItem {
+  readonly garbageId: number;
+  readonly vaultId: VaultId;
+  /** Everything under it goes. Always begins with `data/<tablet id>/`. */
+  readonly prefix: string;
+  readonly reason: string;
+  /** Claims so far, this one included. */
+  readonly attempts: number;
+  readonly lastError: string | null;
+}
+
+export class GarbageStore {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  async count(): Promise<number> {
+    const row = await this.#session.db
+      .selectFrom('garbage')
+      .select((eb) => eb.fn.countAll<number>().as('count'))
+      .executeTakeFirst();
+    return row?.count ?? 0;
+  }
+
+  /** Adds items that are due at `notBeforeMs`. At most ~1,000 at once: one transaction. */
+  async add(
+    items: readonly { readonly vaultId: VaultId; readonly prefix: string }[],
+    reason: string,
+    notBeforeMs: number,
+  ): Promise<void> {
+    await this.#session.write(async (tx) => {
+      for (const { vaultId, prefix } of items) {
+        tx.bulk.run(
+          `INSERT INTO garbage (garbage_id, vault_id, prefix, reason, not_before_ms, attempts)
+           VALUES (?, ?, ?, ?, ?, 0)`,
+          [tx.ids.next(), vaultId, prefix, reason.slice(0, TEXT_MAX), notBeforeMs],
+        );
+      }
+    });
+  }
+
+  /**
+   * Up to `limit` due items, oldest first. A claim holds for `leaseMs`: what is neither `done` nor
+   * `retry`ed by then is due again, so that a crash loses nothing.
+   */
+  async claim(limit: number, leaseMs: number): Promise<GarbageItem[]> {
+    return this.#session.write(async (tx) => {
+      const now = tx.clock.now();
+      const rows = await tx.db
+        .selectFrom('garbage')
+        .selectAll()
+        .where('not_before_ms', '<=', now)
+        .orderBy('not_before_ms')
+        .orderBy('garbage_id')
+        .limit(limit)
+        .execute();
+      for (const row of rows) {
+        tx.bulk.run('UPDATE garbage SET not_before_ms = ?, attempts = ? WHERE garbage_id = ?', [
+          now + leaseMs,
+          row.attempts + 1,
+          row.garbage_id,
+        ]);
+      }
+      return rows.map((row) => ({
+        garbageId: row.garbage_id,
+        vaultId: id<VaultId>(row.vault_id),
+        prefix: row.prefix,
+        reason: row.reason,
+        attempts: row.attempts + 1,
+        lastError: row.last_error,
+      }));
+    });
+  }
+
+  /** The objects are gone. No error for an item that is not there. */
+  async done(garbageIds: readonly number[]): Promise<void> {
+    await this.#session.write(async (tx) => {
+      for (const garbageId of garbageIds) {
+        tx.bulk.run('DELETE FROM garbage WHERE garbage_id = ?', [garbageId]);
+      }
+    });
+  }
+
+  /** It failed: due again at `notBeforeMs`. */
+  async retry(garbageIds: readonly number[], notBeforeMs: number, error: string): Promise<void> {
+    await this.#session.write(async (tx) => {
+      for (const garbageId of garbageIds) {
+        tx.bulk.run('UPDATE garbage SET not_before_ms = ?, last_error = ? WHERE garbage_id = ?', [
+          notBeforeMs,
+          error.slice(0, TEXT_MAX),
+          garbageId,
+        ]);
+      }
+    });
+  }
+}

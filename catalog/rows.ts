@@ -1,0 +1,208 @@
+/** The columns of every table as Kysely sees them; `migrations/` is where they come from. */
+import type { BackendAdminState } from '../base/schema.ts';
+
+/** CREATING: being written in chunks, invisible. DROPPED: invisible, being purged. */
+export type PresenceState = 'CREATING' | 'NORMAL' | 'DROPPED';
+/**
+ * PREPARE: rows are being written by a backend. COMMITTING: rowset rows are being inserted above
+ * the visible versions. VISIBLE and ABORTED are final.
+ */
+export type LoadState = 'PREPARE' | 'COMMITTING' | 'VISIBLE' | 'ABORTED';
+export type WarmUpJobState = 'PENDING' | 'RUNNING' | 'FINISHED' | 'CANCELLED';
+/** PENDING: no backend has it. SENT: handed out. DONE: every tablet of it was tried. */
+export type WarmUpBatchState = 'PENDING' | 'SENT' | 'DONE';
+type Bit = 0 | 1;
+
+export interface CatalogRows {
+  schema_version: { version: number; name: string; applied_ms: number };
+  lease: { id: number; epoch: number; seq: number; holder: string; taken_ms: number };
+  id_allocator: { name: string; next: number };
+  config_override: { name: string; value: string; changed_ms: number };
+  account: {
+    user_name: string;
+    host: string;
+    plugin: string;
+    auth_string: string;
+    created_ms: number;
+  };
+  compute_group: { compute_group_id: number; name: string; created_ms: number };
+  backend: {
+    backend_id: number;
+    compute_group_id: number;
+    kind: 'embedded' | 'remote';
+    host: string;
+    http_port: number;
+    state: BackendAdminState;
+    version: number;
+    created_ms: number;
+  };
+  vault: {
+    vault_id: number;
+    name: string;
+    kind: 'file' | 's3';
+    is_default: Bit;
+    properties: string;
+    credentials: string | null;
+    created_ms: number;
+  };
+  database_def: { database_id: number; name: string; created_ms: number };
+  table_def: {
+    table_id: number;
+    database_id: number;
+    name: string;
+    state: PresenceState;
+    version: number;
+    schema_version: number;
+    vault_id: number;
+    definition: string;
+    created_ms: number;
+  };
+  table_name: { database_id: number; name: string; table_id: number };
+  index_def: { table_id: number; index_id: number; name: string; kind: 'BASE' | 'ROLLUP' };
+  partition_def: {
+    partition_id: number;
+    table_id: number;
+    name: string;
+    position: number;
+    bounds: string;
+    buckets: number;
+    visible_version: number;
+    state: PresenceState;
+    version: number;
+  };
+  tablet: {
+    tablet_id: number;
+    table_id: number;
+    partition_id: number;
+    index_id: number;
+    bucket: number;
+    bytes: number;
+    row_count: number;
+  };
+  rowset: {
+    tablet_id: number;
+    rowset_id: string;
+    partition_id: number;
+    start_version: number;
+    end_version: number;
+    row_count: number;
+    bytes: number;
+    segments: string;
+    vault_id: number;
+    txn_id: number;
+    created_ms: number;
+  };
+  garbage: {
+    garbage_id: number;
+    vault_id: number;
+    prefix: string;
+    reason: string;
+    not_before_ms: number;
+    attempts: number;
+    last_error: string | null;
+  };
+  load_txn: {
+    txn_id: number;
+    database_id: number;
+    table_id: number;
+    label: string;
+    state: LoadState;
+    version: number;
+    reason: string;
+    row_count: number;
+    filtered_rows: number;
+    bytes: number;
+    created_ms: number;
+    finished_ms: number | null;
+    timeout_ms: number;
+  };
+  load_label: { database_id: number; label: string; txn_id: number };
+  warm_up_job: {
+    job_id: number;
+    kind: 'CLUSTER' | 'TABLE';
+    src_group: string | null;
+    dst_group: string;
+    sync_mode: 'ONCE' | 'PERIODIC' | 'EVENT_DRIVEN';
+    sync_interval_s: number | null;
+    sync_event: string | null;
+    table_filter: string | null;
+    state: WarmUpJobState;
+    force: Bit;
+    tables: string;
+    run: number;
+    epoch: number;
+    version: number;
+    create_ms: number;
+    start_ms: number | null;
+    finish_ms: number | null;
+    err_msg: string;
+    all_batch: number;
+    finish_batch: number;
+    all_bytes: number;
+    finish_bytes: number;
+    cached_bytes: number;
+    all_tablets: number;
+    done_tablets: number;
+    skipped_tablets: number;
+    failed_tablets: number;
+  };
+  warm_up_batch: {
+    job_id: number;
+    run: number;
+    backend_id: number;
+    batch: number;
+    state: WarmUpBatchState;
+    version: number;
+    attempts: number;
+    total_bytes: number;
+    done_bytes: number;
+    cached_bytes: number;
+    total_tablets: number;
+    done_tablets: number;
+    skipped_tablets: number;
+    failed_tablets: number;
+  };
+  warm_up_batch_tablet: {
+    job_id: number;
+    run: number;
+    backend_id: number;
+    batch: number;
+    chunk: number;
+    tablet_ids: Uint8Array;
+  };
+  warm_up_failure: {
+    job_id: number;
+    run: number;
+    seq: number;
+    tablet_id: number;
+    item: string;
+    reason: string;
+  };
+  warm_up_slot: { dst_group: string; job_id: number };
+  job_transition: {
+    job_id: number;
+    seq: number;
+    at_ms: number;
+    from_state: string;
+    event: string;
+    to_state: string;
+    detail: string;
+  };
+  cloud_cache_hotspot: {
+    cluster_id: number;
+    backend_id: number;
+    table_id: number;
+    index_id: number;
+    partition_id: number;
+    insert_day: string;
+    cluster_name: string;
+    table_name: string;
+    index_name: string;
+    partition_name: string;
+    file_cache_size: number;
+    query_per_day: number;
+    query_per_week: number;
+    last_access_ms: number;
+  };
+  hotspot_token: { backend_id: number; token: string };
+}

@@ -1,0 +1,357 @@
+/** Warm-up jobs: rows, transitions, slots and history. `warm_up_batches.ts` has their work. */
+import { id } from '../base/ids.ts';
+import type { JobId } from '../base/ids.ts';
+import { fromJson, toJson } from './json_text.ts';
+import type { CatalogRows, WarmUpJobState } from './rows.ts';
+import type { Session, WriteSession } from './session.ts';
+import { StaleRow, expectOne } from './stale_row.ts';
+
+/** Most rows that SHOW WARM UP JOB returns (Doris's constant). */
+export const SHOW_JOBS_MAX = 2000;
+
+/** One `WITH TABLE` item; without a partition the whole table. */
+export interface WarmUpItem {
+  readonly db: string;
+  readonly table: string;
+  readonly partition?: string;
+}
+
+/** How far a run is; sums over its batches. */
+export interface WarmUpCounts {
+  readonly allBatch: number;
+  readonly finishBatch: number;
+  readonly allBytes: number;
+  /** Bytes in the target's cache for this run. */
+  readonly finishBytes: number;
+  /** Part of finishBytes that was in the cache before. */
+  readonly cachedBytes: number;
+  readonly allTablets: number;
+  readonly doneTablets: number;
+  readonly skippedTablets: number;
+  readonly failedTablets: number;
+}
+
+export interface NewWarmUpJob {
+  readonly kind: 'CLUSTER' | 'TABLE';
+  /** null for WITH TABLE. */
+  readonly srcGroup: string | null;
+  readonly dstGroup: string;
+  readonly syncMode: 'ONCE' | 'PERIODIC' | 'EVENT_DRIVEN';
+  readonly syncIntervalS: number | null;
+  readonly syncEvent: string | null;
+  /** ON TABLES rules as canonical text. */
+  readonly tableFilter: string | null;
+  readonly force: boolean;
+  readonly tables: readonly WarmUpItem[];
+  readonly epoch: number;
+}
+
+export interface WarmUpJob extends NewWarmUpJob, WarmUpCounts {
+  readonly jobId: JobId;
+  readonly state: WarmUpJobState;
+  /** 1 for the first (or only) run. */
+  readonly run: number;
+  /** Row version: what `update` expects. */
+  readonly version: number;
+  readonly createMs: number;
+  readonly startMs: number | null;
+  readonly finishMs: number | null;
+  /** Empty: none. */
+  readonly errMsg: string;
+}
+
+/** What a transition changes; what is absent stays. */
+export interface WarmUpJobChange extends Partial<WarmUpCounts> {
+  /** The event of the lifecycle table; it goes to `job_transition`. Absent: not recorded. */
+  readonly event?: string;
+  /** One sentence for `job_transition`. */
+  readonly detail?: string;
+  readonly state?: WarmUpJobState;
+  readonly run?: number;
+  readonly epoch?: number;
+  readonly startMs?: number | null;
+  readonly finishMs?: number | null;
+  readonly errMsg?: string;
+}
+
+export interface JobTransition {
+  readonly jobId: JobId;
+  readonly seq: number;
+  readonly atMs: number;
+  readonly from: string;
+  readonly event: string;
+  readonly to: string;
+  readonly detail: string;
+}
+
+type JobRow = CatalogRows['warm_up_job'];
+
+export class WarmUpJobStore {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** PENDING, run 1, nothing counted yet; the first transition is `created`. */
+  async create(job: NewWarmUpJob, counts: Partial<WarmUpCounts> = {}): Promise<WarmUpJob> {
+    return this.#session.write(async (tx) => {
+      const row = newRow(tx, job, counts);
+      await tx.db.insertInto('warm_up_job').values(row).execute();
+      await recordTransition(tx, row, 'created', 'PENDING', '');
+      return toJob(row);
+    });
+  }
+
+  async find(jobId: JobId): Promise<WarmUpJob | undefined> {
+    const row = await this.#session.db
+      .selectFrom('warm_up_job')
+      .selectAll()
+      .where('job_id', '=', jobId)
+      .executeTakeFirst();
+    return row === undefined ? undefined : toJob(row);
+  }
+
+  /** PENDING and RUNNING jobs, oldest first. */
+  async active(): Promise<WarmUpJob[]> {
+    const rows = await this.#session.db
+      .selectFrom('warm_up_job')
+      .selectAll()
+      .where('state', 'in', ['PENDING', 'RUNNING'])
+      .orderBy('create_ms')
+      .orderBy('job_id')
+      .execute();
+    return rows.map(toJob);
+  }
+
+  /** Newest first. */
+  async list(limit: number = SHOW_JOBS_MAX): Promise<WarmUpJob[]> {
+    const rows = await this.#session.db
+      .selectFrom('warm_up_job')
+      .selectAll()
+      .orderBy('create_ms', 'desc')
+      .orderBy('job_id', 'desc')
+      .limit(limit)
+      .execute();
+    return rows.map(toJob);
+  }
+
+  /**
+   * The one door for changes of a job. `expectVersion` is the version of the job the caller
+   * decided on; throws `StaleRow` when it has moved on, or is gone.
+   */
+  async update(jobId: JobId, expectVersion: number, change: WarmUpJobChange): Promise<WarmUpJob> {
+    return this.#session.write(async (tx) => {
+      const before = await tx.db
+        .selectFrom('warm_up_job')
+        .selectAll()
+        .where('job_id', '=', jobId)
+        .executeTakeFirst();
+      const what = `warm-up job ${jobId}`;
+      if (before === undefined || before.version !== expectVersion) throw new StaleRow(what);
+      const after: JobRow = { ...before, ...changedColumns(change), version: expectVersion + 1 };
+      const result = await tx.db
+        .updateTable('warm_up_job')
+        .set(after)
+        .where('job_id', '=', jobId)
+        .where('state', '=', before.state)
+        .where('version', '=', expectVersion)
+        .executeTakeFirst();
+      expectOne(result.numUpdatedRows, what);
+      if (change.event !== undefined) {
+        await recordTransition(tx, after, change.event, before.state, change.detail ?? '');
+      }
+      return toJob(after);
+    });
+  }
+
+  /** Oldest first. */
+  async transitions(jobId: JobId): Promise<JobTransition[]> {
+    const rows = await this.#session.db
+      .selectFrom('job_transition')
+      .selectAll()
+      .where('job_id', '=', jobId)
+      .orderBy('seq')
+      .execute();
+    return rows.map((row) => ({
+      jobId: id<JobId>(row.job_id),
+      seq: row.seq,
+      atMs: row.at_ms,
+      from: row.from_state,
+      event: row.event,
+      to: row.to_state,
+      detail: row.detail,
+    }));
+  }
+
+  /** Who holds the slot of which target group. */
+  async slots(): Promise<Map<string, JobId>> {
+    const rows = await this.#session.db.selectFrom('warm_up_slot').selectAll().execute();
+    return new Map(rows.map((row) => [row.dst_group, id<JobId>(row.job_id)]));
+  }
+
+  /** Takes the slot, or keeps it when the job has it; false when another job holds it. */
+  async takeSlot(dstGroup: string, jobId: JobId): Promise<boolean> {
+    return this.#session.write(async (tx) => {
+      const holder = await tx.db
+        .selectFrom('warm_up_slot')
+        .select('job_id')
+        .where('dst_group', '=', dstGroup)
+        .executeTakeFirst();
+      if (holder !== undefined) return holder.job_id === jobId;
+      await tx.db
+        .insertInto('warm_up_slot')
+        .values({ dst_group: dstGroup, job_id: jobId })
+        .execute();
+      return true;
+    });
+  }
+
+  /** Frees whatever slot the job holds; no error when it holds none. */
+  async releaseSlot(jobId: JobId): Promise<void> {
+    await this.#session.write(async (tx) => {
+      await tx.db.deleteFrom('warm_up_slot').where('job_id', '=', jobId).execute();
+    });
+  }
+
+  /**
+   * Deletes at most `limit` final jobs that ended before `beforeMs`, with all that belongs to
+   * them; how many. Call again until it says 0: each job is one small transaction.
+   */
+  async expire(beforeMs: number, limit: number): Promise<number> {
+    const rows = await this.#session.db
+      .selectFrom('warm_up_job')
+      .select('job_id')
+      .where('state', 'in', ['FINISHED', 'CANCELLED'])
+      .where('finish_ms', '<', beforeMs)
+      .orderBy('finish_ms')
+      .limit(limit)
+      .execute();
+    for (const row of rows) await this.#session.write((tx) => deleteJob(tx, row.job_id));
+    return rows.length;
+  }
+}
+
+async function deleteJob(tx: WriteSession, jobId: number): Promise<void> {
+  await tx.db.deleteFrom('warm_up_batch_tablet').where('job_id', '=', jobId).execute();
+  await tx.db.deleteFrom('warm_up_batch').where('job_id', '=', jobId).execute();
+  await tx.db.deleteFrom('warm_up_failure').where('job_id', '=', jobId).execute();
+  await tx.db.deleteFrom('job_transition').where('job_id', '=', jobId).execute();
+  await tx.db.deleteFrom('warm_up_slot').where('job_id', '=', jobId).execute();
+  await tx.db.deleteFrom('warm_up_job').where('job_id', '=', jobId).execute();
+}
+
+/** The row's version is the transition's number: unique, and in order. */
+async function recordTransition(
+  tx: WriteSession,
+  after: JobRow,
+  event: string,
+  from: string,
+  detail: string,
+): Promise<void> {
+  await tx.db
+    .insertInto('job_transition')
+    .values({
+      job_id: after.job_id,
+      seq: after.version,
+      at_ms: tx.clock.now(),
+      from_state: from,
+      event,
+      to_state: after.state,
+      detail,
+    })
+    .execute();
+}
+
+function newRow(tx: WriteSession, job: NewWarmUpJob, counts: Partial<WarmUpCounts>): JobRow {
+  return {
+    job_id: tx.ids.next<JobId>(),
+    kind: job.kind,
+    src_group: job.srcGroup,
+    dst_group: job.dstGroup,
+    sync_mode: job.syncMode,
+    sync_interval_s: job.syncIntervalS,
+    sync_event: job.syncEvent,
+    table_filter: job.tableFilter,
+    state: 'PENDING',
+    force: job.force ? 1 : 0,
+    tables: toJson(job.tables),
+    run: 1,
+    epoch: job.epoch,
+    version: 1,
+    create_ms: tx.clock.now(),
+    start_ms: null,
+    finish_ms: null,
+    err_msg: '',
+    all_batch: counts.allBatch ?? 0,
+    finish_batch: counts.finishBatch ?? 0,
+    all_bytes: counts.allBytes ?? 0,
+    finish_bytes: counts.finishBytes ?? 0,
+    cached_bytes: counts.cachedBytes ?? 0,
+    all_tablets: counts.allTablets ?? 0,
+    done_tablets: counts.doneTablets ?? 0,
+    skipped_tablets: counts.skippedTablets ?? 0,
+    failed_tablets: counts.failedTablets ?? 0,
+  };
+}
+
+/** Property of a change → column. Total: a new property does not compile until it is here. */
+const COLUMN_OF: Readonly<
+  Record<Exclude<keyof WarmUpJobChange, 'event' | 'detail'>, keyof JobRow>
+> = {
+  state: 'state',
+  run: 'run',
+  epoch: 'epoch',
+  startMs: 'start_ms',
+  finishMs: 'finish_ms',
+  errMsg: 'err_msg',
+  allBatch: 'all_batch',
+  finishBatch: 'finish_batch',
+  allBytes: 'all_bytes',
+  finishBytes: 'finish_bytes',
+  cachedBytes: 'cached_bytes',
+  allTablets: 'all_tablets',
+  doneTablets: 'done_tablets',
+  skippedTablets: 'skipped_tablets',
+  failedTablets: 'failed_tablets',
+};
+
+function changedColumns(change: WarmUpJobChange): Partial<JobRow> {
+  const columns: Record<string, unknown> = {};
+  for (const property of Object.keys(COLUMN_OF) as (keyof typeof COLUMN_OF)[]) {
+    if (change[property] !== undefined) columns[COLUMN_OF[property]] = change[property];
+  }
+  return columns;
+}
+
+function toJob(row: JobRow): WarmUpJob {
+  return {
+    jobId: id<JobId>(row.job_id),
+    kind: row.kind,
+    srcGroup: row.src_group,
+    dstGroup: row.dst_group,
+    syncMode: row.sync_mode,
+    syncIntervalS: row.sync_interval_s,
+    syncEvent: row.sync_event,
+    tableFilter: row.table_filter,
+    state: row.state,
+    force: row.force === 1,
+    tables: fromJson<WarmUpItem[]>(row.tables),
+    run: row.run,
+    epoch: row.epoch,
+    version: row.version,
+    createMs: row.create_ms,
+    startMs: row.start_ms,
+    finishMs: row.finish_ms,
+    errMsg: row.err_msg,
+    allBatch: row.all_batch,
+    finishBatch: row.finish_batch,
+    allBytes: row.all_bytes,
+    finishBytes: row.finish_bytes,
+    cachedBytes: row.cached_bytes,
+    allTablets: row.all_tablets,
+    doneTablets: row.done_tablets,
+    skippedTablets: row.skipped_tablets,
+    failedTablets: row.failed_tablets,
+  };
+}
