@@ -251,7 +251,8 @@ function floatConverter(
     if (Number.isNaN(number)) throw fail('BAD_VALUE', column, value, row);
     const stored = single ? Math.fround(number) : number;
     if (!Number.isFinite(stored)) throw fail('OUT_OF_RANGE', column, value, row);
-    return stored;
+    // One zero: a Parquet dictionary does not tell them apart.
+    return stored === 0 ? 0 : stored;
   };
 }
 
@@ -302,8 +303,7 @@ function datetimeConverter(
 ): (value: Present, row: number) => SqlValue {
   return (value, row) => {
     const time = typeof value === 'boolean' ? undefined : parseCivil(String(value));
-    const text =
-      time === undefined ? undefined : civilText(roundCivil(time, precision), precision);
+    const text = time === undefined ? undefined : civilText(roundCivil(time, precision), precision);
     if (text === undefined) throw fail('BAD_DATETIME', column, value, row);
     return text;
   };
