@@ -1,0 +1,579 @@
+/**
+ * The block cache of a backend: objects of the store are read through it in blocks of 1 MiB that
+ * are kept on the local disk (DESIGN section 2, reference/warm-up 1.13).
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { CacheStats, QueueStats } from '../../base/agent_messages.ts';
+import type { Clock, Log } from '../../base/ports.ts';
+import { ObjectStoreError } from '../../base/ports.ts';
+import { BLOCK_BYTES } from '../../base/schema.ts';
+import type { CacheQueue } from '../../base/schema.ts';
+import { BlockDisk } from './block_disk.ts';
+import type { Kept } from './block_disk.ts';
+import { errorCode, systemBlockIo } from './block_files.ts';
+import type { BlockIo } from './block_files.ts';
+import { SharedBufferPool } from './buffer_pool.ts';
+import type { BufferPool } from './buffer_pool.ts';
+import { blockCount, blockLength, objectName, queueName } from './cache_object.ts';
+import type { CacheObject, QueueNumber } from './cache_object.ts';
+import { ADMIT_QUERY } from './queues.ts';
+import type { AdmitRule, Shares } from './queues.ts';
+import { RangeDownload } from './range_download.ts';
+import { Reading, joinBlocks } from './reading.ts';
+import type { ReadOptions } from './reading.ts';
+import { rebuild } from './rebuild.ts';
+import type { RebuildResult } from './rebuild.ts';
+import { writeSnapshot } from './snapshot.ts';
+
+const MAINTENANCE_MS = 250;
+const SNAPSHOT_INTERVAL_MS = 10_000;
+/** Bytes of downloads for queries that are on their way or not yet written. */
+const QUERY_BUFFER_BYTES = 64 * 2 ** 20;
+/** A block found damaged is fetched anew; that often in one read only when the disk is broken. */
+const READ_ATTEMPTS = 4;
+/** Blocks dropped between two turns of the event loop. */
+const CLEAR_STEP_BLOCKS = 512;
+const QUEUES: readonly QueueNumber[] = [0, 1, 2, 3];
+
+export interface BlockCacheOptions {
+  readonly dir: string;
+  /** Bytes of disk; never exceeded. */
+  readonly capacityBytes: number;
+  /** Percent per queue; see `parseShares`. */
+  readonly shares: Shares;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Longest range asked of the store at once; asked anew for every read. */
+  readonly rangeBytes: () => number;
+  /** Memory for recently verified blocks; 0: none. Default 16 MiB. */
+  readonly windowBytes?: number;
+  readonly io?: BlockIo;
+}
+
+/** Bounds bytes per second; a limiter for warm-up traffic may be handed in. */
+export interface RateLimiter {
+  acquire(bytes: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface WarmRangeOptions {
+  readonly rule: AdmitRule;
+  readonly buffers: BufferPool;
+  readonly signal: AbortSignal;
+  readonly limiter: RateLimiter | undefined;
+  /** Called for each request sent to the store. */
+  readonly onRequest: () => void;
+}
+
+/** Why some blocks of a warmed range are not in the cache; undefined: nothing was refused. */
+export type WarmRangeResult = Exclude<Kept, { readonly kept: true }> | undefined;
+
+export interface CachedBlockInfo {
+  readonly vaultId: number;
+  readonly key: string;
+  readonly tabletId: number;
+  /** bytes from the object's start */
+  readonly offset: number;
+  /** bytes of data */
+  readonly size: number;
+  readonly queue: CacheQueue;
+}
+
+interface Fetch {
+  readonly rule: AdmitRule;
+  readonly buffers: BufferPool;
+  readonly limiter: RateLimiter | undefined;
+  /** Slots taken before the download (warm-up), or undefined: taken when the bytes are there. */
+  readonly slots: readonly number[] | undefined;
+  readonly onRequest: (() => void) | undefined;
+}
+
+export class BlockCache {
+  readonly rebuilt: RebuildResult;
+  readonly #disk: BlockDisk;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #rangeBytes: () => number;
+  readonly #queryBuffers = new SharedBufferPool(BLOCK_BYTES, QUERY_BUFFER_BYTES);
+  /** Downloads by block name, until their blocks are written. */
+  readonly #arriving = new Map<string, RangeDownload>();
+  readonly #downloads = new Set<RangeDownload>();
+  readonly #counts = {
+    hits: 0,
+    hitBytes: 0,
+    misses: 0,
+    missBytes: 0,
+    remoteRequests: 0,
+    remoteBytes: 0,
+    warmUpRequests: 0,
+    warmUpBytes: 0,
+  };
+  #closed = false;
+  #stopMaintenance: () => void = () => undefined;
+  #snapshotChanges = 0;
+  #snapshotAt: number;
+  #snapshotting: Promise<void> | undefined;
+
+  /** Rebuilds the index from the directory, which is made if need be. Rejects if it cannot. */
+  static async open(options: BlockCacheOptions): Promise<BlockCache> {
+    const io = options.io ?? systemBlockIo;
+    const disk = new BlockDisk({ windowBytes: 16 * 2 ** 20, ...options, io });
+    await io.mkdir(options.dir);
+    const startedAt = options.clock.monotonic();
+    const rebuilt = await rebuild({
+      io,
+      dir: options.dir,
+      queues: disk.queues,
+      index: disk.index,
+      log: options.log,
+    });
+    await disk.started();
+    const milliseconds = Math.round(options.clock.monotonic() - startedAt);
+    options.log.info('block cache opened', { path: options.dir, ...rebuilt, milliseconds });
+    return new BlockCache(options, disk, rebuilt);
+  }
+
+  private constructor(options: BlockCacheOptions, disk: BlockDisk, rebuilt: RebuildResult) {
+    this.rebuilt = rebuilt;
+    this.#disk = disk;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#rangeBytes = options.rangeBytes;
+    this.#snapshotAt = options.clock.monotonic();
+    this.#scheduleMaintenance();
+  }
+
+  /**
+   * Reads `length` bytes at `offset`. What is cached comes from the disk, checked; what is not is
+   * downloaded, once for all who want it, and kept if there is room.
+   * Rejects with `RangeError`, an `ObjectStoreError`, or the signal's reason.
+   */
+  async read(
+    object: CacheObject,
+    offset: number,
+    length: number,
+    options: ReadOptions = {},
+  ): Promise<Uint8Array> {
+    if (!(offset >= 0 && length >= 0 && offset + length <= object.size)) {
+      const range = `${offset}..${offset + length}`;
+      throw new RangeError(`bytes ${range} are not in ${object.key} of ${object.size} bytes`);
+    }
+    options.signal?.throwIfAborted();
+    const into = new Uint8Array(length);
+    if (length === 0) return into;
+    const reading = new Reading(object, offset, into, options);
+    let blocks = reading.blocks();
+    for (let attempt = 1; blocks.length > 0; attempt += 1) {
+      if (attempt > READ_ATTEMPTS) {
+        throw new ObjectStoreError('DISK', object.key, `the cache disk damages ${object.key}`);
+      }
+      blocks = await this.#readBlocks(reading, blocks);
+    }
+    return into;
+  }
+
+  /** One pass; returns the blocks that turned out damaged and are no longer cached. */
+  async #readBlocks(reading: Reading, blocks: readonly number[]): Promise<number[]> {
+    const { object, options } = reading;
+    const damaged: number[] = [];
+    const parts: Promise<void>[] = [];
+    const missing: number[] = [];
+    for (const block of blocks) {
+      const slot = this.#disk.slotOf(object, block);
+      const download = this.#arriving.get(blockName(object, block));
+      if (slot !== undefined) {
+        parts.push(this.#readCached(reading, block, slot, damaged));
+      } else if (download === undefined) {
+        missing.push(block);
+      } else {
+        this.#countMiss(reading, block);
+        const consume = (range: Uint8Array): void => {
+          reading.copy(block, download.blockOf(range, block));
+        };
+        parts.push(download.take(consume, options.signal));
+      }
+    }
+    for (const { first, count } of joinBlocks(missing, this.#rangeBytes())) {
+      parts.push(this.#readMissing(reading, first, count));
+    }
+    await Promise.all(parts);
+    return damaged;
+  }
+
+  async #readCached(
+    reading: Reading,
+    block: number,
+    slot: number,
+    damaged: number[],
+  ): Promise<void> {
+    const { object, options } = reading;
+    this.#disk.touch(object, block, slot);
+    const data = await this.#disk.load(slot);
+    if (data === undefined) {
+      damaged.push(block);
+      return;
+    }
+    reading.copy(block, data);
+    options.signal?.throwIfAborted();
+    if (!reading.isQuery) return;
+    this.#disk.hit(slot);
+    this.#counts.hits += 1;
+    this.#counts.hitBytes += reading.bytesOf(block);
+  }
+
+  async #readMissing(reading: Reading, first: number, count: number): Promise<void> {
+    const download = this.#start(reading.object, first, count, {
+      rule: ADMIT_QUERY,
+      buffers: this.#queryBuffers,
+      limiter: undefined,
+      slots: undefined,
+      onRequest: undefined,
+    });
+    for (let block = first; block < first + count; block += 1) this.#countMiss(reading, block);
+    await download.take((range) => {
+      for (let block = first; block < first + count; block += 1) {
+        reading.copy(block, download.blockOf(range, block));
+      }
+    }, reading.options.signal);
+  }
+
+  #countMiss(reading: Reading, block: number): void {
+    if (!reading.isQuery) return;
+    this.#counts.misses += 1;
+    this.#counts.missBytes += reading.bytesOf(block);
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // For warm-ups
+
+  /** Blocks used from now on are of this era: a batch does not evict what it brought in. */
+  beginBatch(): number {
+    return this.#disk.queues.beginEra();
+  }
+
+  isCached(object: CacheObject, block: number): boolean {
+    return this.#disk.slotOf(object, block) !== undefined;
+  }
+
+  /** Makes the object's cached blocks the most recently used ones. */
+  touch(object: CacheObject): void {
+    const known = this.#disk.find(object);
+    if (known === undefined) return;
+    for (const [block, slot] of known.slots.entries()) {
+      if (slot >= 0) this.#disk.touch(object, block, slot);
+    }
+  }
+
+  /**
+   * Brings neighbouring blocks into the cache: waits for those that are on their way to somebody
+   * else and downloads what is then missing. Resolves when everything is written or refused.
+   */
+  async warmRange(
+    object: CacheObject,
+    first: number,
+    count: number,
+    options: WarmRangeOptions,
+  ): Promise<WarmRangeResult> {
+    const foreign: Promise<unknown>[] = [];
+    const missing: number[] = [];
+    for (let block = first; block < first + count; block += 1) {
+      if (this.isCached(object, block)) continue;
+      const download = this.#arriving.get(blockName(object, block));
+      if (download === undefined) missing.push(block);
+      else foreign.push(awaitWritten(download, options.signal));
+    }
+    let refused: WarmRangeResult;
+    for (const range of joinBlocks(missing, this.#rangeBytes())) {
+      refused ??= await this.#warmMissing(object, range.first, range.count, options);
+    }
+    await Promise.all(foreign);
+    return refused;
+  }
+
+  async #warmMissing(
+    object: CacheObject,
+    first: number,
+    count: number,
+    options: WarmRangeOptions,
+  ): Promise<WarmRangeResult> {
+    options.signal.throwIfAborted();
+    const slots: number[] = [];
+    let refused: WarmRangeResult;
+    // While others were waited for, a query may have asked for some of these blocks.
+    for (let block = first; block < first + count && refused === undefined; block += 1) {
+      if (this.isCached(object, block) || this.#arriving.has(blockName(object, block))) break;
+      const slot = this.#disk.reserve(object, block, options.rule);
+      if (typeof slot === 'number') slots.push(slot);
+      else if (!slot.kept) refused = slot;
+    }
+    if (slots.length === 0) return refused;
+    const download = this.#start(object, first, slots.length, { ...options, slots });
+    await download.take(() => undefined, options.signal);
+    const kept = await abortable(download.written, options.signal);
+    for (const outcome of kept) if (!outcome.kept) refused ??= outcome;
+    return refused;
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Downloads
+
+  #start(object: CacheObject, first: number, count: number, fetch: Fetch): RangeDownload {
+    if (this.#closed) throw new ObjectStoreError('ABORTED', object.key, 'the cache is closed');
+    const download = new RangeDownload(object, first, count, () => {
+      this.#unregister(download);
+    });
+    this.#downloads.add(download);
+    for (let block = first; block < first + count; block += 1) {
+      this.#arriving.set(blockName(object, block), download);
+    }
+    void this.#run(download, fetch);
+    return download;
+  }
+
+  async #run(download: RangeDownload, fetch: Fetch): Promise<void> {
+    const { length, signal } = download;
+    let kept: Kept[] = [];
+    let range: Uint8Array | undefined;
+    let buffer: Uint8Array | undefined;
+    try {
+      buffer = await fetch.buffers.acquire(length, signal);
+      await fetch.limiter?.acquire(length, signal);
+      range = await this.#get(download, buffer, fetch);
+    } catch (error) {
+      for (const slot of fetch.slots ?? []) this.#disk.giveUp(slot);
+      this.#unregister(download);
+      download.failed(error);
+    }
+    if (range !== undefined) {
+      download.arrived(range);
+      kept = await this.#keep(download, range, fetch);
+    }
+    this.#unregister(download);
+    download.ended(kept);
+    this.#downloads.delete(download);
+    if (buffer !== undefined) fetch.buffers.release(buffer);
+  }
+
+  async #get(download: RangeDownload, into: Uint8Array, fetch: Fetch): Promise<Uint8Array> {
+    const { object, offset, length, signal } = download;
+    const isWarmUp = fetch.slots !== undefined;
+    fetch.onRequest?.();
+    this.#counts.remoteRequests += 1;
+    if (isWarmUp) this.#counts.warmUpRequests += 1;
+    const range = await object.store.get(object.key, { offset, length, into, signal });
+    this.#counts.remoteBytes += range.length;
+    if (isWarmUp) this.#counts.warmUpBytes += range.length;
+    // Given up by all while the store did not listen: the blocks may be on their way again.
+    signal.throwIfAborted();
+    if (range.length === length) return range;
+    const ends = `ends at byte ${offset + range.length}, not at ${object.size}`;
+    throw new ObjectStoreError('RANGE', object.key, `object ${object.key} ${ends}`);
+  }
+
+  /** Writes the blocks of a range; never rejects. */
+  async #keep(download: RangeDownload, range: Uint8Array, fetch: Fetch): Promise<Kept[]> {
+    const { object, first, count } = download;
+    const kept: Kept[] = [];
+    for (let place = 0; place < count; place += 1) {
+      const block = first + place;
+      const slot = fetch.slots?.[place] ?? this.#disk.reserve(object, block, fetch.rule);
+      if (typeof slot !== 'number') {
+        kept.push(slot);
+        continue;
+      }
+      const data = download.blockOf(range, block);
+      kept.push(await this.#disk.write(object, block, slot, data, () => !download.discarded));
+    }
+    return kept;
+  }
+
+  #unregister(download: RangeDownload): void {
+    const { object, first, count } = download;
+    for (let block = first; block < first + count; block += 1) {
+      const name = blockName(object, block);
+      if (this.#arriving.get(name) === download) this.#arriving.delete(name);
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // What is there
+
+  /** Whether every block of the object is in the cache now. */
+  hasBlocks(object: CacheObject): boolean {
+    const known = this.#disk.find(object);
+    return object.size === 0 || known?.cached === blockCount(object.size);
+  }
+
+  /** bytes of data of the object's blocks that are not in the cache now */
+  missingBytes(object: CacheObject): number {
+    const known = this.#disk.find(object);
+    if (known === undefined) return object.size;
+    if (known.cached === known.slots.length) return 0;
+    let missing = 0;
+    for (const [block, slot] of known.slots.entries()) {
+      if (slot < 0) missing += blockLength(object.size, block);
+    }
+    return missing;
+  }
+
+  stats(): CacheStats {
+    const { queues } = this.#disk;
+    return {
+      path: this.#disk.dir,
+      capacityBytes: this.#disk.capacityBytes,
+      usedBytes: queues.usedBytes(),
+      queues: QUEUES.map((queue): QueueStats => {
+        const evicted = queues.evicted(queue);
+        return {
+          queue: queueName(queue),
+          capacityBytes: queues.share(queue),
+          usedBytes: queues.queueUsed(queue),
+          blocks: queues.queueBlocks(queue),
+          evictedBlocks: evicted.blocks,
+          evictedBytes: evicted.bytes,
+          hits: this.#disk.hits[queue],
+        };
+      }),
+      ...this.#counts,
+      damagedBlocks: this.#disk.damagedBlocks,
+      writeErrors: this.#disk.writeErrors,
+    };
+  }
+
+  /** Cached blocks of objects whose key contains `part`, e.g. `<rowset>_<segment>.dat`. */
+  list(part: string, limit: number): CachedBlockInfo[] {
+    const found: CachedBlockInfo[] = [];
+    for (const object of this.#disk.index.objects()) {
+      if (!object.key.includes(part)) continue;
+      for (const [block, slot] of object.slots.entries()) {
+        const queue = slot < 0 ? undefined : this.#disk.queues.queueOf(slot);
+        if (queue === undefined) continue;
+        if (found.length >= limit) return found;
+        const { vaultId, key, tabletId } = object;
+        const size = blockLength(object.size, block);
+        const offset = block * BLOCK_BYTES;
+        found.push({ vaultId, key, tabletId, offset, size, queue: queueName(queue) });
+      }
+    }
+    return found;
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // What an operator asks for
+
+  /** Drops all blocks and their files; bytes of disk that were freed. */
+  async clear(): Promise<number> {
+    let cleared = 0;
+    for (const download of this.#downloads) download.discarded = true;
+    for (;;) {
+      const dropped = this.#disk.dropSome(CLEAR_STEP_BLOCKS);
+      if (dropped === 0) break;
+      cleared += dropped;
+      await nextTurn();
+    }
+    await this.#disk.deletionsSettled();
+    return cleared;
+  }
+
+  /** Changes the capacity and evicts what is too much; resolves when the files are gone. */
+  async resetCapacity(bytes: number): Promise<void> {
+    this.#disk.setCapacity(bytes);
+    await this.#disk.deletionsSettled();
+  }
+
+  /** The object was deleted from the store. */
+  dropObject(vaultId: number, key: string): void {
+    for (const download of this.#downloads) {
+      const { object } = download;
+      if (object.vaultId === vaultId && object.key === key) download.discarded = true;
+    }
+    const known = this.#disk.index.find(objectName(vaultId, key));
+    if (known !== undefined) this.#disk.dropObject(known);
+  }
+
+  /** All objects of the vault under the prefix were deleted from the store. */
+  async dropPrefix(vaultId: number, prefix: string): Promise<void> {
+    for (const download of this.#downloads) {
+      const { object } = download;
+      if (object.vaultId === vaultId && object.key.startsWith(prefix)) download.discarded = true;
+    }
+    let seen = 0;
+    for (const object of this.#disk.index.objects()) {
+      seen += 1;
+      if (seen % (8 * CLEAR_STEP_BLOCKS) === 0) await nextTurn();
+      if (object.vaultId === vaultId && object.key.startsWith(prefix)) {
+        this.#disk.dropObject(object);
+      }
+    }
+  }
+
+  /** Ends running downloads and writes the order of the blocks; blocks being written are kept. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stopMaintenance();
+    for (const download of this.#downloads) download.abort();
+    for (const download of this.#downloads) await download.written;
+    await this.#disk.deletionsSettled();
+    await this.#snapshotting;
+    await this.#snapshot();
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Maintenance
+
+  #scheduleMaintenance(): void {
+    this.#stopMaintenance = this.#clock.after(MAINTENANCE_MS, () => {
+      if (this.#closed) return;
+      this.#disk.maintain();
+      const now = this.#clock.monotonic();
+      if (now - this.#snapshotAt >= SNAPSHOT_INTERVAL_MS && this.#snapshotting === undefined) {
+        this.#snapshotAt = now;
+        this.#snapshotting = this.#snapshot().finally(() => {
+          this.#snapshotting = undefined;
+        });
+      }
+      this.#scheduleMaintenance();
+    });
+  }
+
+  /** Never rejects: without it a restart only knows the order of ten seconds earlier. */
+  async #snapshot(): Promise<void> {
+    const { io, dir, queues, index, changes } = this.#disk;
+    if (changes === this.#snapshotChanges) return;
+    try {
+      await writeSnapshot(io, dir, queues, index);
+      this.#snapshotChanges = changes;
+    } catch (error) {
+      this.#log.debug('the order of the cache was not saved', { error: errorCode(error) });
+    }
+  }
+}
+
+function blockName(object: CacheObject, block: number): string {
+  return `${object.vaultId}/${object.key}#${block}`;
+}
+
+/** Waits for somebody else's download; its failure is theirs, the caller looks at the result. */
+async function awaitWritten(download: RangeDownload, signal: AbortSignal): Promise<void> {
+  try {
+    await download.take(() => undefined, signal);
+  } catch {
+    signal.throwIfAborted();
+  }
+  await abortable(download.written, signal);
+}
+
+/** Rejects with the signal's reason as soon as it aborts. */
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => {
+    reject(signal.reason);
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * The form of a cached block on disk: `data | key | trailer`, at
+ * `<dir>/<hash[0:3]>/<hash>/<offset>`. The trailer says everything that the index knows, so that a
+ * directory scan rebuilds it, and carries checksums, so that a torn or rotten file is not served.
+ */
+import { hash } from 'node:crypto';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { BLOCK_BYTES } from '../../base/schema.ts';
+import { isQueueNumber, objectName } from './cache_object.ts';
+import type { QueueNumber } from './cache_object.ts';
+
+const MAGIC = 0x6b6c_4254;
+const VERSION = 1;
+export const TRAILER_BYTES = 80;
+const DISK_UNIT_BYTES = 4096;
+/**
+ * What a block costs besides its file: a directory of its object and one of the hash prefix
+ * (shared with other blocks in the good case), its share of the top directory and of two index
+ * snapshots. Charged in full, so that the disk never holds more than the capacity.
+ */
+const OVERHEAD_BYTES = 2 * DISK_UNIT_BYTES + 64;
+
+export interface BlockHeader {
+  readonly vaultId: number;
+  readonly key: string;
+  /** bytes of the whole object */
+  readonly size: number;
+  readonly indexOffset: number;
+  readonly tabletId: number;
+  readonly partitionId: number;
+  readonly block: number;
+  readonly queue: QueueNumber;
+  /** Seconds since the epoch; 0 = never. */
+  readonly expirySec: number;
+}
+
+/** 32 hex digits: 128 bits of SHA-256 over vault and key. */
+export function objectHash(vaultId: number, key: string): string {
+  return hash('sha256', objectName(vaultId, key), 'hex').slice(0, 32);
+}
+
+export function objectDirectory(dir: string, digest: string): string {
+  return join(dir, digest.slice(0, 3), digest);
+}
+
+export function blockPath(dir: string, digest: string, block: number): string {
+  return join(objectDirectory(dir, digest), String(block * BLOCK_BYTES));
+}
+
+/** bytes of the file of a block with `dataBytes` bytes of data */
+export function fileBytes(dataBytes: number, keyBytes: number): number {
+  return dataBytes + keyBytes + TRAILER_BYTES;
+}
+
+/** Bytes of disk that a block is charged with: its file in 4 KiB units, and its overhead. */
+export function chargedBytes(dataBytes: number, keyBytes: number): number {
+  const units = Math.ceil(fileBytes(dataBytes, keyBytes) / DISK_UNIT_BYTES);
+  return units * DISK_UNIT_BYTES + OVERHEAD_BYTES;
+}
+
+/** Key and trailer, to be written behind `data`. */
+export function encodeTail(header: BlockHeader, data: Uint8Array): Uint8Array {
+  const key = Buffer.from(header.key, 'utf8');
+  const tail = Buffer.alloc(key.length + TRAILER_BYTES);
+  key.copy(tail);
+  let place = key.length;
+  place = tail.writeUInt32LE(MAGIC, place);
+  place = tail.writeUInt16LE(VERSION, place);
+  place = tail.writeUInt8(header.queue, place);
+  place = tail.writeUInt8(0, place);
+  place = tail.writeDoubleLE(header.expirySec * 1000, place);
+  place = tail.writeDoubleLE(header.size, place);
+  place = tail.writeDoubleLE(header.indexOffset, place);
+  place = tail.writeDoubleLE(header.vaultId, place);
+  place = tail.writeDoubleLE(header.tabletId, place);
+  place = tail.writeDoubleLE(header.partitionId, place);
+  place = tail.writeUInt32LE(header.block, place);
+  place = tail.writeUInt32LE(data.length, place);
+  place = tail.writeUInt32LE(key.length, place);
+  place = tail.writeUInt32LE(crc32(data), place);
+  place += 4;
+  tail.writeUInt32LE(crc32(tail.subarray(0, place)), place);
+  return tail;
+}
+
+export interface BlockTail extends BlockHeader {
+  readonly dataBytes: number;
+  readonly dataCrc: number;
+}
+
+/** Longest tail: a key has at most 1024 bytes. */
+export const TAIL_BYTES_MAX = 1024 + TRAILER_BYTES;
+
+/**
+ * Reads a tail from the last bytes of a file of `size` bytes; undefined when it is not a whole
+ * block file. `end` holds at least the last `TAIL_BYTES_MAX` bytes, or the whole file.
+ */
+export function decodeTail(end: Uint8Array, size: number): BlockTail | undefined {
+  const bytes = Buffer.from(end.buffer, end.byteOffset, end.byteLength);
+  let place = bytes.length - TRAILER_BYTES;
+  if (place < 0 || bytes.readUInt32LE(place) !== MAGIC) return undefined;
+  if (bytes.readUInt16LE(place + 4) !== VERSION) return undefined;
+  const queue = bytes.readUInt8(place + 6);
+  const keyBytes = bytes.readUInt32LE(place + 64);
+  const keyStart = place - keyBytes;
+  if (keyStart < 0 || !isQueueNumber(queue)) return undefined;
+  const crcPlace = bytes.length - 4;
+  if (crc32(bytes.subarray(keyStart, crcPlace)) !== bytes.readUInt32LE(crcPlace)) return undefined;
+  const dataBytes = bytes.readUInt32LE(place + 60);
+  if (fileBytes(dataBytes, keyBytes) !== size || dataBytes > BLOCK_BYTES) return undefined;
+  place += 8;
+  return {
+    key: bytes.toString('utf8', keyStart, keyStart + keyBytes),
+    queue,
+    expirySec: Math.floor(bytes.readDoubleLE(place) / 1000),
+    size: bytes.readDoubleLE(place + 8),
+    indexOffset: bytes.readDoubleLE(place + 16),
+    vaultId: bytes.readDoubleLE(place + 24),
+    tabletId: bytes.readDoubleLE(place + 32),
+    partitionId: bytes.readDoubleLE(place + 40),
+    block: bytes.readUInt32LE(place + 48),
+    dataBytes,
+    dataCrc: bytes.readUInt32LE(place + 60),
+  };
+}
+
+/**
+ * The data of a whole block file, or undefined when it is not exactly this block: other length,
+ * wrong checksum, another object under the same hash.
+ */
+export function verifiedData(
+  file: Uint8Array,
+  vaultId: number,
+  key: string,
+  block: number,
+): Uint8Array | undefined {
+  const tail = decodeTail(file, file.length);
+  if (tail?.vaultId !== vaultId || tail.key !== key || tail.block !== block) return undefined;
+  const data = file.subarray(0, tail.dataBytes);
+  return crc32(data) === tail.dataCrc ? data : undefined;
+}
