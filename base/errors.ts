@@ -112,6 +112,7 @@ export const ERRORS = {
   NO_ALIVE_BACKEND:        row(1105, 'HY000', 'Compute group {name} has no alive backend'),
   UNKNOWN_BACKEND:         row(1105, 'HY000', 'Backend {name} does not exist'),
   BACKEND_EXISTS:          row(1105, 'HY000', 'Backend {name} already exists'),
+  BAD_BACKEND_ADDRESS:     row(1105, 'HY000', "Invalid backend '{text}'; allowed: host:port with a port from 1 to 65535, or embedded when adding one"),
   BACKEND_STATE:           row(1105, 'HY000', 'Backend {name} is {state}: {what}'),
   AGENT_LOST:              row(1105, 'HY000', 'Backend {backend} did not answer {what} within {timeoutMs} ms'),
   UNKNOWN_VAULT:           row(1105, 'HY000', 'Storage vault {name} does not exist'),

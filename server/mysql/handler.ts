@@ -3,6 +3,7 @@
  * The protocol layer (`server/mysql/`) knows this file; sessions implement it.
  */
 import type { StatementResult } from '../../base/values.ts';
+import type { ClientCharset } from './charset.ts';
 
 export type AuthPlugin = 'mysql_native_password' | 'caching_sha2_password';
 
@@ -42,6 +43,7 @@ export interface FieldListing {
 /** One statement's outcome inside a COM_QUERY; `more` sets SERVER_MORE_RESULTS_EXISTS. */
 export interface QueryStep {
   readonly result: StatementResult;
+  /** Read after the rows were, so it may be a getter over what was counted meanwhile. */
   readonly warnings: number;
   readonly more: boolean;
 }
@@ -67,9 +69,22 @@ export interface SessionHandler {
   reset(): Promise<void>;
   /** Session status for OK packets: current database and charset of results. */
   readonly inTransaction: boolean;
+  /** Session variable autocommit; true when absent. */
+  readonly autocommit?: boolean;
+  /** For the list of connections; absent: the one of the login or the last COM_INIT_DB. */
+  readonly currentDatabase?: string;
+  /** What SET NAMES chose; absent: what the login's collation says. Read for every command. */
+  readonly charsets?: SessionCharsets;
   /** Seconds; session variable wait_timeout. */
   readonly idleTimeoutSeconds: number;
   close(): void;
+}
+
+export interface SessionCharsets {
+  /** character_set_client: how statements and names are decoded. */
+  readonly client: ClientCharset;
+  /** character_set_results: how results and errors are encoded; null is sent as UTF-8. */
+  readonly results: ClientCharset | null;
 }
 
 export interface QueryOptions {

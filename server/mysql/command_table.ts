@@ -1,0 +1,155 @@
+/** The commands of the protocol, one row per command byte: its name and what answers it. */
+import { SqlError } from '../../base/errors.ts';
+import type { ResultColumn } from '../../base/values.ts';
+import { decodeText } from './charset.ts';
+import type { ClientCharset } from './charset.ts';
+import { encodeColumn } from './column_definition.ts';
+import type { SessionHandler } from './handler.ts';
+import type { PacketWriter } from './packet_writer.ts';
+import { PayloadReader, malformed } from './payload_reader.ts';
+import { encodeEnd, encodeOk } from './replies.ts';
+import type { ReplyState } from './replies.ts';
+import { writeStep } from './result_writer.ts';
+
+/** A logged-in connection as a command sees it. */
+export interface CommandTarget {
+  readonly session: SessionHandler;
+  readonly out: PacketWriter;
+  /** Aborts at KILL, at shutdown and when the client is gone. */
+  readonly signal: AbortSignal;
+  readonly clientCharset: ClientCharset;
+  /** MULTI_STATEMENTS; COM_SET_OPTION changes it. */
+  multiStatements: boolean;
+  /** For the list of connections. */
+  database: string;
+  statement: string | undefined;
+  replyState(): ReplyState;
+  /** COM_CHANGE_USER: a whole login again; the connection ends when it fails. */
+  changeUser(body: Buffer): Promise<void>;
+  /** COM_QUIT. */
+  quit(): void;
+}
+
+type Run = (target: CommandTarget, body: Buffer) => Promise<void> | void;
+
+export interface Command {
+  readonly name: string;
+  readonly run: Run;
+}
+
+const FIELD_DEFAULT_NULL = 0xfb;
+const MULTI_STATEMENTS_ON = 0;
+const MULTI_STATEMENTS_OFF = 1;
+
+const row = (name: string, run: Run): Command => ({ name, run });
+
+// prettier-ignore
+const ROWS: Readonly<Record<number, Command>> = {
+  0x01: row('Quit',             (target) => target.quit()),
+  0x02: row('Init DB',          initDb),
+  0x03: row('Query',            query),
+  0x04: row('Field List',       fieldList),
+  0x09: row('Statistics',       statistics),
+  0x0c: row('Kill',             notSupported('COM_PROCESS_KILL; use the statement KILL')),
+  0x0d: row('Debug',            notSupported('COM_DEBUG')),
+  0x0e: row('Ping',             (target) => ok(target)),
+  0x11: row('Change user',      (target, body) => target.changeUser(body)),
+  0x16: row('Prepare',          notPrepared),
+  0x17: row('Execute',          notPrepared),
+  0x18: row('Long Data',        noAnswer),
+  0x19: row('Close stmt',       noAnswer),
+  0x1a: row('Reset stmt',       notPrepared),
+  0x1b: row('Set option',       setOption),
+  0x1c: row('Fetch',            notPrepared),
+  0x1f: row('Reset connection', resetConnection),
+};
+
+export function findCommand(byte: number): Command {
+  return ROWS[byte] ?? row('Error', () => unknownCommand(byte));
+}
+
+function unknownCommand(byte: number): never {
+  throw new SqlError('UNKNOWN_COMMAND', { command: byte });
+}
+
+function notSupported(what: string): Run {
+  return () => {
+    throw new SqlError('NOT_SUPPORTED', { what });
+  };
+}
+
+function notPrepared(): never {
+  throw new SqlError('NOT_IN_PREPARED');
+}
+
+/** COM_STMT_SEND_LONG_DATA and COM_STMT_CLOSE are never answered, not even by an error. */
+function noAnswer(): void {}
+
+function ok(target: CommandTarget): void {
+  encodeOk(target.out.packets, target.replyState());
+}
+
+async function query(target: CommandTarget, body: Buffer): Promise<void> {
+  // mysqlslap and old libraries send the NUL that ends a C string.
+  const bytes = body.at(-1) === 0 ? body.subarray(0, -1) : body;
+  const sql = decodeText(bytes, target.clientCharset);
+  target.statement = sql;
+  const { signal, multiStatements: allowMulti } = target;
+  const state = (): ReplyState => target.replyState();
+  let more = true;
+  for await (const step of target.session.query(sql, { allowMulti, signal })) {
+    more = step.more;
+    await writeStep(target.out, step, state, signal);
+    if (!more) break;
+  }
+  // A client waits for the result that was promised; it must not wait for ever.
+  signal.throwIfAborted();
+  if (more) throw new SqlError('EMPTY_QUERY');
+}
+
+async function initDb(target: CommandTarget, body: Buffer): Promise<void> {
+  const name = decodeText(body, target.clientCharset);
+  await target.session.useDatabase(name);
+  target.database = name;
+  ok(target);
+}
+
+async function fieldList(target: CommandTarget, body: Buffer): Promise<void> {
+  const fields = new PayloadReader(body);
+  const table = decodeText(fields.nulBytesOrRest(), target.clientCharset);
+  const pattern = decodeText(fields.nulBytesOrRest(), target.clientCharset);
+  const result = await target.session.fieldList({ table, pattern });
+  const columns: readonly ResultColumn[] = result.kind === 'rows' ? result.columns : [];
+  const { packets } = target.out;
+  const state = target.replyState();
+  for (const column of columns) {
+    packets.begin();
+    encodeColumn(packets, column, state.charset);
+    packets.u8(FIELD_DEFAULT_NULL);
+    packets.end();
+  }
+  encodeEnd(packets, state);
+}
+
+/** The one answer without a header byte. */
+function statistics(target: CommandTarget): void {
+  const { packets } = target.out;
+  const text = target.session.statistics();
+  packets.begin();
+  packets.plain(text);
+  packets.end();
+}
+
+function setOption(target: CommandTarget, body: Buffer): void {
+  const option = new PayloadReader(body).u16();
+  if (option !== MULTI_STATEMENTS_ON && option !== MULTI_STATEMENTS_OFF) {
+    throw malformed(`option ${option}`);
+  }
+  target.multiStatements = option === MULTI_STATEMENTS_ON;
+  encodeEnd(target.out.packets, target.replyState());
+}
+
+async function resetConnection(target: CommandTarget): Promise<void> {
+  await target.session.reset();
+  ok(target);
+}

@@ -1,0 +1,430 @@
+/** One client connection, from its greeting to its end. */
+import type { Socket } from 'node:net';
+import type { Config } from '../../base/config.ts';
+import { SqlError } from '../../base/errors.ts';
+import type { Clock, Log, Random } from '../../base/ports.ts';
+import type { AuthChannel, Authenticator } from './authenticator.ts';
+import type { BufferPool } from './buffer_pool.ts';
+import { CAPABILITY, STATUS, has } from './capabilities.ts';
+import { charsetOfCollation } from './charset.ts';
+import type { ClientCharset } from './charset.ts';
+import { findCommand } from './command_table.ts';
+import type { CommandTarget } from './command_table.ts';
+import type { ConnectionEntry, KillKind, LiveConnection } from './connection_registry.ts';
+import type { FrontDoor, SessionHandler } from './handler.ts';
+import { SCRAMBLE_BYTES, encodeGreeting, parseChangeUser, parseLogin } from './handshake.ts';
+import type { Claim, LoginRequest } from './handshake.ts';
+import { IdleTimer } from './idle_timer.ts';
+import type { PacketEncoder } from './packet_encoder.ts';
+import { PacketReader } from './packet_reader.ts';
+import { PacketWriter, clientGone } from './packet_writer.ts';
+import { tameBytes } from './passwords.ts';
+import { encodeError, encodeOk } from './replies.ts';
+import type { ReplyState } from './replies.ts';
+
+/** Longest packet before the login has succeeded, bytes: attributes may be 64 KiB. */
+const LOGIN_PACKET_BYTES_MAX = 96 * 1024;
+/** How long a connection that was told goodbye may take to hang up, milliseconds. */
+const LINGER_MS = 1000;
+/** How long a stopped statement may take to answer before the socket is closed, milliseconds. */
+const ABORT_GRACE_MS = 1000;
+
+/** As whom a client that has not logged in is listed; MySQL's words. */
+const NOBODY = 'unauthenticated user';
+
+export interface ConnectionServices {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly frontDoor: FrontDoor;
+  readonly authenticator: Authenticator;
+  readonly pool: BufferPool;
+  /** Takes one of the max_connections places; throws TOO_MANY_CONNECTIONS. */
+  admit(connection: Connection, user: string): void;
+}
+
+/** Where the connection is; the only field that says so. */
+type Phase = 'login' | 'idle' | 'busy' | 'ended';
+
+export class Connection implements LiveConnection, CommandTarget, AuthChannel {
+  readonly id: number;
+  readonly host: string;
+  readonly port: number;
+  readonly out: PacketWriter;
+  readonly scramble: Buffer;
+  /** Resolves when the socket is closed. */
+  readonly closed: Promise<void>;
+  readonly isPrivate = false;
+  multiStatements = false;
+  database = '';
+  statement: string | undefined;
+
+  readonly #services: ConnectionServices;
+  readonly #socket: Socket;
+  readonly #reader: PacketReader;
+  readonly #idle: IdleTimer;
+  #phase: Phase = 'login';
+  #command = 'Connect';
+  #sinceMs: number;
+  #login: LoginRequest | undefined;
+  #session: SessionHandler | undefined;
+  #user = NOBODY;
+  #charset: ClientCharset = 'utf8mb4';
+  /** Made when the running command asks for its signal. */
+  #abort: AbortController | undefined;
+  /** Why the running command was stopped. */
+  #abortReason: Error | undefined;
+  /** The connection is to end after the running command's answer. */
+  #goodbye = false;
+  #stopTimer: (() => void) | undefined;
+
+  constructor(id: number, socket: Socket, services: ConnectionServices) {
+    const { clock, config, pool } = services;
+    this.id = id;
+    this.host = (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
+    this.port = socket.remotePort ?? 0;
+    this.scramble = tameBytes(services.random.bytes(SCRAMBLE_BYTES));
+    this.#services = services;
+    this.#socket = socket;
+    this.#sinceMs = clock.now();
+    this.out = new PacketWriter(socket, pool, clock, () => config.get('net_write_timeout_ms'));
+    this.#reader = new PacketReader(socket);
+    this.#idle = new IdleTimer(clock, () => {
+      if (this.#phase === 'idle') this.#end(new SqlError('IDLE_TIMEOUT'), 0);
+    });
+    this.closed = new Promise((resolve) => {
+      socket.once('close', () => {
+        this.#onClose();
+        resolve();
+      });
+    });
+    socket.on('data', (chunk) => {
+      this.#reader.push(chunk);
+    });
+    socket.on('end', () => {
+      socket.destroy();
+    });
+    socket.on('error', () => undefined); // 'close' follows and says all there is to say
+  }
+
+  get loggedIn(): boolean {
+    return this.#session !== undefined;
+  }
+
+  get session(): SessionHandler {
+    if (this.#session === undefined) throw new Error('a command ran before the login');
+    return this.#session;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (this.#abortReason !== undefined) this.#abort.abort(this.#abortReason);
+    }
+    return this.#abort.signal;
+  }
+
+  get clientCharset(): ClientCharset {
+    return this.#session?.charsets?.client ?? this.#charset;
+  }
+
+  get canSwitch(): boolean {
+    return has(this.#login?.capabilities ?? 0, CAPABILITY.PLUGIN_AUTH);
+  }
+
+  entry(): ConnectionEntry {
+    return {
+      id: this.id,
+      user: this.#user,
+      host: this.host,
+      port: this.port,
+      database: this.#session?.currentDatabase ?? this.database,
+      command: this.#command,
+      state: this.#phase === 'login' ? 'login' : this.#phase === 'busy' ? 'executing' : '',
+      sinceMs: this.#sinceMs,
+      statement: this.statement,
+    };
+  }
+
+  /** Serves the client to the end. Never rejects. */
+  async run(): Promise<void> {
+    const stopTimer = this.#limitLogin();
+    try {
+      await this.#logIn();
+      stopTimer();
+      while (await this.#serveCommand());
+    } catch (error) {
+      if (!isClientGone(error)) this.#end(this.#sqlError(error));
+    } finally {
+      stopTimer();
+    }
+  }
+
+  /** Ends the connection with this error instead of a greeting. */
+  refuse(error: SqlError): void {
+    this.#end(error, 0);
+  }
+
+  kill(kind: KillKind): void {
+    if (kind === 'CONNECTION') this.#stop(new SqlError('CONNECTION_KILLED'));
+    else if (this.#phase === 'busy') this.#abortWith(new SqlError('QUERY_INTERRUPTED'));
+  }
+
+  /** Ends an idle connection now and a busy one after its answer, at the latest after `graceMs`. */
+  shutDown(graceMs: number): void {
+    const error = new SqlError('SERVER_SHUTDOWN');
+    if (this.#phase !== 'busy' || graceMs === 0) {
+      this.#stop(error);
+      return;
+    }
+    this.#goodbye = true;
+    this.#stopTimer?.();
+    this.#stopTimer = this.#services.clock.after(graceMs, () => {
+      this.#stop(error);
+    });
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Login
+
+  send(encode: (packets: PacketEncoder) => void): void {
+    encode(this.out.packets);
+    this.out.flush();
+  }
+
+  async receive(): Promise<Buffer> {
+    const { packets } = this.out;
+    const payload = await this.#read(packets.sequence, LOGIN_PACKET_BYTES_MAX);
+    if (payload === undefined) throw clientGone();
+    return payload;
+  }
+
+  async #logIn(): Promise<void> {
+    const version = this.#services.config.get('server_version');
+    this.send((packets) => {
+      encodeGreeting(packets, { version, connectionId: this.id, scramble: this.scramble });
+    });
+    const login = parseLogin(await this.receive());
+    this.#login = login;
+    this.multiStatements = has(login.capabilities, CAPABILITY.MULTI_STATEMENTS);
+    await this.#authenticate(login);
+    encodeOk(this.out.packets, this.replyState());
+    this.out.flush();
+  }
+
+  /** Proves the claim and opens its session; the connection has no session until then. */
+  async #authenticate(claim: Claim): Promise<void> {
+    this.#charset = charsetOfCollation(claim.collationId);
+    await this.#services.authenticator.authenticate(this, claim);
+    if (this.#isEnded()) throw clientGone();
+    if (this.#phase === 'login') this.#services.admit(this, claim.user);
+    this.#user = claim.user;
+    this.database = claim.database;
+    const { id: connectionId, host, port } = this;
+    const { user, database, collationId, attributes } = claim;
+    const session = await this.#services.frontDoor.openSession(
+      { connectionId, host, port, user, database, collationId, attributes },
+      {
+        kill: (kind) => {
+          this.#killSelf(kind);
+        },
+      },
+    );
+    if (this.#isEnded()) {
+      session.close();
+      throw clientGone();
+    }
+    this.#session = session;
+  }
+
+  async changeUser(body: Buffer): Promise<void> {
+    if (this.#login === undefined) throw new Error('a command ran before the login');
+    const claim = parseChangeUser(body, this.#login);
+    this.#closeSession();
+    this.#user = NOBODY;
+    const stopTimer = this.#limitLogin();
+    try {
+      await this.#authenticate(claim);
+    } catch (error) {
+      if (!isClientGone(error)) this.#end(this.#sqlError(error));
+      throw clientGone();
+    } finally {
+      stopTimer();
+    }
+    this.multiStatements = has(this.#login.capabilities, CAPABILITY.MULTI_STATEMENTS);
+    encodeOk(this.out.packets, this.replyState());
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Commands
+
+  /** Waits for one command and answers it; false when the connection is over. */
+  async #serveCommand(): Promise<boolean> {
+    if (this.#isEnded()) return false;
+    this.#become('idle', 'Sleep');
+    this.#idle.start(this.session.idleTimeoutSeconds * 1000);
+    const limit = this.#services.config.get('max_allowed_packet');
+    const payload = await this.#read(0, limit);
+    if (payload === undefined || this.#isEnded()) return false;
+    const [byte] = payload;
+    if (byte === undefined) throw new SqlError('MALFORMED_PACKET', { what: 'it is empty' });
+    const command = findCommand(byte);
+    this.#become('busy', command.name);
+    try {
+      await command.run(this, payload.subarray(1));
+    } catch (error) {
+      if (this.#isEnded() || isClientGone(error)) return false;
+      this.out.packets.abandon();
+      encodeError(this.out.packets, this.#sqlError(error), this.replyState().charset);
+    }
+    if (this.#isEnded()) return false;
+    this.statement = undefined;
+    this.out.flush();
+    if (this.out.backlogged) await this.out.drained();
+    this.#abort = undefined;
+    this.#abortReason = undefined;
+    if (this.#goodbye) this.#end();
+    return true;
+  }
+
+  /** One packet's payload; the answer to it goes on with the sequence number after it. */
+  async #read(sequence: number, limit: number): Promise<Buffer | undefined> {
+    try {
+      return await this.#reader.read(sequence, limit);
+    } finally {
+      if (!this.#isEnded()) this.out.packets.sequence = this.#reader.nextSequence;
+    }
+  }
+
+  replyState(): ReplyState {
+    const session = this.#session;
+    const results = session?.charsets?.results;
+    return {
+      capabilities: this.#login?.capabilities ?? 0,
+      status:
+        ((session?.autocommit ?? true) ? STATUS.AUTOCOMMIT : 0) |
+        (session?.inTransaction === true ? STATUS.IN_TRANS : 0),
+      charset: results === undefined ? this.#charset : (results ?? 'utf8mb4'),
+    };
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // The end
+
+  quit(): void {
+    this.#end();
+  }
+
+  #limitLogin(): () => void {
+    return this.#services.clock.after(this.#services.config.get('handshake_timeout_ms'), () => {
+      this.#end(new SqlError('HANDSHAKE_TIMEOUT'));
+    });
+  }
+
+  #become(phase: 'idle' | 'busy', command: string): void {
+    this.#phase = phase;
+    this.#command = command;
+    this.#sinceMs = this.#services.clock.now();
+  }
+
+  /** A method, since the phase changes behind the back of a function that awaits. */
+  #isEnded(): boolean {
+    return this.#phase === 'ended';
+  }
+
+  #killSelf(kind: KillKind): void {
+    if (kind === 'CONNECTION' && this.#phase === 'busy') this.#goodbye = true;
+    else this.kill(kind);
+  }
+
+  #abortWith(reason: Error): void {
+    this.#abortReason ??= reason;
+    this.#abort?.abort(this.#abortReason);
+  }
+
+  /** Ends the connection: now when it is idle, else with the error of the statement it stops. */
+  #stop(reason: SqlError): void {
+    if (this.#phase !== 'busy') {
+      this.#end(reason, this.#phase === 'idle' ? 0 : undefined);
+      return;
+    }
+    this.#goodbye = true;
+    this.#abortWith(reason);
+    this.#stopTimer?.();
+    this.#stopTimer = this.#services.clock.after(ABORT_GRACE_MS, () => {
+      this.destroy();
+    });
+  }
+
+  /** Says goodbye, with `error` in packet number `sequence` (default: the next one). */
+  #end(error?: SqlError, sequence?: number): void {
+    if (this.#phase === 'ended') return;
+    this.#phase = 'ended';
+    this.#clearTimers();
+    const { packets } = this.out;
+    if (sequence !== undefined) packets.sequence = sequence;
+    if (error !== undefined) {
+      packets.abandon();
+      encodeError(packets, error, this.replyState().charset);
+    }
+    this.out.flush();
+    this.#closeSession();
+    // Reading on until the client hangs up: closing with unread bytes would reset the
+    // connection, and the client might never see the error.
+    this.#reader.end();
+    this.#socket.resume();
+    this.#socket.end();
+    this.#stopTimer = this.#services.clock.after(LINGER_MS, () => {
+      this.destroy();
+    });
+  }
+
+  #onClose(): void {
+    this.#phase = 'ended';
+    this.#clearTimers();
+    this.#reader.end();
+    this.#abortWith(clientGone());
+    this.#closeSession();
+  }
+
+  #clearTimers(): void {
+    this.#idle.stop();
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
+  }
+
+  #closeSession(): void {
+    const session = this.#session;
+    this.#session = undefined;
+    try {
+      session?.close();
+    } catch (error) {
+      this.#sqlError(error);
+    }
+  }
+
+  /** The error as the client gets it; one nobody foresaw is logged under an id. */
+  #sqlError(error: unknown): SqlError {
+    if (error instanceof SqlError) return error;
+    if (this.#abortReason instanceof SqlError) return this.#abortReason;
+    const id = Buffer.from(this.#services.random.bytes(INTERNAL_ID_BYTES)).toString('hex');
+    const stack = (error as Partial<Error> | null | undefined)?.stack;
+    this.#services.log.error('unexpected exception of a session', {
+      id,
+      connectionId: this.id,
+      stack: stack ?? String(error),
+    });
+    return new SqlError('INTERNAL', { id }, { cause: error });
+  }
+}
+
+const INTERNAL_ID_BYTES = 8;
+
+function isClientGone(error: unknown): boolean {
+  return error instanceof Error && error.name === 'ClientGone';
+}

@@ -1,0 +1,151 @@
+import { createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import type { Config } from '../../base/config.ts';
+import { SqlError } from '../../base/errors.ts';
+import type { Clock, Log, Random } from '../../base/ports.ts';
+import { Authenticator } from './authenticator.ts';
+import { BufferPool } from './buffer_pool.ts';
+import { Connection } from './connection.ts';
+import type { ConnectionServices } from './connection.ts';
+import { ConnectionRegistry } from './connection_registry.ts';
+import type { FrontDoor } from './handler.ts';
+
+/** Silence after which TCP asks whether the client is still there, milliseconds. */
+const KEEP_ALIVE_MS = 60_000;
+const BACKLOG = 1024;
+/** Fewest connections that may be logging in at once, however small max_connections is. */
+const HALF_OPEN_MIN = 512;
+/** One connection more than max_connections is for this account, to see what is going on. */
+const SPARE_USER = 'root';
+
+export interface MysqlListenerOptions {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly frontDoor: FrontDoor;
+}
+
+/** The MySQL front door: accepts connections and keeps their number within its limits. */
+export class MysqlListener {
+  readonly connections: ConnectionRegistry = new ConnectionRegistry();
+  readonly #config: Config;
+  readonly #log: Log;
+  readonly #server: Server;
+  readonly #services: ConnectionServices;
+  readonly #live = new Set<Connection>();
+  /** Connections that have not logged in, oldest first. */
+  readonly #halfOpen = new Set<Connection>();
+  readonly #admitted = new Set<Connection>();
+
+  constructor(options: MysqlListenerOptions) {
+    this.#config = options.config;
+    this.#log = options.log;
+    this.#services = {
+      ...options,
+      authenticator: new Authenticator(options.frontDoor),
+      pool: new BufferPool(),
+      admit: (connection, user) => {
+        this.#admit(connection, user);
+      },
+    };
+    const tcp = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+    this.#server = createServer(tcp, (socket) => {
+      this.#accept(socket);
+    });
+  }
+
+  /**
+   * Starts listening; port 0 picks a free one. Rejects with an Error whose message says which
+   * address could not be used and why (`code` is Node's, e.g. EADDRINUSE).
+   */
+  listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }> {
+    const server = this.#server;
+    return new Promise((resolve, reject) => {
+      const onError = (error: NodeJS.ErrnoException): void => {
+        reject(listenError(host, port, error));
+      };
+      server.once('error', onError);
+      server.listen({ host, port, backlog: BACKLOG }, () => {
+        server.off('error', onError);
+        server.on('error', (error) => {
+          this.#log.warn('accepting a MySQL connection failed', { error: error.message });
+        });
+        const address = server.address();
+        const bound = typeof address === 'object' && address !== null ? address.port : port;
+        resolve({ host, port: bound });
+      });
+    });
+  }
+
+  /**
+   * Stops accepting; ends idle connections at once, busy ones after their answer, and stops what
+   * still runs after `graceMs`. Resolves when every socket is closed.
+   */
+  async close(graceMs: number): Promise<void> {
+    const stopped = new Promise<void>((resolve) => {
+      this.#server.close(() => {
+        resolve();
+      });
+    });
+    const ends = Array.from(this.#live, (connection) => {
+      connection.shutDown(graceMs);
+      return connection.closed;
+    });
+    await Promise.all([...ends, stopped]);
+  }
+
+  #accept(socket: Socket): void {
+    const connection = new Connection(this.connections.nextId(), socket, this.#services);
+    this.#makeRoom();
+    this.#live.add(connection);
+    this.#halfOpen.add(connection);
+    this.connections.add(connection);
+    void connection.closed.then(() => {
+      this.#live.delete(connection);
+      this.#halfOpen.delete(connection);
+      this.#admitted.delete(connection);
+      this.connections.remove(connection.id);
+    });
+    if (this.#admitted.size > this.#config.get('max_connections')) {
+      connection.refuse(this.#tooMany());
+    } else {
+      void connection.run();
+    }
+  }
+
+  /**
+   * Connections that are logging in are limited on their own: a flood of them pushes out its own
+   * oldest, while real logins, which take milliseconds, still come through.
+   */
+  #makeRoom(): void {
+    const limit = Math.max(HALF_OPEN_MIN, this.#config.get('max_connections'));
+    if (this.#halfOpen.size < limit) return;
+    const [oldest] = this.#halfOpen;
+    oldest?.destroy();
+    if (oldest !== undefined) this.#halfOpen.delete(oldest);
+  }
+
+  #admit(connection: Connection, user: string): void {
+    const spare = user === SPARE_USER ? 1 : 0;
+    if (this.#admitted.size >= this.#config.get('max_connections') + spare) throw this.#tooMany();
+    this.#halfOpen.delete(connection);
+    this.#admitted.add(connection);
+  }
+
+  #tooMany(): SqlError {
+    return new SqlError('TOO_MANY_CONNECTIONS', { limit: this.#config.get('max_connections') });
+  }
+}
+
+function listenError(host: string, port: number, error: NodeJS.ErrnoException): Error {
+  const why: Readonly<Record<string, string>> = {
+    EADDRINUSE: 'another program uses this port',
+    EACCES: 'this port needs more rights',
+    EADDRNOTAVAIL: 'this machine does not have this address',
+    ENOTFOUND: 'there is no such host',
+  };
+  const code = error.code ?? '';
+  const message = `cannot listen on ${host}:${port}: ${why[code] ?? error.message}`;
+  return Object.assign(new Error(message, { cause: error }), { code });
+}

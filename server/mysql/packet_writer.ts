@@ -1,0 +1,116 @@
+import type { Socket } from 'node:net';
+import type { Clock } from '../../base/ports.ts';
+import type { BufferPool } from './buffer_pool.ts';
+import { PacketEncoder } from './packet_encoder.ts';
+
+/** Encoded bytes from which a result that is not finished is handed to the socket. */
+export const FLUSH_BYTES = 48 * 1024;
+/** Longest piece handed to the socket at once: the write timeout sees progress piece by piece. */
+const PIECE_BYTES = 256 * 1024;
+
+export type WriteStream = Pick<
+  Socket,
+  'write' | 'destroy' | 'destroyed' | 'writable' | 'writableLength' | 'writableNeedDrain' | 'on'
+>;
+
+/**
+ * Packets → socket, with back pressure. `flush` never blocks; whoever produces more must look at
+ * `backlogged` and wait for `drained`. A client that reads nothing for the write timeout is
+ * disconnected.
+ */
+export class PacketWriter {
+  readonly packets: PacketEncoder;
+  readonly #stream: WriteStream;
+  readonly #clock: Clock;
+  /** Milliseconds; asked whenever the wait for a client begins. */
+  readonly #timeoutMs: () => number;
+  #queue: Buffer[] = [];
+  #stopTimer: (() => void) | undefined;
+  #waiter: { resolve: () => void; reject: (error: Error) => void } | undefined;
+
+  constructor(stream: WriteStream, pool: BufferPool, clock: Clock, timeoutMs: () => number) {
+    this.packets = new PacketEncoder(pool);
+    this.#stream = stream;
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+    stream.on('drain', () => {
+      this.#stop();
+      this.#pump();
+    });
+    stream.on('close', () => {
+      this.#stop();
+      this.#queue = [];
+      this.#waiter?.reject(clientGone());
+      this.#waiter = undefined;
+    });
+  }
+
+  /** The client has not taken what was sent; producing more would only fill memory. */
+  get backlogged(): boolean {
+    return this.#queue.length > 0 || this.#stream.writableNeedDrain;
+  }
+
+  /** Bytes handed over that the kernel has not taken. */
+  get bufferedBytes(): number {
+    return this.#queue.reduce((sum, piece) => sum + piece.length, this.#stream.writableLength);
+  }
+
+  /** Hands the encoded packets to the socket. */
+  flush(): void {
+    if (this.packets.size === 0) return;
+    const bytes = this.packets.take();
+    if (!this.#stream.writable) {
+      this.packets.recycle();
+      return;
+    }
+    if (!this.backlogged && bytes.length <= PIECE_BYTES) {
+      this.#stream.write(bytes);
+      // Nothing left in the stream: the kernel has copied it all, so the buffer is free again.
+      if (this.#stream.writableLength === 0) this.packets.recycle();
+      else this.packets.forget();
+    } else {
+      this.packets.forget();
+      for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+        this.#queue.push(bytes.subarray(at, at + PIECE_BYTES));
+      }
+    }
+    this.#pump();
+  }
+
+  /** Resolves when the client has taken enough; rejects when the connection is closed. */
+  drained(): Promise<void> {
+    if (this.#stream.destroyed) return Promise.reject(clientGone());
+    if (!this.backlogged) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#waiter = { resolve, reject };
+    });
+  }
+
+  #pump(): void {
+    while (this.#queue.length > 0 && !this.#stream.writableNeedDrain && this.#stream.writable) {
+      const piece = this.#queue.shift();
+      if (piece !== undefined) this.#stream.write(piece);
+    }
+    if (this.backlogged) {
+      this.#stopTimer ??= this.#clock.after(this.#timeoutMs(), () => {
+        this.#stream.destroy();
+      });
+      return;
+    }
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    waiter?.resolve();
+  }
+
+  #stop(): void {
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
+  }
+}
+
+/** What an output operation rejects with when there is nobody to write to; never sent. */
+export function clientGone(): Error {
+  const error = new Error('the client is gone');
+  error.name = 'ClientGone';
+  return error;
+}

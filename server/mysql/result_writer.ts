@@ -1,0 +1,144 @@
+/** Statement results → packets: OK, or a text result set with back pressure. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { ColumnKind, RowsResult, SqlRow } from '../../base/values.ts';
+import { CAPABILITY, has } from './capabilities.ts';
+import { encodeLatin1 } from './charset.ts';
+import { columnBlock } from './column_definition.ts';
+import type { QueryStep } from './handler.ts';
+import type { PacketEncoder } from './packet_encoder.ts';
+import { FLUSH_BYTES } from './packet_writer.ts';
+import type { PacketWriter } from './packet_writer.ts';
+import { encodeEnd, encodeEof, encodeOk } from './replies.ts';
+import type { ReplyState } from './replies.ts';
+
+const NULL_VALUE = 0xfb;
+/** Bytes of one result after which other connections get their turn. */
+const TURN_BYTES = 2 ** 20;
+
+/**
+ * Writes one step's result. A short one stays in the writer's buffer, to go out in a single write
+ * with the rest of the answer; a long one is flushed as it grows and waits for the client.
+ * `state` is asked again at the end, as the statement may have changed it. Rejects with the
+ * signal's reason, or when the client is gone.
+ */
+export async function writeStep(
+  out: PacketWriter,
+  step: QueryStep,
+  state: () => ReplyState,
+  signal: AbortSignal,
+): Promise<void> {
+  signal.throwIfAborted();
+  const { result } = step;
+  if (result.kind === 'ok') {
+    const { affectedRows, info } = result;
+    const { warnings, more } = step;
+    encodeOk(out.packets, state(), { affectedRows, info, warnings, more });
+    return;
+  }
+  const before = state();
+  const block = columnBlock(result.columns, before.charset);
+  out.packets.appendPackets(block.bytes, block.packets);
+  if (!has(before.capabilities, CAPABILITY.DEPRECATE_EOF)) encodeEof(out.packets, before);
+  await writeRows(out, result, before.charset === 'latin1', signal);
+  encodeEnd(out.packets, state(), { warnings: step.warnings, more: step.more });
+}
+
+async function writeRows(
+  out: PacketWriter,
+  result: RowsResult,
+  latin1: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const kinds = result.columns.map((column) => column.type.kind);
+  const write = new RowWriter(out, kinds, latin1, signal);
+  const { rows } = result;
+  if (Array.isArray(rows)) {
+    await write.batch(rows as readonly SqlRow[]);
+    return;
+  }
+  for await (const batch of rows as AsyncIterable<readonly SqlRow[]>) {
+    signal.throwIfAborted();
+    await write.batch(batch);
+  }
+}
+
+class RowWriter {
+  readonly #out: PacketWriter;
+  readonly #kinds: readonly ColumnKind[];
+  readonly #latin1: boolean;
+  readonly #signal: AbortSignal;
+  #turnBytes = 0;
+
+  constructor(
+    out: PacketWriter,
+    kinds: readonly ColumnKind[],
+    latin1: boolean,
+    signal: AbortSignal,
+  ) {
+    this.#out = out;
+    this.#kinds = kinds;
+    this.#latin1 = latin1;
+    this.#signal = signal;
+  }
+
+  /** Encodes rows, pausing whenever the client has enough. */
+  async batch(rows: readonly SqlRow[]): Promise<void> {
+    const { packets } = this.#out;
+    for (const row of rows) {
+      this.#row(packets, row);
+      if (packets.size >= FLUSH_BYTES) await this.#flush();
+    }
+  }
+
+  async #flush(): Promise<void> {
+    this.#turnBytes += this.#out.packets.size;
+    this.#out.flush();
+    if (this.#out.backlogged) {
+      await this.#out.drained();
+    } else if (this.#turnBytes >= TURN_BYTES) {
+      await nextTurn();
+    } else {
+      return;
+    }
+    this.#turnBytes = 0;
+    this.#signal.throwIfAborted();
+  }
+
+  #row(packets: PacketEncoder, row: SqlRow): void {
+    const kinds = this.#kinds;
+    packets.begin();
+    for (let index = 0; index < kinds.length; index += 1) {
+      const value = row[index];
+      if (typeof value === 'string') {
+        if (this.#latin1) packets.lenencBytes(encodeLatin1(value));
+        else packets.text(value);
+      } else if (value === null || value === undefined) {
+        packets.u8(NULL_VALUE);
+      } else if (typeof value === 'bigint') {
+        packets.text(value.toString());
+      } else {
+        packets.text(numberText(value, kinds[index] === 'FLOAT'));
+      }
+    }
+    packets.end();
+  }
+}
+
+/** MySQL writes `1e20`, not `1e+20`; a FLOAT has the shortest text that is the same float. */
+export function numberText(value: number, isFloat: boolean): string {
+  if (Number.isInteger(value) && Math.abs(value) < 1e15) return `${value}`;
+  const text = isFloat ? floatText(value) : String(value);
+  return text.replace('e+', 'e');
+}
+
+const FLOAT_DIGITS_MIN = 6;
+const FLOAT_DIGITS_MAX = 9;
+
+function floatText(value: number): string {
+  const single = Math.fround(value);
+  for (let digits = FLOAT_DIGITS_MIN; digits < FLOAT_DIGITS_MAX; digits += 1) {
+    const short = Number(single.toPrecision(digits));
+    if (Math.fround(short) === single) return String(short);
+  }
+  return String(Number(single.toPrecision(FLOAT_DIGITS_MAX)));
+}
