@@ -119,7 +119,10 @@ export class HttpServer {
       return { status: 400, body: { status: 'FAILED', msg: message, errno, sqlState } };
     }
     if (error instanceof URIError) {
-      return { status: 400, body: { status: 'FAILED', msg: 'the path is not valid percent-encoding' } };
+      return {
+        status: 400,
+        body: { status: 'FAILED', msg: 'the path is not valid percent-encoding' },
+      };
     }
     const stack = error instanceof Error ? error.stack : String(error);
     this.#log.error('unexpected error in an HTTP request', { stack });

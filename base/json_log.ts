@@ -9,7 +9,9 @@ const STDERR = 2;
 /** `sync`: lines are out before the call returns, so that a crash loses none. */
 export function jsonLog(level: LogLevel, fields: LogFields = {}): Log {
   const destination = pino.destination({ fd: STDERR, sync: true });
-  return wrap(pino({ level, base: { ...fields }, timestamp: pino.stdTimeFunctions.isoTime }, destination));
+  return wrap(
+    pino({ level, base: { ...fields }, timestamp: pino.stdTimeFunctions.isoTime }, destination),
+  );
 }
 
 interface PinoLike {

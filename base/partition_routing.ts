@@ -92,7 +92,7 @@ function compareToBound(
   return 0;
 }
 
-function compareBounds(
+export function compareBounds(
   left: readonly RangeValue[],
   right: readonly RangeValue[],
   orders: readonly ValueOrder[],

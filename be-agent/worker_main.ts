@@ -8,11 +8,17 @@ import type { BackendId } from '../base/ids.ts';
 import { jsonLog } from '../base/json_log.ts';
 import { PortRpc } from '../base/port_rpc.ts';
 import { systemClock, systemRandom } from '../base/system_ports.ts';
+import { MIB } from '../base/units.ts';
 import { Agent } from './agent.ts';
+import { SharedBufferPool } from './cache/buffer_pool.ts';
 
 const data = workerData as AgentHostData;
 const log = jsonLog(data.logLevel, { thread: 'agents' });
 const agents = new Map<BackendId, Agent>();
+
+/** Ranges of warm-up downloads in memory at once, over all backends of the process. */
+const WARM_UP_BUFFER_BYTES = 96 * MIB;
+const buffers = new SharedBufferPool(8 * MIB, WARM_UP_BUFFER_BYTES);
 
 if (parentPort === null) throw new Error('worker_main.ts runs as a worker thread only');
 
@@ -66,6 +72,7 @@ async function start(request: StartAgent): Promise<number> {
     random: systemRandom,
     log: log.child({ backend: backendId }),
     frontend: frontendOf(backendId),
+    buffers,
   });
   agents.set(backendId, agent);
   return agent.httpPort;

@@ -27,10 +27,18 @@ export class BackendRegistry {
   readonly #config: Config;
   readonly #entries = new Map<BackendId, Entry>();
   readonly #waiters = new Set<() => void>();
+  readonly #startedMonotonic: number;
 
   constructor(clock: Clock, config: Config) {
     this.#clock = clock;
     this.#config = config;
+    this.#startedMonotonic = clock.monotonic();
+  }
+
+  /** Never heard of, and the server has not been up for long enough to call that silence. */
+  mayBeStarting(backendId: BackendId): boolean {
+    if (this.#entries.has(backendId)) return false;
+    return this.#clock.monotonic() - this.#startedMonotonic <= this.#silentMaxMs();
   }
 
   heartbeat(heartbeat: Heartbeat): void {

@@ -3,7 +3,12 @@
  * This is the `AgentTransport` of a server without remote backends.
  */
 import { Worker } from 'node:worker_threads';
-import type { AgentGuestCall, AgentHostCalls, AgentHostData, StartAgent } from '../base/agent_host.ts';
+import type {
+  AgentGuestCall,
+  AgentHostCalls,
+  AgentHostData,
+  StartAgent,
+} from '../base/agent_host.ts';
 import type {
   AgentCallName,
   AgentCallOptions,
@@ -92,9 +97,8 @@ export class EmbeddedAgents implements AgentTransport {
     request: AgentHostCalls[Name]['request'],
   ): Promise<AgentHostCalls[Name]['reply']> {
     const { rpc } = this.#ensureHost();
-    return (await rpc.call(name, request, {
-      timeoutMs: HOST_CALL_TIMEOUT_MS,
-    })) as AgentHostCalls[Name]['reply'];
+    const reply: unknown = await rpc.call(name, request, { timeoutMs: HOST_CALL_TIMEOUT_MS });
+    return reply as AgentHostCalls[Name]['reply'];
   }
 
   #ensureHost(): { readonly worker: Worker; readonly rpc: PortRpc } {

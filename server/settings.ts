@@ -42,7 +42,7 @@ export class UsageError extends Error {
 
 function check(key: string, value: string, from: string): void {
   try {
-    new Config({ [key]: value });
+    void new Config({ [key]: value });
   } catch (error) {
     if (error instanceof SqlError) throw new UsageError(`${from}: ${error.message}`);
     throw error;

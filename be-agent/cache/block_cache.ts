@@ -518,6 +518,13 @@ export class BlockCache {
     await this.#snapshot();
   }
 
+  /** As a crash would leave it: running downloads end, nothing is saved. */
+  abandon(): void {
+    this.#closed = true;
+    this.#stopMaintenance();
+    for (const download of this.#downloads) download.abort();
+  }
+
   // -------------------------------------------------------------------------------------------
   // Maintenance
 

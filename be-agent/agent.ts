@@ -1,0 +1,364 @@
+/**
+ * A backend ("BE"): its block cache, its loads, scans and warm-up batches, its HTTP port and its
+ * heartbeats. It does what the server says through `handle` and asks the server through `frontend`.
+ */
+import { mkdir, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import type {
+  AgentCallName,
+  AgentCalls,
+  FrontendPort,
+  LoadOutcome,
+  LoadRequest,
+  Nothing,
+  OpenScanRequest,
+  WarmUpTablet,
+} from '../base/agent_messages.ts';
+import type { Config } from '../base/config.ts';
+import { SqlError } from '../base/errors.ts';
+import { HttpServer } from '../base/http_server.ts';
+import type { BackendId } from '../base/ids.ts';
+import type { Clock, Log, Random } from '../base/ports.ts';
+import { ObjectStoreError } from '../base/ports.ts';
+import { type RowsetMeta, type SegmentMeta, type TabletRef, segmentKey } from '../base/schema.ts';
+import { AccessCounts } from './access_counts.ts';
+import { AgentMetrics } from './agent_metrics.ts';
+import { agentRoutes } from './agent_routes.ts';
+import { BlockCache } from './cache/block_cache.ts';
+import type { BufferPool } from './cache/buffer_pool.ts';
+import type { CacheObject } from './cache/cache_object.ts';
+import { type WarmTablet, WarmUpDownloader } from './cache/downloader.ts';
+import { parseShares } from './cache/queues.ts';
+import { FooterCache } from './data/footer_cache.ts';
+import { runLoad } from './data/load.ts';
+import { Scan, type SegmentSource } from './data/scan.ts';
+import { OpenScans } from './open_scans.ts';
+import { VaultStores } from './vault_stores.ts';
+import { WarmUpBatches, type WarmUpRun } from './warm_up_batches.ts';
+
+const HEARTBEAT_TIMEOUT_MS = 5000;
+const REPORT_TIMEOUT_MS = 10_000;
+/** Keys deleted with one call to the object store. */
+const DELETE_BATCH = 1000;
+
+export interface AgentOptions {
+  readonly backendId: BackendId;
+  /** `<data dir>/backends/<id>` */
+  readonly dir: string;
+  readonly host: string;
+  /** 0 = any free port. */
+  readonly httpPort: number;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly frontend: FrontendPort;
+  /** Warm-up buffers, shared by all backends of the process. */
+  readonly buffers: BufferPool;
+}
+
+type Handlers = {
+  readonly [Name in AgentCallName]: (
+    request: AgentCalls[Name]['request'],
+    signal: AbortSignal,
+  ) => AgentCalls[Name]['reply'] | Promise<AgentCalls[Name]['reply']>;
+};
+
+const NOTHING: Nothing = {};
+
+export class Agent {
+  readonly incarnation: string;
+  readonly startedMs: number;
+  readonly cache: BlockCache;
+  readonly stores: VaultStores;
+  readonly #options: AgentOptions;
+  readonly #scans: OpenScans;
+  readonly #footers = new FooterCache();
+  readonly #accesses: AccessCounts;
+  readonly #batches: WarmUpBatches;
+  readonly #metrics: AgentMetrics;
+  readonly #http: HttpServer;
+  readonly #handlers: Handlers;
+  #httpPort = 0;
+  #stopHeartbeat: () => void = () => undefined;
+  #closed = false;
+
+  /** Opens the cache, listens, and sends the first heartbeat. Fails with what went wrong. */
+  static async start(options: AgentOptions): Promise<Agent> {
+    const { dir, config, clock, log, host, httpPort } = options;
+    await mkdir(join(dir, 'storage'), { recursive: true });
+    const cache = await BlockCache.open({
+      dir: join(dir, 'file_cache'),
+      capacityBytes: config.get('file_cache_capacity_bytes'),
+      shares: parseShares(config.get('file_cache_shares')),
+      clock,
+      log,
+      rangeBytes: () => config.get('file_cache_download_range_bytes'),
+    });
+    const agent = new Agent(options, cache);
+    try {
+      agent.#httpPort = await agent.#http.listen(host, httpPort);
+    } catch (error) {
+      await cache.close();
+      const { code } = error as NodeJS.ErrnoException;
+      const what = `cannot listen on ${host}:${httpPort}: ${code ?? String(error)}`;
+      throw new SqlError('BACKEND_STATE', { name: options.backendId, state: 'not started', what });
+    }
+    void agent.#heartbeat();
+    return agent;
+  }
+
+  private constructor(options: AgentOptions, cache: BlockCache) {
+    const { clock, random, log, config, frontend, backendId } = options;
+    this.#options = options;
+    this.cache = cache;
+    this.incarnation = Buffer.from(random.bytes(8)).toString('hex');
+    this.startedMs = clock.now();
+    this.stores = new VaultStores(frontend, { config, clock, random, log });
+    this.#accesses = new AccessCounts(clock, random);
+    this.#scans = new OpenScans(clock, random, (request) => this.#newScan(request));
+    const downloader = new WarmUpDownloader({
+      cache,
+      clock,
+      buffers: options.buffers,
+      concurrency: () => config.get('file_cache_download_concurrency'),
+      rangeBytes: () => config.get('file_cache_download_range_bytes'),
+    });
+    this.#batches = new WarmUpBatches({
+      backendId,
+      incarnation: this.incarnation,
+      clock,
+      log,
+      run: async (run) => {
+        await this.#warm(downloader, run);
+      },
+      report: (progress) => {
+        frontend
+          .call('warmUpProgress', progress, { timeoutMs: REPORT_TIMEOUT_MS })
+          .catch((error: unknown) => {
+            log.warn('a finished batch could not be reported', { error: String(error) });
+          });
+      },
+    });
+    this.#metrics = new AgentMetrics({ backendId, cache, stores: this.stores });
+    this.#http = new HttpServer(
+      agentRoutes({ ...options, cache, stores: this.stores, metrics: this.#metrics }),
+      log,
+    );
+    this.#handlers = this.#makeHandlers();
+  }
+
+  get httpPort(): number {
+    return this.#httpPort;
+  }
+
+  async handle(name: AgentCallName, request: unknown, signal: AbortSignal): Promise<unknown> {
+    if (this.#closed) {
+      const { backendId } = this.#options;
+      throw new SqlError('AGENT_LOST', { backend: backendId, what: name, timeoutMs: 0 });
+    }
+    return await this.#handlers[name](request as never, signal);
+  }
+
+  /** Orderly: running requests end, the cache's order is saved. */
+  async stop(): Promise<void> {
+    this.#end();
+    await this.#http.close(false);
+    await this.cache.close();
+    await this.stores.close();
+  }
+
+  /** As a crash: connections break and nothing is saved. */
+  async kill(): Promise<void> {
+    this.#end();
+    await this.#http.close(true);
+    this.cache.abandon();
+    await this.stores.close();
+  }
+
+  #end(): void {
+    this.#closed = true;
+    this.#stopHeartbeat();
+    this.#batches.close();
+    this.#scans.closeAll();
+  }
+
+  #makeHandlers(): Handlers {
+    return {
+      ping: () => ({ incarnation: this.incarnation }),
+      load: async (request, signal) => await this.#load(request, signal),
+      openScan: (request) => this.#scans.open(request),
+      nextBatch: async ({ scanId }) => await this.#scans.nextBatch(scanId),
+      closeScan: ({ scanId }) => {
+        this.#scans.close(scanId);
+        return NOTHING;
+      },
+      warmUp: (request) => this.#batches.dispatch(request),
+      renewWarmUp: (request) => this.#batches.renew(request),
+      cancelWarmUp: ({ jobId, epoch }) => {
+        this.#batches.cancel(jobId, epoch);
+        return NOTHING;
+      },
+      cacheStats: () => this.cache.stats(),
+      clearCache: async () => ({ clearedBytes: await this.cache.clear() }),
+      hotspots: ({ confirm }) => this.#accesses.handOut(confirm),
+      deleteObjects: async ({ vaultId, prefixes }, signal) => ({
+        deleted: await this.#deleteObjects(vaultId, prefixes, signal),
+      }),
+      configure: ({ values }) => {
+        this.#options.config.replace(values);
+        return NOTHING;
+      },
+    };
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Loads and scans
+
+  async #load(request: LoadRequest, signal: AbortSignal): Promise<LoadOutcome> {
+    const { clock, random, config, log } = this.#options;
+    const store = await this.stores.get(request.target.table.vaultId);
+    const bytes = request.rows.length * request.columns.length;
+    const { rowErrors: _, ...outcome } = await runLoad(
+      request.target,
+      [{ rows: request.rows, bytes }],
+      { columns: request.columns, signal },
+      { store, clock, random, config, log },
+    );
+    return outcome;
+  }
+
+  #newScan(request: OpenScanRequest): Scan {
+    const { tableId, indexId } = request;
+    for (const { partitionId } of request.tablets) {
+      this.#accesses.add({ tableId, indexId, partitionId }, 1);
+    }
+    return new Scan(request, (source) => this.#openObject(request, source), this.#footers);
+  }
+
+  #openObject(request: OpenScanRequest, { tablet, rowset, segment }: SegmentSource) {
+    const key = segmentKey(tablet.tabletId, rowset.rowsetId, segment.segment);
+    const { bytes: size, indexOffset } = segment;
+    const open = this.stores
+      .get(rowset.vaultId)
+      .then((store) =>
+        cacheObject(store, { ...tablet, ttlSeconds: request.ttlSeconds }, rowset, segment),
+      );
+    // Whoever reads gets the failure; without a reader it must not end the process.
+    open.catch(() => undefined);
+    return {
+      key,
+      size,
+      indexOffset,
+      read: async (offset: number, length: number): Promise<Uint8Array> => {
+        const object = await open;
+        return await this.cache.read(object, offset, length, { purpose: 'query' });
+      },
+    };
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Warm-up
+
+  async #warm(downloader: WarmUpDownloader, run: WarmUpRun): Promise<void> {
+    const tablets: WarmTablet[] = [];
+    for (const tablet of run.tablets) {
+      const objects: CacheObject[] = [];
+      for (const rowset of tablet.rowsets) {
+        const store = await this.stores.get(rowset.vaultId);
+        for (const segment of rowset.segments) {
+          objects.push(cacheObject(store, tablet, rowset, segment));
+        }
+      }
+      tablets.push({ tabletId: tablet.tabletId, objects });
+    }
+    const { force, signal, counts } = run;
+    const progress = Object.assign(counts, { requests: 0 });
+    await downloader.run(tablets, { force, signal, progress });
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Garbage
+
+  async #deleteObjects(
+    vaultId: RowsetMeta['vaultId'],
+    prefixes: readonly string[],
+    signal: AbortSignal,
+  ): Promise<number> {
+    const store = await this.stores.get(vaultId);
+    let deleted = 0;
+    for (const prefix of prefixes) {
+      const keys: string[] = [];
+      try {
+        for await (const page of store.list(prefix, { signal })) {
+          for (const { key } of page) keys.push(key);
+        }
+        for (let from = 0; from < keys.length; from += DELETE_BATCH) {
+          const some = keys.slice(from, from + DELETE_BATCH);
+          await store.delete(some, { signal });
+          for (const key of some) this.cache.dropObject(vaultId, key);
+          deleted += some.length;
+        }
+      } catch (error) {
+        if (error instanceof ObjectStoreError) {
+          throw new SqlError('STORE_FAILED', { what: error.message }, { cause: error });
+        }
+        throw error;
+      }
+    }
+    return deleted;
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Heartbeats
+
+  async #heartbeat(): Promise<void> {
+    const { frontend, backendId, config, clock, log, dir } = this.#options;
+    const stats = this.cache.stats();
+    try {
+      const disk = await statfs(dir);
+      const reply = await frontend.call(
+        'heartbeat',
+        {
+          backendId,
+          incarnation: this.incarnation,
+          startedMs: this.startedMs,
+          httpPort: this.#httpPort,
+          cacheCapacityBytes: stats.capacityBytes,
+          cacheUsedBytes: stats.usedBytes,
+          diskAvailableBytes: disk.bavail * disk.bsize,
+          diskTotalBytes: disk.blocks * disk.bsize,
+        },
+        { timeoutMs: HEARTBEAT_TIMEOUT_MS },
+      );
+      config.replace(reply.config);
+    } catch (error) {
+      if (!this.#closed) log.warn('heartbeat failed', { error: String(error) });
+    }
+    if (this.#closed) return;
+    this.#stopHeartbeat = clock.after(config.get('heartbeat_interval_ms'), () => {
+      void this.#heartbeat();
+    });
+  }
+}
+
+type TabletOfObject = Pick<TabletRef, 'tabletId' | 'partitionId'> &
+  Pick<WarmUpTablet, 'ttlSeconds'>;
+
+function cacheObject(
+  store: CacheObject['store'],
+  tablet: TabletOfObject,
+  rowset: RowsetMeta,
+  segment: SegmentMeta,
+): CacheObject {
+  return {
+    store,
+    vaultId: rowset.vaultId,
+    key: segmentKey(tablet.tabletId, rowset.rowsetId, segment.segment),
+    size: segment.bytes,
+    indexOffset: segment.indexOffset,
+    tabletId: tablet.tabletId,
+    partitionId: tablet.partitionId,
+    expiresMs: tablet.ttlSeconds === 0 ? 0 : rowset.createdMs + tablet.ttlSeconds * 1000,
+  };
+}

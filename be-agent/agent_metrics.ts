@@ -1,0 +1,129 @@
+/** `/metrics` of a backend, by prom-client; values are read when they are asked for. */
+import { Counter, Gauge, Registry } from 'prom-client';
+import type { CacheStats } from '../base/agent_messages.ts';
+import type { BackendId } from '../base/ids.ts';
+import type { BlockCache } from './cache/block_cache.ts';
+import type { StoreCounts } from './store/metered_store.ts';
+import type { VaultStores } from './vault_stores.ts';
+
+export interface AgentMetricsDeps {
+  readonly backendId: BackendId;
+  readonly cache: BlockCache;
+  readonly stores: VaultStores;
+}
+
+type Operation = Exclude<keyof StoreCounts, 'inFlight'>;
+const OPERATIONS: readonly Operation[] = ['get', 'put', 'head', 'list', 'delete'];
+
+export class AgentMetrics {
+  readonly #registry = new Registry();
+
+  constructor({ backendId, cache, stores }: AgentMetricsDeps) {
+    this.#registry.setDefaultLabels({ backend_id: String(backendId) });
+    this.#cacheGauges(cache);
+    this.#cacheCounters(cache);
+    this.#storeCounters(stores);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  async text(): Promise<string> {
+    return await this.#registry.metrics();
+  }
+
+  #cacheGauges(cache: BlockCache): void {
+    const registers = [this.#registry];
+    gauge(registers, 'file_cache_capacity_bytes', 'Bytes of disk the cache may use.', () => [
+      [{}, cache.stats().capacityBytes],
+    ]);
+    gauge(registers, 'file_cache_used_bytes', 'Bytes of disk in use, per queue.', () =>
+      cache.stats().queues.map((q) => [{ queue: q.queue }, q.usedBytes]),
+    );
+    gauge(registers, 'file_cache_blocks', 'Blocks in the cache, per queue.', () =>
+      cache.stats().queues.map((q) => [{ queue: q.queue }, q.blocks]),
+    );
+    gauge(registers, 'ttl_cache_size', 'Bytes of disk in use by the TTL queue.', () => [
+      [{}, cache.stats().queues.find((q) => q.queue === 'TTL')?.usedBytes ?? 0],
+    ]);
+  }
+
+  #cacheCounters(cache: BlockCache): void {
+    const of = (name: string, help: string, value: (stats: CacheStats) => number): void => {
+      counter([this.#registry], name, help, () => [[{}, value(cache.stats())]]);
+    };
+    of('file_cache_hit_bytes_total', 'Bytes queries read from the cache.', (s) => s.hitBytes);
+    of('file_cache_miss_bytes_total', 'Bytes queries had to download.', (s) => s.missBytes);
+    of('file_cache_hits_total', 'Blocks queries found in the cache.', (s) => s.hits);
+    of('file_cache_misses_total', 'Blocks queries did not find.', (s) => s.misses);
+    of('file_cache_warm_up_bytes_total', 'Bytes downloaded by warm-up jobs.', (s) => s.warmUpBytes);
+    of(
+      'file_cache_warm_up_requests_total',
+      'Range requests sent by warm-up jobs.',
+      (s) => s.warmUpRequests,
+    );
+    of(
+      'file_cache_damaged_blocks_total',
+      'Blocks dropped because length or checksum was wrong.',
+      (s) => s.damagedBlocks,
+    );
+    of(
+      'file_cache_write_errors_total',
+      'Blocks that could not be written; they were served remotely.',
+      (s) => s.writeErrors,
+    );
+    counter([this.#registry], 'file_cache_evicted_bytes_total', 'Bytes evicted, per queue.', () =>
+      cache.stats().queues.map((q) => [{ queue: q.queue }, q.evictedBytes]),
+    );
+  }
+
+  #storeCounters(stores: VaultStores): void {
+    const sum = (pick: (counts: StoreCounts[Operation]) => number): Sample[] =>
+      OPERATIONS.map((operation) => [
+        { operation },
+        stores.counts().reduce((total, counts) => total + pick(counts[operation]), 0),
+      ]);
+    const registers = [this.#registry];
+    counter(registers, 'object_store_requests_total', 'Calls to the object stores.', () =>
+      sum((counts) => counts.requests),
+    );
+    counter(registers, 'object_store_bytes_total', 'Bytes got from and put to them.', () =>
+      sum((counts) => counts.bytes),
+    );
+    counter(registers, 'object_store_errors_total', 'Calls that failed.', () =>
+      sum((counts) => counts.errors),
+    );
+  }
+}
+
+type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
+
+function labelNames(samples: readonly Sample[]): string[] {
+  return Object.keys(samples[0]?.[0] ?? {});
+}
+
+function gauge(registers: Registry[], name: string, help: string, read: () => Sample[]): void {
+  const metric = new Gauge({
+    name,
+    help,
+    registers,
+    labelNames: labelNames(read()),
+    collect: () => {
+      for (const [labels, value] of read()) metric.set(labels, value);
+    },
+  });
+}
+
+function counter(registers: Registry[], name: string, help: string, read: () => Sample[]): void {
+  const metric = new Counter({
+    name,
+    help,
+    registers,
+    labelNames: labelNames(read()),
+    collect: () => {
+      metric.reset();
+      for (const [labels, value] of read()) metric.inc(labels, value);
+    },
+  });
+}

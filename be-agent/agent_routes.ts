@@ -1,0 +1,91 @@
+/** HTTP of a backend (DESIGN section 3): metrics, health, the cache's admin calls, stream load. */
+import type { HttpAnswer, HttpRequest, Route } from '../base/http_server.ts';
+import { parseBytes } from '../base/units.ts';
+import type { AgentMetrics } from './agent_metrics.ts';
+import type { BlockCache } from './cache/block_cache.ts';
+import { type StreamLoadDeps, streamLoad } from './stream_load_route.ts';
+import type { VaultStores } from './vault_stores.ts';
+
+/** Blocks that `op=list_cache` names at most. */
+const LIST_MAX = 100_000;
+const CAPACITY_BYTES_MIN = 2 ** 20;
+
+export interface AgentRoutesDeps extends Omit<StreamLoadDeps, 'store'> {
+  readonly cache: BlockCache;
+  readonly stores: VaultStores;
+  readonly metrics: AgentMetrics;
+}
+
+export function agentRoutes(deps: AgentRoutesDeps): readonly Route[] {
+  const loadDeps: StreamLoadDeps = {
+    ...deps,
+    store: async (vaultId) => await deps.stores.get(vaultId),
+  };
+  return [
+    {
+      method: 'GET',
+      path: '/metrics',
+      run: async () => ({
+        headers: { 'content-type': deps.metrics.contentType },
+        body: await deps.metrics.text(),
+      }),
+    },
+    {
+      method: 'GET',
+      path: '/api/health',
+      run: () => ({ body: { status: 'OK', msg: 'backend is up' } }),
+    },
+    {
+      method: 'GET',
+      path: '/api/file_cache',
+      run: async (request) => await fileCache(deps, request),
+    },
+    {
+      method: 'POST',
+      path: '/api/file_cache',
+      run: async (request) => await fileCache(deps, request),
+    },
+    {
+      method: 'PUT',
+      path: '/api/{db}/{table}/_stream_load',
+      run: async (request) => await streamLoad(loadDeps, request),
+    },
+  ];
+}
+
+/** `op=clear[&sync=true]`, `op=reset&capacity=<bytes>`, `op=list_cache&value=<part of a key>`. */
+async function fileCache(deps: AgentRoutesDeps, { query }: HttpRequest): Promise<HttpAnswer> {
+  const { cache } = deps;
+  const op = query.get('op') ?? '';
+  switch (op) {
+    case 'clear': {
+      const clearing = cache.clear();
+      if (query.get('sync') === 'false') {
+        clearing.catch((error: unknown) => {
+          deps.log.error('clearing the cache failed', { error: String(error) });
+        });
+        return { body: { status: 'OK', msg: 'clearing' } };
+      }
+      return { body: { status: 'OK', msg: '', cleared_bytes: await clearing } };
+    }
+    case 'reset': {
+      const bytes = parseBytes(query.get('capacity') ?? '');
+      if (bytes === undefined || bytes < CAPACITY_BYTES_MIN) {
+        return bad(`capacity must be a number of bytes, ${CAPACITY_BYTES_MIN} or more`);
+      }
+      await cache.resetCapacity(bytes);
+      return { body: { status: 'OK', msg: '', capacity: bytes } };
+    }
+    case 'list_cache': {
+      const value = query.get('value') ?? '';
+      const blocks = cache.list(value, LIST_MAX);
+      return { body: blocks };
+    }
+    default:
+      return bad(`op must be clear, reset or list_cache, not '${op}'`);
+  }
+}
+
+function bad(msg: string): HttpAnswer {
+  return { status: 400, body: { status: 'FAILED', msg } };
+}

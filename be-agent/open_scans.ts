@@ -1,0 +1,71 @@
+/** Scans that the server is reading: a cursor each, dropped when nobody asks for its next batch. */
+import type { OpenScanRequest, ScanBatch } from '../base/agent_messages.ts';
+import { SqlError } from '../base/errors.ts';
+import type { Clock, Random } from '../base/ports.ts';
+import type { Scan } from './data/scan.ts';
+
+/** Scans open at once; one more is refused. */
+const OPEN_SCANS_MAX = 1000;
+/** Milliseconds after which a scan that is not read is dropped. */
+const IDLE_MS = 600_000;
+
+interface OpenScan {
+  readonly scan: Scan;
+  stopTimer: () => void;
+}
+
+export class OpenScans {
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #make: (request: OpenScanRequest) => Scan;
+  readonly #open = new Map<string, OpenScan>();
+
+  constructor(clock: Clock, random: Random, make: (request: OpenScanRequest) => Scan) {
+    this.#clock = clock;
+    this.#random = random;
+    this.#make = make;
+  }
+
+  open(request: OpenScanRequest): { readonly scanId: string } {
+    if (this.#open.size >= OPEN_SCANS_MAX) {
+      const why = `${OPEN_SCANS_MAX} scans are open on this backend already`;
+      throw new SqlError('STORE_FAILED', { what: why });
+    }
+    const scanId = Buffer.from(this.#random.bytes(16)).toString('hex');
+    const scan = { scan: this.#make(request), stopTimer: () => undefined };
+    this.#open.set(scanId, scan);
+    this.#arm(scanId, scan);
+    return { scanId };
+  }
+
+  /** Throws QUERY_INTERRUPTED when there is no such scan (any more). */
+  async nextBatch(scanId: string): Promise<ScanBatch> {
+    const open = this.#open.get(scanId);
+    if (open === undefined) {
+      throw new SqlError('QUERY_INTERRUPTED', {}, { hint: 'the scan is closed' });
+    }
+    open.stopTimer();
+    const batch = await open.scan.nextBatch();
+    if (batch.done) this.close(scanId);
+    else if (this.#open.has(scanId)) this.#arm(scanId, open);
+    return batch;
+  }
+
+  close(scanId: string): void {
+    const open = this.#open.get(scanId);
+    if (open === undefined) return;
+    open.stopTimer();
+    open.scan.close();
+    this.#open.delete(scanId);
+  }
+
+  closeAll(): void {
+    for (const scanId of this.#open.keys()) this.close(scanId);
+  }
+
+  #arm(scanId: string, open: OpenScan): void {
+    open.stopTimer = this.#clock.after(IDLE_MS, () => {
+      this.close(scanId);
+    });
+  }
+}

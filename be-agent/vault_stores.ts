@@ -1,0 +1,47 @@
+/** The object stores of a backend, one per vault, opened when first needed and asked of the server. */
+import type { FrontendPort } from '../base/agent_messages.ts';
+import type { VaultId } from '../base/ids.ts';
+import type { ObjectStore } from '../base/ports.ts';
+import { MeteredStore, type StoreCounts } from './store/metered_store.ts';
+import { type OpenStoreDeps, openStore } from './store/open_store.ts';
+
+const VAULT_CALL_TIMEOUT_MS = 10_000;
+
+export class VaultStores {
+  readonly #frontend: FrontendPort;
+  readonly #deps: OpenStoreDeps;
+  readonly #open = new Map<VaultId, Promise<MeteredStore>>();
+  readonly #stores = new Set<MeteredStore>();
+
+  constructor(frontend: FrontendPort, deps: OpenStoreDeps) {
+    this.#frontend = frontend;
+    this.#deps = deps;
+  }
+
+  /** Throws UNKNOWN_VAULT, or what opening the store throws; a failure is not remembered. */
+  async get(vaultId: VaultId): Promise<ObjectStore> {
+    const known = this.#open.get(vaultId);
+    if (known !== undefined) return await known;
+    const opening = this.#openVault(vaultId);
+    this.#open.set(vaultId, opening);
+    opening.catch(() => this.#open.delete(vaultId));
+    return await opening;
+  }
+
+  /** Counts of all stores together. */
+  counts(): readonly StoreCounts[] {
+    return [...this.#stores].map((store) => store.counts());
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#stores].map((store) => store.close()));
+  }
+
+  async #openVault(vaultId: VaultId): Promise<MeteredStore> {
+    const options = { timeoutMs: VAULT_CALL_TIMEOUT_MS };
+    const spec = await this.#frontend.call('vault', { vaultId }, options);
+    const store = new MeteredStore(await openStore(spec, this.#deps));
+    this.#stores.add(store);
+    return store;
+  }
+}

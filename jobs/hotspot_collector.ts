@@ -1,0 +1,112 @@
+/**
+ * Fetches from the backends how often partitions were read, and stores it in
+ * `__internal_schema.cloud_cache_hotspot` (reference/warm-up 1.7). Besides the interval it runs
+ * whenever somebody needs the numbers: a warm-up planned on counts of an hour ago misses the point.
+ */
+import type { HotPartition } from '../base/agent_messages.ts';
+import type { AgentTransport } from '../base/agent_messages.ts';
+import type { BackendDef } from '../base/schema.ts';
+import type { Config } from '../base/config.ts';
+import type { Clock, Log } from '../base/ports.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { HotspotCount } from '../catalog/hotspots.ts';
+import type { BackendRegistry } from './backend_registry.ts';
+
+/** Longest that somebody waits for one backend's counts. */
+const FETCH_TIMEOUT_MS = 5000;
+
+export interface HotspotCollectorDeps {
+  readonly catalog: Catalog;
+  readonly transport: AgentTransport;
+  readonly registry: BackendRegistry;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class HotspotCollector {
+  readonly #deps: HotspotCollectorDeps;
+  #stopTimer: () => void = () => undefined;
+  #closed = false;
+
+  constructor(deps: HotspotCollectorDeps) {
+    this.#deps = deps;
+  }
+
+  start(): void {
+    if (this.#closed) return;
+    const intervalMs = this.#deps.config.get('fetch_cluster_cache_hotspot_interval_ms');
+    this.#stopTimer = this.#deps.clock.after(intervalMs, () => {
+      void this.#tick();
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stopTimer();
+  }
+
+  /** Fetches from all alive backends of a group, or of all. A silent backend is left out. */
+  async collect(computeGroupName?: string): Promise<void> {
+    const { catalog, registry, log } = this.#deps;
+    const backends = (await catalog.backends.list()).filter(
+      (backend) =>
+        (computeGroupName === undefined || backend.computeGroupName === computeGroupName) &&
+        registry.isAlive(backend.backendId),
+    );
+    await Promise.all(
+      backends.map(async (backend) => {
+        try {
+          await this.#fetch(backend);
+        } catch (error) {
+          const { backendId } = backend;
+          log.warn('access counts could not be fetched', { backendId, error: String(error) });
+        }
+      }),
+    );
+  }
+
+  async #tick(): Promise<void> {
+    try {
+      if (this.#deps.config.get('enable_fetch_cluster_cache_hotspot')) await this.collect();
+      await this.#deps.catalog.hotspots.expire();
+    } catch (error) {
+      this.#deps.log.error('collecting access counts failed', { error: String(error) });
+    } finally {
+      this.start();
+    }
+  }
+
+  async #fetch(backend: BackendDef): Promise<void> {
+    const { catalog, transport } = this.#deps;
+    const { backendId, computeGroupId, computeGroupName } = backend;
+    const confirm = await catalog.hotspots.token(backendId);
+    const reply = await transport.call(
+      backendId,
+      'hotspots',
+      { confirm },
+      { timeoutMs: FETCH_TIMEOUT_MS },
+    );
+    const counts = reply.partitions.flatMap((partition) => this.#named(partition));
+    const { token } = reply;
+    await catalog.hotspots.add({ computeGroupId, computeGroupName, backendId, token, counts });
+  }
+
+  /** Names for ids; a partition that was dropped meanwhile is left out. */
+  #named(hot: HotPartition): HotspotCount[] {
+    const { catalog } = this.#deps;
+    const table = catalog.tables.byId(hot.tableId);
+    const partition = table?.partitions.find((p) => p.partitionId === hot.partitionId);
+    const index = table?.indexes.find((i) => i.indexId === hot.indexId);
+    if (table === undefined || partition === undefined || index === undefined) return [];
+    return [
+      {
+        ...hot,
+        tableName: `${table.databaseName}.${table.name}`,
+        indexName: index.name,
+        partitionName: partition.name,
+        fileCacheSize: catalog.tablets.partitionBytes(hot.partitionId),
+      },
+    ];
+  }
+}
