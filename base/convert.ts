@@ -202,6 +202,7 @@ function intConverter(
     let number: number;
     if (typeof value === 'number' && Number.isInteger(value)) number = value;
     else if (typeof value === 'string' && PLAIN_INT.test(value)) number = Number(value);
+    else if (typeof value === 'bigint') number = Number(value);
     else {
       const exact = unscaled(decimalOf(value, column, row), 0);
       if (exact < min || exact > max) throw fail('OUT_OF_RANGE', column, value, row);

@@ -193,7 +193,8 @@ function present(text: string | undefined, value: Physical): string {
   return text;
 }
 
-function memo<In, Out>(convert: (value: In) => Out): (value: In) => Out {
+/** Remembers the last MEMO_MAX results or fewer. */
+export function memo<In, Out>(convert: (value: In) => Out): (value: In) => Out {
   const known = new Map<In, Out>();
   return (value) => {
     const hit = known.get(value);

@@ -6,7 +6,10 @@ export interface BadRow {
   readonly problem: string;
 }
 
-export type SourceRow = readonly InputValue[] | BadRow;
+/** undefined: the row does not have this column (a JSON object without the field): its default. */
+export type SourceValues = readonly (InputValue | undefined)[];
+
+export type SourceRow = SourceValues | BadRow;
 
 export interface RowBatch {
   readonly rows: readonly SourceRow[];

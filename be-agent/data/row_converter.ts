@@ -3,19 +3,14 @@
  * for each row its partition and bucket. Built once per load.
  */
 import { bucketOf } from '../../base/bucket.ts';
-import {
-  type Converter,
-  type InputValue,
-  defaultValue,
-  makeConverter,
-  quoteValue,
-} from '../../base/convert.ts';
+import { type Converter, defaultValue, makeConverter, quoteValue } from '../../base/convert.ts';
 import { SqlError } from '../../base/errors.ts';
 import { nearest } from '../../base/near_miss.ts';
 import { partitionRouter } from '../../base/partition_routing.ts';
 import type { Clock } from '../../base/ports.ts';
 import type { ColumnDef, TableDef } from '../../base/schema.ts';
 import type { SqlValue } from '../../base/values.ts';
+import type { SourceValues } from './row_batch.ts';
 
 export interface RowConverterOptions {
   /** Column names the source rows have, in order; letter case does not matter. */
@@ -34,9 +29,10 @@ export interface Place {
 
 interface Slot {
   readonly convert: Converter;
-  /** Index in the source row; undefined: the default. */
+  /** Index in the source row; undefined: always the default. */
   readonly source: number | undefined;
-  readonly fallback: SqlValue;
+  /** The default, or why there is none. */
+  readonly fallback: SqlValue | SqlError;
 }
 
 export class RowConverter {
@@ -60,11 +56,14 @@ export class RowConverter {
   }
 
   /** Canonical values of all columns; `row` is 1-based. Throws the errors of base/convert. */
-  convert(values: readonly InputValue[], row: number): SqlValue[] {
+  convert(values: SourceValues, row: number): SqlValue[] {
     if (values.length !== this.#width) throw new SqlError('WRONG_VALUE_COUNT', { row });
     const result: SqlValue[] = [];
     for (const { convert, source, fallback } of this.#slots) {
-      result.push(source === undefined ? fallback : convert(values[source] ?? null, row));
+      const value = source === undefined ? undefined : values[source];
+      if (value !== undefined) result.push(convert(value, row));
+      else if (fallback instanceof SqlError) throw fallback;
+      else result.push(fallback);
     }
     return result;
   }
@@ -116,9 +115,19 @@ function buildSlots(table: TableDef, options: RowConverterOptions, clock: Clock)
     const source = sources.get(index);
     const strict = makeConverter(column);
     const convert = options.strict ? strict : lenient(column, strict);
-    const fallback = source === undefined ? defaultValue(column, clock) : null;
+    const fallback = fallbackOf(column, clock);
+    if (source === undefined && fallback instanceof SqlError) throw fallback;
     return { convert, source, fallback };
   });
+}
+
+function fallbackOf(column: ColumnDef, clock: Clock): SqlValue | SqlError {
+  try {
+    return defaultValue(column, clock);
+  } catch (error) {
+    if (error instanceof SqlError) return error;
+    throw error;
+  }
 }
 
 function lenient(column: ColumnDef, strict: Converter): Converter {
