@@ -1,0 +1,183 @@
+/** Query processes: started when needed, kept warm, killed when a statement must end at once. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { extname } from 'node:path';
+import type { Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { SqlError } from '../../base/errors.ts';
+import type { Log } from '../../base/ports.ts';
+import {
+  FRAME_BYTES_MAX,
+  decodeBody,
+  encodeFrame,
+  frameLength,
+  type QueryReply,
+  type QueryRequest,
+} from './query_messages.ts';
+
+/** The same ending as this file has: source or build. */
+const PROGRAM = fileURLToPath(new URL(`query_process${extname(import.meta.url)}`, import.meta.url));
+const HEADER_BYTES = 4;
+/** JavaScript heap of a process, MiB; SQLite's memory is outside it. */
+const HEAP_MIB = 256;
+
+/** One process. It runs one statement at a time. */
+export class QueryProcess {
+  readonly #child: ChildProcess;
+  readonly #input: Writable;
+  readonly #chunks: AsyncIterator<Buffer>;
+  #pending: Buffer[] = [];
+  #pendingBytes = 0;
+  #alive = true;
+
+  constructor(log: Log) {
+    const flags = ['--disable-warning=ExperimentalWarning', `--max-old-space-size=${HEAP_MIB}`];
+    this.#child = spawn(process.execPath, [...flags, PROGRAM], {
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+      env: { PATH: process.env['PATH'], TMPDIR: process.env['TMPDIR'] },
+    });
+    const [input, output, errors, lifeline] = this.#child.stdio;
+    if (!input || !output || !errors || !lifeline) throw new Error('no pipes to the query process');
+    this.#input = input;
+    this.#chunks = output[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    for (const pipe of [input, lifeline]) pipe.on('error', () => this.kill());
+    this.#child.on('error', () => this.kill());
+    this.#child.on('exit', () => {
+      this.#alive = false;
+    });
+    errors.on('data', (chunk: Buffer) => log.warn('query process', { stderr: chunk.toString() }));
+    this.#hold(false);
+  }
+
+  get alive(): boolean {
+    return this.#alive;
+  }
+
+  /** Whether the process keeps the server's event loop alive: only while it works. */
+  #hold(busy: boolean): void {
+    const pipes = this.#child.stdio as unknown as readonly { ref(): void; unref(): void }[];
+    for (const handle of [this.#child, ...pipes]) {
+      if (busy) handle.ref();
+      else handle.unref();
+    }
+  }
+
+  begin(): void {
+    this.#hold(true);
+  }
+
+  end(): void {
+    this.#hold(false);
+  }
+
+  /** Resolves when the process has room for more. */
+  async send(request: QueryRequest): Promise<void> {
+    if (!this.#alive) throw processGone();
+    if (this.#input.write(encodeFrame(request))) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.#input.off('drain', done);
+        this.#input.off('close', done);
+        resolve();
+      };
+      this.#input.on('drain', done);
+      this.#input.on('close', done);
+    });
+  }
+
+  /** The next reply; not read ahead of, so that an unread result holds the statement back. */
+  async receive(): Promise<QueryReply> {
+    const length = frameLength(await this.#take(HEADER_BYTES));
+    if (length > FRAME_BYTES_MAX) throw processGone();
+    return decodeBody<QueryReply>(await this.#take(length));
+  }
+
+  async #take(bytes: number): Promise<Buffer> {
+    while (this.#pendingBytes < bytes) {
+      const { value, done } = await this.#chunks.next();
+      if (done === true) throw processGone();
+      this.#pending.push(value);
+      this.#pendingBytes += value.length;
+    }
+    const all =
+      this.#pending.length === 1
+        ? (this.#pending[0] ?? Buffer.alloc(0))
+        : Buffer.concat(this.#pending);
+    const rest = all.subarray(bytes);
+    this.#pending = rest.length > 0 ? [rest] : [];
+    this.#pendingBytes = rest.length;
+    return all.subarray(0, bytes);
+  }
+
+  kill(): void {
+    this.#alive = false;
+    this.#child.kill('SIGKILL');
+  }
+}
+
+function processGone(): SqlError {
+  return new SqlError('QUERY_FAILED', {
+    why: 'the query process ended; it may have run out of memory',
+  });
+}
+
+/** Most statements running at once; further ones wait their turn. */
+export const QUERY_PROCESSES_MAX = 8;
+/** Idle processes kept for the next statement. */
+const IDLE_MAX = 2;
+
+export class QueryPool {
+  readonly #log: Log;
+  readonly #idle: QueryProcess[] = [];
+  readonly #busy = new Set<QueryProcess>();
+  readonly #waiting: (() => void)[] = [];
+  #closed = false;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** A process for one statement. Rejects with the signal's reason while it waits. */
+  async acquire(signal: AbortSignal): Promise<QueryProcess> {
+    while (this.#busy.size >= QUERY_PROCESSES_MAX) await this.#turn(signal);
+    if (this.#closed) throw new SqlError('SERVER_SHUTDOWN');
+    let process = this.#idle.pop();
+    while (process !== undefined && !process.alive) process = this.#idle.pop();
+    process ??= new QueryProcess(this.#log);
+    this.#busy.add(process);
+    process.begin();
+    return process;
+  }
+
+  #turn(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const aborted = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(go), 1);
+        reject(signal.reason as Error);
+      };
+      const go = (): void => {
+        signal.removeEventListener('abort', aborted);
+        resolve();
+      };
+      signal.addEventListener('abort', aborted, { once: true });
+      this.#waiting.push(go);
+    });
+  }
+
+  /** `clean`: its statement ended by itself; otherwise the process is killed. */
+  release(process: QueryProcess, clean: boolean): void {
+    if (!this.#busy.delete(process)) return;
+    process.end();
+    if (clean && process.alive && !this.#closed && this.#idle.length < IDLE_MAX) {
+      this.#idle.push(process);
+    } else process.kill();
+    this.#waiting.shift()?.();
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const process of [...this.#idle, ...this.#busy]) process.kill();
+    this.#idle.length = 0;
+    for (const go of this.#waiting.splice(0)) go();
+  }
+}

@@ -1,0 +1,416 @@
+/** Queries: WITH, SELECT, VALUES, set operations, ORDER BY and LIMIT. */
+import { SqlError } from '../../base/errors.ts';
+import type { ScanPredicate } from '../../base/agent_messages.ts';
+import { spellExpression } from './expression_speller.ts';
+import { acceptAlias, nameList, spellTables } from './from_speller.ts';
+import { commonType, quoteName, typed, type Spelled } from './spelled.ts';
+import type { Scope, ScopeColumn, SpelledQuery, SpellerContext } from './speller_context.ts';
+import { RESERVED, isQueryAhead } from './words.ts';
+
+const NO_PREDICATES = (): readonly ScanPredicate[] => [];
+
+/** `[WITH ...] body [ORDER BY] [LIMIT]`. */
+export function spellQuery(ctx: SpellerContext): SpelledQuery {
+  return ctx.nested(() => {
+    const before = ctx.ctes;
+    const head = ctx.accept('WITH') ? spellWith(ctx) : '';
+    const scopeBefore = ctx.scope;
+    const { query, tail } = spellBody(ctx);
+    ctx.scope = scopeBefore;
+    ctx.ctes = before;
+    return { ...query, sql: `${head}${query.sql}${tail}` };
+  });
+}
+
+function spellWith(ctx: SpellerContext): string {
+  ctx.heavy = true;
+  const recursive = ctx.accept('RECURSIVE') ? 'RECURSIVE ' : '';
+  const parts: string[] = [];
+  do {
+    const name = ctx.name();
+    ctx.derivedTables += 1;
+    const sqlName = `cte ${ctx.derivedTables} ${name}`;
+    const names = ctx.is('(') ? nameList(ctx) : undefined;
+    ctx.expect('AS');
+    const known: { columns?: readonly ScopeColumn[] } = {};
+    const outer = ctx.ctes;
+    const entry = { name, sqlName, columns: () => known.columns };
+    if (recursive !== '') ctx.ctes = [entry, ...outer];
+    ctx.expect('(');
+    const query = spellQuery(ctx);
+    ctx.expect(')');
+    const columns = query.columns.map((column, at) => ({
+      ...column,
+      name: names?.[at] ?? column.name,
+    }));
+    known.columns = columns;
+    ctx.ctes = [entry, ...outer];
+    const list = columns.map((column) => quoteName(column.name)).join(', ');
+    const head = columns.length === 0 ? quoteName(sqlName) : `${quoteName(sqlName)} (${list})`;
+    parts.push(`${head} AS (${query.sql})`);
+  } while (ctx.accept(','));
+  return `WITH ${recursive}${parts.join(', ')} `;
+}
+
+/** SELECTs joined by UNION and the like, with what follows them. */
+function spellBody(ctx: SpellerContext): { readonly query: SpelledQuery; readonly tail: string } {
+  const first = spellTerm(ctx);
+  let { sql } = first;
+  const branches = [first];
+  let operator = acceptSetOperator(ctx);
+  while (operator !== undefined) {
+    const branch = spellTerm(ctx);
+    branches.push(branch);
+    sql += ` ${operator} ${branch.sql}`;
+    operator = acceptSetOperator(ctx);
+  }
+  const tail = spellTail(ctx, branches.length > 1 ? undefined : first.scope);
+  if (branches.length === 1) return { query: { ...first, sql }, tail };
+  const columns = first.columns.map((column, at) => ({
+    name: column.name,
+    nocase: column.nocase,
+    origin: undefined,
+    type: () => commonType(branches.map((branch) => branch.columns[at]?.type())),
+  }));
+  return { query: { sql, columns, predicates: NO_PREDICATES }, tail };
+}
+
+function acceptSetOperator(ctx: SpellerContext): string | undefined {
+  const operator = ctx.acceptAny(['UNION', 'EXCEPT', 'INTERSECT', 'MINUS']);
+  if (operator === undefined) return undefined;
+  const all = ctx.accept('ALL');
+  ctx.accept('DISTINCT');
+  if (all && operator !== 'UNION') throw ctx.unsupported(`${operator} ALL`);
+  return operator === 'MINUS' ? 'EXCEPT' : all ? 'UNION ALL' : operator;
+}
+
+type Term = SpelledQuery & { readonly scope: Scope | undefined };
+
+function spellTerm(ctx: SpellerContext): Term {
+  if (ctx.is('(')) {
+    ctx.next();
+    const inner = spellQuery(ctx);
+    ctx.expect(')');
+    return {
+      ...inner,
+      sql: `SELECT * FROM (${inner.sql})`,
+      predicates: NO_PREDICATES,
+      scope: undefined,
+    };
+  }
+  if (ctx.accept('VALUES')) return spellValues(ctx);
+  if (ctx.accept('TABLE')) {
+    const scope: Scope = { parent: ctx.scope, tables: [] };
+    ctx.scope = scope;
+    ctx.selects += 1;
+    ctx.wantsAll = true;
+    const sql = `SELECT * FROM ${spellTables(ctx)}`;
+    return { sql, columns: starColumns(scope, undefined), predicates: NO_PREDICATES, scope };
+  }
+  ctx.expect('SELECT');
+  return spellSelect(ctx);
+}
+
+/** VALUES ROW(1, 2), ROW(3, 4): columns are named column_0, column_1 ... */
+function spellValues(ctx: SpellerContext): Term {
+  const rows: Spelled[][] = [];
+  do {
+    ctx.accept('ROW');
+    ctx.expect('(');
+    const row: Spelled[] = [];
+    do row.push(spellExpression(ctx));
+    while (ctx.accept(','));
+    ctx.expect(')');
+    rows.push(row);
+  } while (ctx.accept(','));
+  const width = rows[0]?.length ?? 0;
+  if (rows.some((row) => row.length !== width)) throw new SqlError('WRONG_COLUMN_COUNT');
+  const columns = Array.from({ length: width }, (_, at) => ({
+    name: `column_${at}`,
+    nocase: false,
+    origin: undefined,
+    type: () => commonType(rows.map((row) => row[at]?.type())),
+  }));
+  const names = columns.map((column, at) => `column${at + 1} AS ${quoteName(column.name)}`);
+  const tuples = rows.map((row) => `(${row.map((cell) => cell.sql).join(', ')})`);
+  const sql = `SELECT ${names.join(', ')} FROM (VALUES ${tuples.join(', ')})`;
+  return { sql, columns, predicates: NO_PREDICATES, scope: undefined };
+}
+
+const MODIFIERS = [
+  'ALL',
+  'DISTINCT',
+  'DISTINCTROW',
+  'HIGH_PRIORITY',
+  'STRAIGHT_JOIN',
+  'SQL_SMALL_RESULT',
+  'SQL_BIG_RESULT',
+  'SQL_BUFFER_RESULT',
+  'SQL_CACHE',
+  'SQL_NO_CACHE',
+  'SQL_CALC_FOUND_ROWS',
+];
+
+/** Behind SELECT. FROM is spelled first, so that the types of columns are known in the list. */
+function spellSelect(ctx: SpellerContext): Term {
+  ctx.selects += 1;
+  const scope: Scope = { parent: ctx.scope, tables: [] };
+  const outerScope = ctx.scope;
+  const outerAggregates = ctx.aggregates;
+  ctx.aggregates = 0;
+  ctx.scope = scope;
+  const modifiers = new Set<string>();
+  for (let word = ctx.acceptAny(MODIFIERS); word !== undefined; word = ctx.acceptAny(MODIFIERS)) {
+    modifiers.add(word);
+  }
+  const listAt = ctx.at;
+  const from = jumpToFrom(ctx) ? spellFrom(ctx) : '';
+  const afterFrom = ctx.at;
+  ctx.at = listAt;
+  const list = ctx.within('SELECT', () => spellList(ctx, scope));
+  if (ctx.is('INTO')) throw ctx.unsupported('SELECT ... INTO');
+  if (ctx.accept('FROM')) ctx.at = afterFrom;
+  else if (from !== '') throw ctx.unexpected("'FROM'");
+  const distinct = modifiers.has('DISTINCT') || modifiers.has('DISTINCTROW') ? 'DISTINCT ' : '';
+  const where = ctx.accept('WHERE') ? ctx.within('WHERE', () => spellExpression(ctx)) : undefined;
+  const group = spellGroupBy(ctx);
+  const having = ctx.accept('HAVING')
+    ? ctx.within('HAVING', () => spellExpression(ctx))
+    : undefined;
+  const windows = spellWindows(ctx);
+  let sql = `SELECT ${distinct}${list.sql}${from}`;
+  if (where !== undefined) sql += ` WHERE ${where.sql}`;
+  sql += group;
+  if (having !== undefined) {
+    // MySQL's HAVING without groups filters rows by the names of the select list.
+    if (group === '' && ctx.aggregates === 0) sql = `SELECT * FROM (${sql}) WHERE ${having.sql}`;
+    else sql += ` HAVING ${having.sql}`;
+  }
+  ctx.aggregates = outerAggregates;
+  ctx.scope = outerScope;
+  const predicates = where?.conjuncts ?? NO_PREDICATES;
+  return { sql: sql + windows, columns: list.columns, predicates, scope };
+}
+
+/** Moves behind this SELECT's FROM; false when it has none. */
+function jumpToFrom(ctx: SpellerContext): boolean {
+  let depth = 0;
+  for (let at = ctx.at; at < ctx.tokens.length; at += 1) {
+    const key = ctx.tokens[at]?.key;
+    if (key === '(') depth += 1;
+    else if (key === ')') depth -= 1;
+    if (depth < 0) return false;
+    if (depth > 0) continue;
+    if (key === 'FROM') {
+      ctx.at = at + 1;
+      return true;
+    }
+    if (key === 'UNION' || key === 'EXCEPT' || key === 'INTERSECT') return false;
+  }
+  return false;
+}
+
+function spellFrom(ctx: SpellerContext): string {
+  if (ctx.is('DUAL') && ctx.peek(1).key !== '.') {
+    ctx.next();
+    return ' ';
+  }
+  ctx.heavy = true;
+  return ` FROM ${spellTables(ctx)}`;
+}
+
+interface SelectList {
+  readonly sql: string;
+  readonly columns: readonly ScopeColumn[];
+}
+
+function spellList(ctx: SpellerContext, scope: Scope): SelectList {
+  const sql: string[] = [];
+  const columns: ScopeColumn[] = [];
+  do {
+    const star = acceptStar(ctx);
+    if (star !== undefined) {
+      ctx.wantsAll = true;
+      sql.push(star.qualifier === undefined ? '*' : `${quoteName(star.qualifier)}.*`);
+      columns.push(...starColumns(scope, star.qualifier));
+      continue;
+    }
+    const start = ctx.token.offset;
+    const item = spellExpression(ctx);
+    const end = ctx.tokens[ctx.at - 1]?.end ?? start;
+    const alias = ctx.token.kind === 'string' ? ctx.next().text : acceptAlias(ctx);
+    const name = alias ?? itemName(ctx, item, start, end);
+    sql.push(`${item.sql} AS ${quoteName(name)}`);
+    columns.push({
+      name,
+      type: item.type,
+      nocase: item.nocase?.() === true,
+      origin: item.origin?.(),
+    });
+  } while (ctx.accept(','));
+  return { sql: sql.join(', '), columns };
+}
+
+/** MySQL's name for a column without an alias: a column's name, a string's value, else the text. */
+function itemName(ctx: SpellerContext, item: Spelled, start: number, end: number): string {
+  if (item.column !== undefined) return item.column.name;
+  if (typeof item.literal === 'string' && item.type()?.kind === 'STRING') return item.literal;
+  return ctx.sql.slice(start, end);
+}
+
+/** `*`, `t.*`, `db.t.*`. */
+function acceptStar(ctx: SpellerContext): { readonly qualifier: string | undefined } | undefined {
+  if (ctx.accept('*')) return { qualifier: undefined };
+  for (const ahead of [2, 4]) {
+    if (ctx.peek(ahead).key !== '*' || ctx.peek(ahead - 1).key !== '.') continue;
+    if (ahead === 4 && ctx.peek(1).key !== '.') continue;
+    const { kind, key, text } = ctx.peek(ahead - 2);
+    if (kind !== 'name' && (kind !== 'word' || RESERVED.has(key))) continue;
+    ctx.at += ahead + 1;
+    return { qualifier: text };
+  }
+  return undefined;
+}
+
+function starColumns(scope: Scope, qualifier: string | undefined): readonly ScopeColumn[] {
+  const wanted = qualifier?.toLowerCase();
+  return scope.tables
+    .filter((table) => wanted === undefined || table.alias.toLowerCase() === wanted)
+    .flatMap((table) => table.columns() ?? []);
+}
+
+function spellGroupBy(ctx: SpellerContext): string {
+  if (!ctx.accept('GROUP', 'BY')) return '';
+  const items = ctx.within('GROUP BY', () => spellOrderItems(ctx, false));
+  if (ctx.accept('WITH', 'ROLLUP')) throw ctx.unsupported('WITH ROLLUP');
+  return ` GROUP BY ${items}`;
+}
+
+/** Expressions separated by commas, with ASC and DESC unless `ordered` is false. */
+export function spellOrderItems(ctx: SpellerContext, ordered = true): string {
+  const items: string[] = [];
+  do {
+    const { kind } = ctx.token;
+    const position =
+      kind === 'number' && [',', ')', '', 'ASC', 'DESC', 'LIMIT'].includes(ctx.peek(1).key);
+    const item = spellExpression(ctx);
+    // A bare number is the position of a column, so it must stay bare.
+    const sql = position ? item.sql : kind === 'number' ? `+${item.sql}` : item.sql;
+    const direction = ctx.acceptAny(['ASC', 'DESC']);
+    items.push(ordered && direction !== undefined ? `${sql} ${direction}` : sql);
+  } while (ctx.accept(','));
+  return items.join(', ');
+}
+
+function spellWindows(ctx: SpellerContext): string {
+  if (!ctx.accept('WINDOW')) return '';
+  const windows: string[] = [];
+  do {
+    const name = quoteName(ctx.name());
+    ctx.expect('AS');
+    windows.push(`${name} AS ${spellWindow(ctx)}`);
+  } while (ctx.accept(','));
+  return ` WINDOW ${windows.join(', ')}`;
+}
+
+/** `call OVER ...`, or the call as it is. */
+export function spellOver(ctx: SpellerContext, call: Spelled): Spelled {
+  if (!ctx.accept('OVER')) return call;
+  const window = ctx.is('(') ? spellWindow(ctx) : quoteName(ctx.name());
+  return { sql: `${call.sql} OVER ${window}`, type: call.type };
+}
+
+const FRAME_WORDS = new Set(
+  'ROWS RANGE GROUPS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW FOLLOWING'.split(' '),
+);
+
+function spellWindow(ctx: SpellerContext): string {
+  ctx.expect('(');
+  const parts: string[] = [];
+  if (ctx.token.kind === 'name') parts.push(quoteName(ctx.name()));
+  if (ctx.accept('PARTITION', 'BY')) parts.push(`PARTITION BY ${spellOrderItems(ctx, false)}`);
+  if (ctx.accept('ORDER', 'BY')) parts.push(`ORDER BY ${spellOrderItems(ctx)}`);
+  while (!ctx.accept(')')) {
+    const token = ctx.next();
+    if (token.kind !== 'number' && !FRAME_WORDS.has(token.key)) {
+      ctx.at -= 1;
+      throw ctx.unexpected("')'");
+    }
+    parts.push(token.text);
+  }
+  return `(${parts.join(' ')})`;
+}
+
+/** ORDER BY, LIMIT and locks, in the scope of the SELECT they stand behind. */
+function spellTail(ctx: SpellerContext, scope: Scope | undefined): string {
+  const outer = ctx.scope;
+  ctx.scope = scope ?? outer;
+  let sql = '';
+  if (ctx.accept('ORDER', 'BY')) {
+    sql += ` ORDER BY ${ctx.within('ORDER BY', () => spellOrderItems(ctx))}`;
+  }
+  ctx.scope = outer;
+  if (ctx.accept('LIMIT')) sql += ctx.within('LIMIT', () => spellLimit(ctx));
+  if (ctx.is('INTO')) throw ctx.unsupported('SELECT ... INTO');
+  if (ctx.accept('LOCK', 'IN', 'SHARE', 'MODE')) return sql;
+  if (ctx.accept('FOR')) {
+    if (ctx.acceptAny(['UPDATE', 'SHARE']) === undefined) throw ctx.unexpected("'UPDATE'");
+    ctx.acceptAny(['NOWAIT']);
+    if (ctx.accept('SKIP')) ctx.next();
+  }
+  return sql;
+}
+
+const INT64_MAX = 2n ** 63n - 1n;
+
+function spellLimit(ctx: SpellerContext): string {
+  const first = limitNumber(ctx);
+  if (ctx.accept(',')) return ` LIMIT ${limitNumber(ctx)} OFFSET ${first}`;
+  return ctx.accept('OFFSET') ? ` LIMIT ${first} OFFSET ${limitNumber(ctx)}` : ` LIMIT ${first}`;
+}
+
+/** "All rows" is written as 18446744073709551615, more than SQLite can count. */
+function limitNumber(ctx: SpellerContext): bigint {
+  const { token } = ctx;
+  if (token.kind !== 'number' || !/^\d+$/.test(token.text))
+    throw ctx.unexpected('a number of rows');
+  ctx.next();
+  const value = BigInt(token.text);
+  return value > INT64_MAX ? INT64_MAX : value;
+}
+
+/** A query in parentheses as an operand. */
+export function spellSubquery(ctx: SpellerContext): Spelled {
+  ctx.heavy = true;
+  const query = spellDerived(ctx);
+  return { ...typed(query.sql, undefined), type: () => query.columns[0]?.type() };
+}
+
+/** `( query )`, with superfluous parentheses taken away. */
+export function spellDerived(ctx: SpellerContext): SpelledQuery {
+  return ctx.nested(() => {
+    ctx.expect('(');
+    const doubled = ctx.is('(') && isQueryAhead(ctx) && closesAtOnce(ctx);
+    if (doubled) {
+      const inner = spellDerived(ctx);
+      ctx.expect(')');
+      return inner;
+    }
+    const clause = ctx.clause;
+    const query = ctx.within(clause, () => spellQuery(ctx));
+    ctx.expect(')');
+    return { ...query, sql: `(${query.sql})` };
+  });
+}
+
+/** Whether the parenthesis that opens here closes right before another closing one. */
+function closesAtOnce(ctx: SpellerContext): boolean {
+  let depth = 0;
+  for (let ahead = 0; ; ahead += 1) {
+    const token = ctx.peek(ahead);
+    if (token.kind === 'end') return false;
+    if (token.key === '(') depth += 1;
+    if (token.key === ')') depth -= 1;
+    if (depth === 0) return ctx.peek(ahead + 1).key === ')';
+  }
+}

@@ -1,0 +1,328 @@
+/**
+ * SELECT: spell it for SQLite, bring the tables, run it, hand out rows (ADR 0003). Statements
+ * without tables run at once on a connection of the main thread, all others in a query process.
+ */
+import { SqlError } from '../../base/errors.ts';
+import type { Clock, Log } from '../../base/ports.ts';
+import type { ColumnType, ResultColumn, RowsResult, SqlRow } from '../../base/values.ts';
+import { QueryPool, type QueryProcess } from './query_pool.ts';
+import type { QueryRequest, QueryTable } from './query_messages.ts';
+import { runStatement } from './run_statement.ts';
+import { spellStatement, type SpelledStatement } from './speller.ts';
+import type { ScopeColumn } from './speller_context.ts';
+import { openMemoryConnection, type Connection } from './sqlite_connection.ts';
+import { sqlErrorOf } from './sqlite_errors.ts';
+import type { ScanRows, SelectSession, SelectTable, TableProvider } from './table_provider.ts';
+
+export interface SelectEngineOptions<Context> {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly provider: TableProvider<Context>;
+  /** Bytes one statement may hold in memory before it spills (config query_memory_bytes). */
+  readonly memoryBytes: () => number;
+}
+
+export interface SelectOptions<Context> {
+  /** Handed to the table provider as it is. */
+  readonly context: Context;
+  readonly session: SelectSession;
+  readonly signal: AbortSignal;
+  /** Milliseconds after which the statement is stopped, QUERY_TIMEOUT; 0: never. */
+  readonly timeoutMs: number;
+  /** sql_select_limit; 0: no limit. */
+  readonly rowsMax: number;
+}
+
+export class SelectEngine<Context> {
+  readonly #options: SelectEngineOptions<Context>;
+  readonly #pool: QueryPool;
+  #memory: Connection | undefined;
+
+  constructor(options: SelectEngineOptions<Context>) {
+    this.#options = options;
+    this.#pool = new QueryPool(options.log);
+  }
+
+  /**
+   * Runs one SELECT, WITH, VALUES or TABLE statement. A small result comes as an array, a large
+   * one as batches with back pressure: leaving the loop early ends the statement. Errors are
+   * `SqlError`s, also in the middle of the rows.
+   */
+  async run(sql: string, options: SelectOptions<Context>): Promise<RowsResult> {
+    const nowMs = this.#options.clock.now();
+    const first = spellStatement(sql, options.session, nowMs);
+    if (!first.heavy) return this.#runHere(sql, first, options);
+    const tables = await this.#resolve(first, options.context);
+    const spelled = spellStatement(sql, options.session, nowMs, tables);
+    const job = new QueryJob(sql, spelled, tables, this.#options, options, this.#pool);
+    return job.start();
+  }
+
+  close(): void {
+    this.#pool.close();
+    this.#memory?.close();
+    this.#memory = undefined;
+  }
+
+  #runHere(sql: string, spelled: SpelledStatement, options: SelectOptions<Context>): RowsResult {
+    this.#memory ??= openMemoryConnection();
+    const run = { ...spelled, types: staticTypes(spelled), rowsMax: options.rowsMax };
+    const rows: SqlRow[] = [];
+    let types: readonly ColumnType[] = [];
+    try {
+      for (const batch of runStatement(this.#memory, run)) {
+        types = batch.types ?? types;
+        rows.push(...batch.rows);
+      }
+    } catch (error) {
+      const { firstClause } = spelled;
+      throw sqlErrorOf(error, { text: sql, firstClause, tables: new Map() });
+    }
+    return { kind: 'rows', columns: resultColumns(spelled.columns, types), rows };
+  }
+
+  async #resolve(spelled: SpelledStatement, context: Context): Promise<Map<string, SelectTable>> {
+    const tables = new Map<string, SelectTable>();
+    for (const { key, database, table } of spelled.references) {
+      const found = await this.#options.provider.resolve(database, table, context);
+      if (found === undefined) {
+        throw new SqlError('NO_SUCH_TABLE', { name: `${database}.${table}` });
+      }
+      tables.set(key, found);
+    }
+    return tables;
+  }
+}
+
+/** Types of expressions that are known from the text; NULL literals count as unknown. */
+function staticTypes(spelled: SpelledStatement): readonly (ColumnType | undefined)[] {
+  return spelled.columns.map((column) => {
+    const type = column.type();
+    return type === undefined || type.kind === 'NULL' ? undefined : type;
+  });
+}
+
+function resultColumns(
+  columns: readonly ScopeColumn[],
+  types: readonly ColumnType[],
+): readonly ResultColumn[] {
+  return columns.map(({ name, origin }, at) => {
+    const type = types[at] ?? { kind: 'STRING' };
+    if (origin === undefined) return { name, type, nullable: true };
+    return {
+      name,
+      type,
+      nullable: origin.nullable,
+      schema: origin.database,
+      table: origin.alias,
+      orgTable: origin.table,
+      orgName: origin.column,
+    };
+  });
+}
+
+interface TableScan {
+  readonly table: SelectTable;
+  readonly wanted: readonly string[];
+  iterator: AsyncIterator<ScanRows> | undefined;
+  /** Asked for before it is needed. */
+  ahead: Promise<IteratorResult<ScanRows>> | undefined;
+}
+
+/** One statement in a query process. */
+class QueryJob<Context> {
+  readonly #text: string;
+  readonly #spelled: SpelledStatement;
+  readonly #engine: SelectEngineOptions<Context>;
+  readonly #options: SelectOptions<Context>;
+  readonly #pool: QueryPool;
+  readonly #scans: readonly TableScan[];
+  readonly #abort = new AbortController();
+  #process: QueryProcess | undefined;
+  #stopWatching: () => void = () => undefined;
+
+  constructor(
+    text: string,
+    spelled: SpelledStatement,
+    tables: ReadonlyMap<string, SelectTable>,
+    engine: SelectEngineOptions<Context>,
+    options: SelectOptions<Context>,
+    pool: QueryPool,
+  ) {
+    this.#text = text;
+    this.#spelled = spelled;
+    this.#engine = engine;
+    this.#options = options;
+    this.#pool = pool;
+    this.#scans = spelled.references.map(({ key, database, table }) => {
+      const found = tables.get(key);
+      if (found === undefined)
+        throw new SqlError('NO_SUCH_TABLE', { name: `${database}.${table}` });
+      return {
+        table: found,
+        wanted: wantedColumns(found, spelled),
+        iterator: undefined,
+        ahead: undefined,
+      };
+    });
+  }
+
+  async start(): Promise<RowsResult> {
+    this.#watch();
+    try {
+      const process = await this.#pool.acquire(this.#abort.signal);
+      this.#process = process;
+      this.#abort.signal.throwIfAborted();
+      await process.send(this.#request());
+      const first = await this.#nextBatch(process);
+      const columns = resultColumns(this.#spelled.columns, first.types ?? []);
+      if (!first.done) return { kind: 'rows', columns, rows: this.#rows(process, first.rows) };
+      this.#finish(true);
+      return { kind: 'rows', columns, rows: first.rows };
+    } catch (error) {
+      const reason = this.#reason(error);
+      this.#finish(isStatementError(error));
+      throw reason;
+    }
+  }
+
+  /** Ties the job to the statement's signal and to the time limit. */
+  #watch(): void {
+    const { signal, timeoutMs } = this.#options;
+    const stop = (error: SqlError): void => {
+      this.#abort.abort(error);
+      this.#process?.kill();
+    };
+    const interrupted = (): void => stop(new SqlError('QUERY_INTERRUPTED'));
+    signal.addEventListener('abort', interrupted, { once: true });
+    const cancelTimer =
+      timeoutMs > 0
+        ? this.#engine.clock.after(timeoutMs, () => stop(new SqlError('QUERY_TIMEOUT')))
+        : (): void => undefined;
+    this.#stopWatching = () => {
+      signal.removeEventListener('abort', interrupted);
+      cancelTimer();
+    };
+    if (signal.aborted) interrupted();
+  }
+
+  #request(): QueryRequest {
+    const { sql, params, references, streaming, firstClause } = this.#spelled;
+    const tables = this.#scans.map(({ table, wanted }, at): QueryTable => ({
+      sqlName: references[at]?.sqlName ?? '',
+      fullName: `${table.database}.${table.name}`,
+      columns: wanted.map((name) => ({ name, type: columnType(table, name) })),
+      nocase: table.nocase === true,
+      streaming: streaming && table.nocase !== true,
+    }));
+    return {
+      kind: 'run',
+      text: this.#text,
+      sql,
+      params,
+      types: staticTypes(this.#spelled),
+      rowsMax: this.#options.rowsMax,
+      memoryBytes: this.#engine.memoryBytes(),
+      firstClause,
+      tables,
+    };
+  }
+
+  /** The next batch of the result; answers the process's requests for table rows meanwhile. */
+  async #nextBatch(process: QueryProcess): Promise<{
+    readonly types: readonly ColumnType[] | undefined;
+    readonly rows: readonly SqlRow[];
+    readonly done: boolean;
+  }> {
+    for (;;) {
+      const reply = await process.receive();
+      switch (reply.kind) {
+        case 'batch':
+          return reply;
+        case 'failed':
+          throw new StatementFailed(SqlError.fromWire(reply.error));
+        case 'pull':
+          await process.send(await this.#pulled(reply.table));
+      }
+    }
+  }
+
+  async #pulled(index: number): Promise<QueryRequest> {
+    const scan = this.#scans[index];
+    if (scan === undefined) throw new TypeError(`no table ${index}`);
+    if (scan.iterator === undefined) {
+      const predicates = this.#scans.length === 1 ? this.#spelled.predicates : [];
+      const rows = scan.table.scan(scan.wanted, predicates, this.#abort.signal);
+      scan.iterator = rows[Symbol.asyncIterator]();
+    }
+    const result = await (scan.ahead ?? scan.iterator.next());
+    scan.ahead = undefined;
+    if (result.done === true) {
+      scan.iterator = undefined;
+      return { kind: 'rows', rows: 0, columns: [], done: true };
+    }
+    scan.ahead = scan.iterator.next();
+    // Whoever awaits it sees the error; until then it must not count as unhandled.
+    scan.ahead.catch(() => undefined);
+    const { rows, columns } = result.value;
+    return { kind: 'rows', rows, columns, done: false };
+  }
+
+  async *#rows(process: QueryProcess, first: readonly SqlRow[]): AsyncIterable<readonly SqlRow[]> {
+    let clean = false;
+    try {
+      yield first;
+      for (let done = false; !done;) {
+        const batch = await this.#nextBatch(process);
+        done = batch.done;
+        clean = done;
+        if (batch.rows.length > 0) yield batch.rows;
+      }
+    } catch (error) {
+      clean = isStatementError(error);
+      throw this.#reason(error);
+    } finally {
+      this.#finish(clean);
+    }
+  }
+
+  #finish(clean: boolean): void {
+    this.#stopWatching();
+    if (this.#process !== undefined) this.#pool.release(this.#process, clean);
+    this.#process = undefined;
+    for (const scan of this.#scans) {
+      void scan.iterator?.return?.().catch(() => undefined);
+      scan.iterator = undefined;
+    }
+    this.#abort.abort(new SqlError('QUERY_INTERRUPTED'));
+  }
+
+  /** What ended the statement: a kill or the time limit rather than the broken pipe it left. */
+  #reason(error: unknown): unknown {
+    if (error instanceof StatementFailed) return error.cause;
+    const { signal } = this.#abort;
+    return signal.aborted ? signal.reason : error;
+  }
+}
+
+/** The statement failed inside a process that is well. */
+class StatementFailed extends Error {
+  constructor(cause: SqlError) {
+    super(cause.message, { cause });
+    this.name = 'StatementFailed';
+  }
+}
+
+function isStatementError(error: unknown): boolean {
+  return error instanceof StatementFailed;
+}
+
+function wantedColumns(table: SelectTable, spelled: SpelledStatement): readonly string[] {
+  const { wanted } = spelled;
+  const names = table.columns.map((column) => column.name);
+  return wanted === 'all' ? names : names.filter((name) => wanted.has(name.toLowerCase()));
+}
+
+function columnType(table: SelectTable, name: string): ColumnType {
+  return table.columns.find((column) => column.name === name)?.type ?? { kind: 'STRING' };
+}

@@ -1,0 +1,112 @@
+/** SQLite connections that know MySQL's functions. */
+import Database from 'better-sqlite3';
+import { LIBRARY, text, type LibraryValue } from './function_library.ts';
+
+export type Connection = Database.Database;
+
+/** Functions whose integer arguments may exceed what a JavaScript number holds exactly. */
+const WIDE = new Set(['mod', 'div', 'round', 'truncate', 'floor', 'ceil', 'hex', 'field']);
+
+/** Everything in memory; for statements without tables. */
+export function openMemoryConnection(): Connection {
+  return prepareConnection(new Database(':memory:'));
+}
+
+/** In memory up to `memoryBytes`, beyond it in a temporary file that SQLite removes by itself. */
+export function openSpillingConnection(memoryBytes: number): Connection {
+  const db = new Database('');
+  const kib = Math.max(1024, Math.floor(memoryBytes / 1024));
+  db.pragma('journal_mode = OFF');
+  db.pragma('synchronous = OFF');
+  db.pragma('temp_store = FILE');
+  db.pragma(`cache_size = -${kib}`);
+  return prepareConnection(db);
+}
+
+function prepareConnection(db: Connection): Connection {
+  db.defaultSafeIntegers(true);
+  db.pragma('trusted_schema = OFF');
+  for (const [name, fn] of Object.entries(LIBRARY)) {
+    const options = {
+      varargs: true,
+      deterministic: name !== 'sleep',
+      safeIntegers: WIDE.has(name),
+    };
+    db.function(`mysql_${name}`, options, fn);
+  }
+  addAggregates(db);
+  return db;
+}
+
+interface Moments {
+  count: number;
+  mean: number;
+  squares: number;
+}
+
+function addAggregates(db: Connection): void {
+  const moments = (result: (total: Moments) => number | null): Database.AggregateOptions => ({
+    start: () => ({ count: 0, mean: 0, squares: 0 }),
+    step: (state: unknown, next: unknown) => {
+      const [total, value] = [state as Moments, next as LibraryValue];
+      if (value === null) return total;
+      // Welford's update: no cancellation for large, close values.
+      const count = total.count + 1;
+      const delta = Number(value) - total.mean;
+      const mean = total.mean + delta / count;
+      return { count, mean, squares: total.squares + delta * (Number(value) - mean) };
+    },
+    result: (total: unknown) => result(total as Moments),
+  });
+  const population = ({ count, squares }: Moments): number | null =>
+    count === 0 ? null : squares / count;
+  const sample = ({ count, squares }: Moments): number | null =>
+    count < 2 ? null : squares / (count - 1);
+  const root = (value: number | null): number | null => (value === null ? null : Math.sqrt(value));
+  db.aggregate('mysql_var_pop', moments(population));
+  db.aggregate('mysql_var_samp', moments(sample));
+  db.aggregate(
+    'mysql_stddev_pop',
+    moments((total) => root(population(total))),
+  );
+  db.aggregate(
+    'mysql_stddev_samp',
+    moments((total) => root(sample(total))),
+  );
+  const bits = (
+    start: bigint,
+    join: (a: bigint, b: bigint) => bigint,
+  ): Database.AggregateOptions => ({
+    safeIntegers: true,
+    start: () => start,
+    step: (total: unknown, value: unknown) =>
+      value === null ? total : join(total as bigint, BigInt(Math.round(Number(value)))),
+    result: (total: unknown) => BigInt.asIntN(64, total as bigint),
+  });
+  db.aggregate(
+    'mysql_bit_and',
+    bits(-1n, (a, b) => a & b),
+  );
+  db.aggregate(
+    'mysql_bit_or',
+    bits(0n, (a, b) => a | b),
+  );
+  db.aggregate(
+    'mysql_bit_xor',
+    bits(0n, (a, b) => a ^ b),
+  );
+  db.aggregate('mysql_group_concat_distinct', {
+    varargs: true,
+    start: (): unknown => ({ separator: ',', values: new Set<string>() }),
+    step: (state: unknown, value: unknown, separator?: unknown) => {
+      const total = state as { separator: string; values: Set<string> };
+      if (value !== null) total.values.add(text(value as LibraryValue));
+      total.separator = text(separator as LibraryValue);
+      return total;
+    },
+    result: (total: unknown) => {
+      const { separator, values } = total as { separator: string; values: Set<string> };
+      return values.size === 0 ? null : [...values].join(separator);
+    },
+  });
+}

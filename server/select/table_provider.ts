@@ -1,0 +1,70 @@
+/**
+ * Ports of the SELECT engine: where tables come from, and what it may know of the session. User
+ * tables are scanned through the backends, `information_schema` is made from the server's state.
+ */
+import type { ScanPredicate } from '../../base/agent_messages.ts';
+import type { ColumnType, SqlValue } from '../../base/values.ts';
+
+export interface SelectColumn {
+  readonly name: string;
+  readonly type: ColumnType;
+  readonly nullable: boolean;
+}
+
+export interface ScanRows {
+  readonly rows: number;
+  /** One array of `rows` values per wanted column, in the order asked for. */
+  readonly columns: readonly (readonly SqlValue[])[];
+}
+
+export interface SelectTable {
+  /** As result metadata shows it. */
+  readonly database: string;
+  readonly name: string;
+  readonly columns: readonly SelectColumn[];
+  /** Text columns compare without case (information_schema); default false, as in Doris. */
+  readonly nocase?: boolean;
+  /**
+   * Rows in batches. `wanted` may be empty: then only row counts matter. `predicates` are AND-ed
+   * hints for skipping data, the engine filters again. Stops at `return()` or when the signal
+   * aborts.
+   */
+  scan(
+    wanted: readonly string[],
+    predicates: readonly ScanPredicate[],
+    signal: AbortSignal,
+  ): AsyncIterable<ScanRows>;
+}
+
+export interface TableProvider<Context> {
+  /** undefined when there is no such table; throws BAD_DB when there is no such database. */
+  resolve(database: string, table: string, context: Context): Promise<SelectTable | undefined>;
+}
+
+export type VariableScope = 'session' | 'global';
+
+/** What a SELECT may read of its session, at the moment it starts. */
+export interface SelectSession {
+  /** '' when none is selected. */
+  readonly database: string;
+  /** `user@host` as the client logged in. */
+  readonly user: string;
+  /** `user@host` of the matching account. */
+  readonly currentUser: string;
+  readonly connectionId: number;
+  readonly rowCount: bigint;
+  readonly foundRows: bigint;
+  readonly ansiQuotes: boolean;
+  readonly noBackslashEscapes: boolean;
+  /** Minutes east of UTC that NOW() and FROM_UNIXTIME() use. */
+  readonly utcOffsetMinutes: number;
+  /** Throws UNKNOWN_VARIABLE. `scope` is undefined for plain `@@name`. */
+  systemVariable(name: string, scope: VariableScope | undefined): VariableValue;
+  /** NULL when it was never set. */
+  userVariable(name: string): SqlValue;
+}
+
+export interface VariableValue {
+  readonly value: SqlValue;
+  readonly type: ColumnType;
+}
