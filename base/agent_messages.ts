@@ -228,6 +228,11 @@ export interface AgentCalls {
     request: { readonly vaultId: VaultId; readonly prefixes: readonly string[] };
     reply: { readonly deleted: number };
   };
+  /** These objects are gone from the vault: their cached blocks are of no use. */
+  dropCached: {
+    request: { readonly vaultId: VaultId; readonly prefixes: readonly string[] };
+    reply: Nothing;
+  };
   /** Live configuration of the agent, complete each time. */
   configure: {
     request: { readonly values: Readonly<Record<string, string>> };

@@ -205,6 +205,10 @@ export class Agent {
       deleteObjects: async ({ vaultId, prefixes }, signal) => ({
         deleted: await this.#deleteObjects(vaultId, prefixes, signal),
       }),
+      dropCached: async ({ vaultId, prefixes }) => {
+        for (const prefix of prefixes) await this.cache.dropPrefix(vaultId, prefix);
+        return NOTHING;
+      },
       configure: ({ values }) => {
         this.#options.config.replace(values);
         return NOTHING;
@@ -296,7 +300,6 @@ export class Agent {
         for (let from = 0; from < keys.length; from += DELETE_BATCH) {
           const some = keys.slice(from, from + DELETE_BATCH);
           await store.delete(some, { signal });
-          for (const key of some) this.cache.dropObject(vaultId, key);
           deleted += some.length;
         }
       } catch (error) {

@@ -87,15 +87,16 @@ export class HotspotCollector {
       { confirm },
       { timeoutMs: FETCH_TIMEOUT_MS },
     );
-    const counts = reply.partitions.flatMap((partition) => this.#named(partition));
+    const named = await Promise.all(reply.partitions.map((hot) => this.#named(hot)));
+    const counts = named.flat();
     const { token } = reply;
     await catalog.hotspots.add({ computeGroupId, computeGroupName, backendId, token, counts });
   }
 
   /** Names for ids; a partition that was dropped meanwhile is left out. */
-  #named(hot: HotPartition): HotspotCount[] {
+  async #named(hot: HotPartition): Promise<HotspotCount[]> {
     const { catalog } = this.#deps;
-    const table = catalog.tables.byId(hot.tableId);
+    const table = await catalog.tables.byId(hot.tableId);
     const partition = table?.partitions.find((p) => p.partitionId === hot.partitionId);
     const index = table?.indexes.find((i) => i.indexId === hot.indexId);
     if (table === undefined || partition === undefined || index === undefined) return [];
@@ -105,7 +106,7 @@ export class HotspotCollector {
         tableName: `${table.databaseName}.${table.name}`,
         indexName: index.name,
         partitionName: partition.name,
-        fileCacheSize: catalog.tablets.partitionBytes(hot.partitionId),
+        fileCacheSize: catalog.tablets.partitionSize(hot.partitionId).bytes,
       },
     ];
   }

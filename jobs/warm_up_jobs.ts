@@ -379,14 +379,16 @@ export class WarmUpJobs {
   async #load(tabletIds: readonly TabletId[]): Promise<WarmUpTablet[]> {
     const { catalog } = this.#deps;
     const rowsets = await catalog.rowsets.visible(tabletIds);
-    return tabletIds.flatMap((tabletId): WarmUpTablet[] => {
+    const tablets: WarmUpTablet[] = [];
+    for (const tabletId of tabletIds) {
       const ref = catalog.tablets.get(tabletId);
-      const table = ref === undefined ? undefined : catalog.tables.byId(ref.tableId);
-      if (ref === undefined || table === undefined) return [];
+      const table = ref === undefined ? undefined : await catalog.tables.byId(ref.tableId);
+      if (ref === undefined || table === undefined) continue;
       const { partitionId } = ref;
       const { ttlSeconds } = table;
-      return [{ tabletId, partitionId, ttlSeconds, rowsets: rowsets.get(tabletId) ?? [] }];
-    });
+      tablets.push({ tabletId, partitionId, ttlSeconds, rowsets: rowsets.get(tabletId) ?? [] });
+    }
+    return tablets;
   }
 
   /** The last word on a batch: numbers into the catalog, then maybe the end of the job. */
@@ -606,7 +608,7 @@ export class WarmUpJobs {
       ...(final ? { finishMs: this.#deps.clock.now() } : {}),
     });
     if (final) await tx.warmUpJobs.releaseSlot(job.jobId);
-    tx.onCommit(() => {
+    tx.session.onCommit(() => {
       if (cell.effect === 'stop') void this.#stop(job);
       if (final) this.#ended(job.jobId);
     });

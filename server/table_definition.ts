@@ -366,7 +366,6 @@ export function literalValue(expr: Expr, place: string): SqlValue {
       }
       break;
     case 'Default':
-    case 'Param':
     case 'Column':
     case 'UserVar':
     case 'SystemVar':

@@ -1,0 +1,110 @@
+/** Deletes from the vaults what nothing refers to any more: dropped tables, aborted commits. */
+import type { AgentTransport } from '../base/agent_messages.ts';
+import type { BackendId, VaultId } from '../base/ids.ts';
+import type { Clock, Log } from '../base/ports.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { GarbageItem } from '../catalog/garbage.ts';
+import type { BackendRegistry } from './backend_registry.ts';
+
+const TICK_MS = 2000;
+const ITEMS_PER_TICK = 200;
+const CALL_TIMEOUT_MS = 120_000;
+const LEASE_MS = 300_000;
+/** Pause after a failure, doubling with every attempt up to an hour. */
+const RETRY_MS_MIN = 5000;
+const RETRY_MS_MAX = 3_600_000;
+
+export interface GarbageCollectorDeps {
+  readonly catalog: Catalog;
+  readonly transport: AgentTransport;
+  readonly registry: BackendRegistry;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class GarbageCollector {
+  readonly #deps: GarbageCollectorDeps;
+  #stopTimer: () => void = () => undefined;
+  #closed = false;
+  #turn = 0;
+
+  constructor(deps: GarbageCollectorDeps) {
+    this.#deps = deps;
+  }
+
+  start(): void {
+    if (this.#closed) return;
+    this.#stopTimer = this.#deps.clock.after(TICK_MS, () => {
+      void this.#tick();
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stopTimer();
+  }
+
+  /** One round; how many items were deleted. */
+  async collect(): Promise<number> {
+    const { catalog, registry } = this.#deps;
+    const backends = (await catalog.backends.list()).map((backend) => backend.backendId);
+    const alive = registry.alive(backends);
+    if (alive.length === 0) return 0;
+    const items = await catalog.garbage.claim(ITEMS_PER_TICK, LEASE_MS);
+    let deleted = 0;
+    for (const [vaultId, group] of byVault(items)) {
+      if (this.#closed) break;
+      if (await this.#delete(vaultId, group, alive)) deleted += group.length;
+    }
+    return deleted;
+  }
+
+  async #delete(
+    vaultId: VaultId,
+    items: readonly GarbageItem[],
+    alive: readonly BackendId[],
+  ): Promise<boolean> {
+    const { catalog, transport, clock, log } = this.#deps;
+    this.#turn += 1;
+    const backendId = alive[this.#turn % alive.length];
+    if (backendId === undefined) return false;
+    const ids = items.map((item) => item.garbageId);
+    const prefixes = items.map((item) => item.prefix);
+    const options = { timeoutMs: CALL_TIMEOUT_MS };
+    try {
+      await transport.call(backendId, 'deleteObjects', { vaultId, prefixes }, options);
+      await catalog.garbage.done(ids);
+      await Promise.allSettled(
+        alive.map((other) => transport.call(other, 'dropCached', { vaultId, prefixes }, options)),
+      );
+      return true;
+    } catch (error) {
+      const attempts = Math.max(...items.map((item) => item.attempts));
+      const pauseMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(attempts, 20));
+      const text = error instanceof Error ? error.message : String(error);
+      log.warn('garbage could not be deleted', { vaultId, items: items.length, error: text });
+      await catalog.garbage.retry(ids, clock.now() + pauseMs, text);
+      return false;
+    }
+  }
+
+  async #tick(): Promise<void> {
+    try {
+      while (!this.#closed && (await this.collect()) === ITEMS_PER_TICK);
+    } catch (error) {
+      this.#deps.log.error('collecting garbage failed', { error: String(error) });
+    } finally {
+      this.start();
+    }
+  }
+}
+
+function byVault(items: readonly GarbageItem[]): Map<VaultId, GarbageItem[]> {
+  const groups = new Map<VaultId, GarbageItem[]>();
+  for (const item of items) {
+    const group = groups.get(item.vaultId);
+    if (group === undefined) groups.set(item.vaultId, [item]);
+    else group.push(item);
+  }
+  return groups;
+}

@@ -1,0 +1,158 @@
+/**
+ * Loads from the server's side: begin and commit for backends (stream load), and the whole of
+ * INSERT ... VALUES, whose rows a backend of the session's compute group writes.
+ */
+import type {
+  AgentTransport,
+  BeginLoadReply,
+  LoadOutcome,
+} from '../base/agent_messages.ts';
+import type { Config } from '../base/config.ts';
+import { SqlError } from '../base/errors.ts';
+import type { BackendId, TxnId } from '../base/ids.ts';
+import type { Clock, Log, Random } from '../base/ports.ts';
+import type { TableDef } from '../base/schema.ts';
+import type { SqlValue } from '../base/values.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { BackendRegistry } from './backend_registry.ts';
+
+/** Rounds of house-keeping: loads that timed out, labels that are old. */
+const TICK_MS = 10_000;
+const PER_TICK = 200;
+
+export interface LoadsDeps {
+  readonly catalog: Catalog;
+  readonly transport: AgentTransport;
+  readonly registry: BackendRegistry;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface InsertRows {
+  readonly table: TableDef;
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly SqlValue[])[];
+  /** Empty: one is drawn. */
+  readonly label: string;
+  readonly computeGroupName: string;
+  readonly signal: AbortSignal;
+}
+
+export interface InsertedRows {
+  readonly label: string;
+  readonly txnId: TxnId;
+  readonly rows: number;
+}
+
+export class LoadCoordinator {
+  readonly #deps: LoadsDeps;
+  #stopTimer: () => void = () => undefined;
+  #closed = false;
+  #turn = 0;
+
+  constructor(deps: LoadsDeps) {
+    this.#deps = deps;
+  }
+
+  start(): void {
+    if (this.#closed) return;
+    this.#stopTimer = this.#deps.clock.after(TICK_MS, () => {
+      void this.#tick();
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stopTimer();
+  }
+
+  /** Throws BAD_DB, NO_SUCH_TABLE, BAD_LABEL. */
+  async begin(
+    database: string,
+    tableName: string,
+    label: string,
+    timeoutMs: number,
+  ): Promise<BeginLoadReply> {
+    const { catalog } = this.#deps;
+    const table = await catalog.tables.get(database, tableName);
+    const begun = await catalog.loads.begin({
+      databaseId: table.databaseId,
+      tableId: table.tableId,
+      label,
+      timeoutMs,
+    });
+    const { txnId, state } = begun.txn;
+    if (begun.status === 'LABEL_EXISTS') {
+      const existingStatus = state === 'VISIBLE' ? 'FINISHED' : 'RUNNING';
+      return { status: 'LABEL_EXISTS', txnId, existingStatus };
+    }
+    return { status: 'BEGUN', txnId, target: catalog.tables.loadTarget(table) };
+  }
+
+  /** Resolves when the rows are visible. A repeat of a commit that succeeded is fine. */
+  async commit(txnId: TxnId, outcome: LoadOutcome): Promise<void> {
+    await this.#deps.catalog.commitLoad(txnId, outcome.rowsets, outcome);
+  }
+
+  async abort(txnId: TxnId, reason: string): Promise<void> {
+    await this.#deps.catalog.loads.abort(txnId, reason);
+  }
+
+  /** All rows or none. Throws the first bad row's error, LABEL_EXISTS, NO_ALIVE_BACKEND. */
+  async insert(insert: InsertRows): Promise<InsertedRows> {
+    const { catalog, transport, config, random, clock } = this.#deps;
+    const { table, columns, rows, signal } = insert;
+    const backendId = await this.#pickBackend(insert.computeGroupName);
+    const label = insert.label || `insert_${Buffer.from(random.bytes(12)).toString('hex')}`;
+    const timeoutMs = config.get('stream_load_default_timeout_second') * 1000;
+    const begun = await this.begin(table.databaseName, table.name, label, timeoutMs);
+    const { txnId } = begun;
+    if (begun.status === 'LABEL_EXISTS') throw new SqlError('LABEL_EXISTS', { label, txnId });
+    const { target } = begun;
+    const startedMs = clock.monotonic();
+    try {
+      const outcome = await transport.call(
+        backendId,
+        'load',
+        { txnId, target, columns, rows },
+        { timeoutMs, signal },
+      );
+      await catalog.commitLoad(txnId, outcome.rowsets, outcome);
+      const ms = Math.round(clock.monotonic() - startedMs);
+      this.#deps.log.debug('insert', { txnId, rows: outcome.loadedRows, ms });
+      return { label, txnId, rows: outcome.loadedRows };
+    } catch (error) {
+      await this.abort(txnId, error instanceof Error ? error.message : String(error));
+      throw error;
+    }
+  }
+
+  /** Alive backends of a group in turn. */
+  async #pickBackend(computeGroupName: string): Promise<BackendId> {
+    const { catalog, registry } = this.#deps;
+    const group = await catalog.computeGroups.get(computeGroupName);
+    const members = await catalog.backends.ofGroup(group.computeGroupId);
+    const alive = registry.alive(members.map((backend) => backend.backendId));
+    this.#turn += 1;
+    const backendId = alive[this.#turn % Math.max(1, alive.length)];
+    if (backendId === undefined) throw new SqlError('NO_ALIVE_BACKEND', { name: computeGroupName });
+    return backendId;
+  }
+
+  async #tick(): Promise<void> {
+    const { catalog, config, clock, log } = this.#deps;
+    try {
+      for (const load of await catalog.loads.timedOut(PER_TICK)) {
+        await this.abort(load.txnId, `not finished within ${load.timeoutMs} ms`);
+      }
+      const keepMs = config.get('label_keep_max_second') * 1000;
+      await catalog.loads.expire(clock.now() - keepMs, PER_TICK);
+    } catch (error) {
+      log.error('house-keeping of loads failed', { error: String(error) });
+    } finally {
+      this.start();
+    }
+  }
+}

@@ -1,0 +1,92 @@
+/** SHOW WARM UP JOB: Doris's columns in Doris's order, then ours (DESIGN section 3). */
+import type { WarmUpJob } from '../../catalog/warm_up_jobs.ts';
+import { type SqlRow, type SqlValue, bigintColumn, textColumn } from '../../base/values.ts';
+import { timeText } from '../../base/units.ts';
+import type { Services } from '../services.ts';
+import type { Listing } from './listing.ts';
+
+export const WARM_UP_JOBS: Listing<Services> = {
+  columns: [
+    ...[
+      'JobId',
+      'SrcComputeGroup',
+      'DstComputeGroup',
+      'Status',
+      'Type',
+      'SyncMode',
+      'CreateTime',
+      'StartTime',
+      'FinishBatch',
+      'AllBatch',
+      'FinishTime',
+      'ErrMsg',
+      'Tables',
+      'TableFilter',
+      'MatchedTables',
+      'SyncStats',
+      'ComputeGroup',
+      'Progress',
+    ].map(textColumn),
+    ...['FinishBytes', 'AllBytes', 'BytesPerSec'].map(bigintColumn),
+    textColumn('Eta'),
+    ...['SkippedTablets', 'FailedTablets'].map(bigintColumn),
+    ...['WaitReason', 'NextStartTime'].map(textColumn),
+  ],
+  likeColumns: ['SrcComputeGroup', 'DstComputeGroup', 'Tables'],
+  rows: async (services) => {
+    const jobs = await services.catalog.warmUpJobs.list();
+    return jobs.map((job) => warmUpRow(services, job));
+  },
+};
+
+export function warmUpRow({ warmUps, clock }: Services, job: WarmUpJob): SqlRow {
+  const { board } = warmUps;
+  const running = job.state === 'RUNNING';
+  const live = running ? board.live(job.jobId) : undefined;
+  const finishBytes = job.finishBytes + (live?.doneBytes ?? 0);
+  const eta = running ? board.etaMs(job.jobId, job.allBytes - finishBytes) : undefined;
+  const rate = running ? board.rate(job.jobId) : undefined;
+  return [
+    String(job.jobId),
+    job.srcGroup,
+    job.dstGroup,
+    job.state,
+    job.kind,
+    job.syncMode,
+    time(job.createMs),
+    time(job.startMs),
+    String(job.finishBatch),
+    String(job.allBatch),
+    time(job.finishMs),
+    job.errMsg,
+    job.tables.map(({ db, table, partition }) => tableText(db, table, partition)).join(', '),
+    '',
+    '',
+    '',
+    job.dstGroup,
+    progressText(job, finishBytes),
+    BigInt(finishBytes),
+    BigInt(job.allBytes),
+    rate === undefined ? null : BigInt(Math.round(rate)),
+    eta === undefined ? null : timeText(clock.now() + eta),
+    BigInt(job.skippedTablets + (live?.skippedTablets ?? 0)),
+    BigInt(job.failedTablets + (live?.failedTablets ?? 0)),
+    job.state === 'PENDING' || running ? board.waitReason(job.jobId) : '',
+    null,
+  ];
+}
+
+function time(ms: number | null): SqlValue {
+  return ms === null ? null : timeText(ms);
+}
+
+function tableText(db: string, table: string, partition: string | undefined): string {
+  return partition === undefined ? `${db}.${table}` : `${db}.${table}.${partition}`;
+}
+
+/** Share of the bytes that are in the cache; 100 % only when nothing is left to do. */
+function progressText(job: WarmUpJob, finishBytes: number): string {
+  if (job.state === 'FINISHED') return '100.00%';
+  if (job.allBytes === 0) return '0.00%';
+  return `${Math.min(99.99, (100 * finishBytes) / job.allBytes).toFixed(2)}%`;
+}

@@ -1,0 +1,30 @@
+/** What sessions, HTTP and the workers of the server share. Made once, in `server/server.ts`. */
+import type { AgentTransport } from '../base/agent_messages.ts';
+import type { Config } from '../base/config.ts';
+import type { Clock, Log, Random } from '../base/ports.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { BackendRegistry } from '../jobs/backend_registry.ts';
+import type { HotspotCollector } from '../jobs/hotspot_collector.ts';
+import type { LoadCoordinator } from '../jobs/loads.ts';
+import type { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
+import type { BackendControl } from './backend_control.ts';
+import type { CacheStatsBoard } from './cache_stats_board.ts';
+import type { ConnectionRegistry } from './mysql/connection_registry.ts';
+
+export interface Services {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly catalog: Catalog;
+  readonly transport: AgentTransport;
+  readonly registry: BackendRegistry;
+  readonly backends: BackendControl;
+  readonly warmUps: WarmUpJobs;
+  readonly hotspots: HotspotCollector;
+  readonly loads: LoadCoordinator;
+  readonly cacheStats: CacheStatsBoard;
+  readonly connections: ConnectionRegistry;
+  /** Wall clock at which the process was ready, milliseconds. */
+  readonly startedMs: number;
+}

@@ -1,0 +1,168 @@
+/**
+ * User tables for the SELECT engine: rows come from the backends that serve the tablets in the
+ * session's compute group, read through their block caches.
+ */
+import type { OpenScanRequest, ScanPredicate } from '../base/agent_messages.ts';
+import { bucketOf } from '../base/bucket.ts';
+import { convertValue } from '../base/convert.ts';
+import { SqlError } from '../base/errors.ts';
+import type { BackendId, TabletId } from '../base/ids.ts';
+import { servingBackend } from '../base/placement.ts';
+import type { ColumnDef, PartitionDef, TableDef } from '../base/schema.ts';
+import type { SqlValue } from '../base/values.ts';
+import type { ScanRows, SelectTable } from './select/table_provider.ts';
+import type { Services } from './services.ts';
+
+/** A backend reads and decodes up to 65,536 rows for one batch. */
+const BATCH_TIMEOUT_MS = 300_000;
+const CLOSE_TIMEOUT_MS = 5000;
+/** Values of an IN list for which single buckets are looked up. */
+const PRUNE_VALUES_MAX = 64;
+
+type ScanServices = Pick<Services, 'catalog' | 'registry' | 'transport' | 'log'>;
+
+export function userTable(
+  services: ScanServices,
+  table: TableDef,
+  computeGroup: string,
+): SelectTable {
+  return {
+    database: table.databaseName,
+    name: table.name,
+    columns: table.columns,
+    scan: (wanted, predicates, signal) =>
+      scan(services, { table, computeGroup, wanted, predicates, signal }),
+  };
+}
+
+interface ScanJob {
+  readonly table: TableDef;
+  readonly computeGroup: string;
+  readonly wanted: readonly string[];
+  readonly predicates: readonly ScanPredicate[];
+  readonly signal: AbortSignal;
+}
+
+/** One scan per backend, read in turn; a scan that is not read to its end is closed. */
+async function* scan(services: ScanServices, job: ScanJob): AsyncGenerator<ScanRows> {
+  const { transport } = services;
+  const { signal } = job;
+  for (const { backendId, request } of await plan(services, job)) {
+    const options = { timeoutMs: BATCH_TIMEOUT_MS, signal };
+    const { scanId } = await transport.call(backendId, 'openScan', request, options);
+    let done = false;
+    try {
+      // The next batch is read while this one is used.
+      let next = transport.call(backendId, 'nextBatch', { scanId }, options);
+      while (!done) {
+        const batch = await next;
+        ({ done } = batch);
+        if (!done) {
+          next = transport.call(backendId, 'nextBatch', { scanId }, options);
+          next.catch(() => undefined);
+        }
+        if (batch.rows > 0) yield { rows: batch.rows, columns: batch.columns };
+      }
+    } finally {
+      if (!done) {
+        const closing = { timeoutMs: CLOSE_TIMEOUT_MS };
+        transport.call(backendId, 'closeScan', { scanId }, closing).catch((error: unknown) => {
+          services.log.debug('a scan was not closed', { backendId, error: String(error) });
+        });
+      }
+    }
+  }
+}
+
+interface PlannedScan {
+  readonly backendId: BackendId;
+  readonly request: OpenScanRequest;
+}
+
+async function plan(services: ScanServices, job: ScanJob): Promise<PlannedScan[]> {
+  const { catalog, registry } = services;
+  const { table, computeGroup, wanted, predicates } = job;
+  const group = await catalog.computeGroups.get(computeGroup);
+  const members = await catalog.backends.ofGroup(group.computeGroupId);
+  const alive = registry.alive(members.map((backend) => backend.backendId));
+  if (alive.length === 0) throw new SqlError('NO_ALIVE_BACKEND', { name: computeGroup });
+  const index = table.indexes.find((candidate) => candidate.kind === 'BASE');
+  if (index === undefined) throw new Error(`table ${table.tableId} has no base index`);
+  const partitionOf = new Map<TabletId, PartitionDef>();
+  for (const partition of table.partitions) {
+    const tablets = catalog.tablets.buckets(partition.partitionId, index.indexId);
+    for (const tabletId of pruneBuckets(table, partition, tablets, predicates)) {
+      partitionOf.set(tabletId, partition);
+    }
+  }
+  const rowsets = await catalog.rowsets.visible([...partitionOf.keys()]);
+  const byBackend = new Map<BackendId, OpenScanRequest['tablets'][number][]>();
+  for (const [tabletId, { partitionId }] of partitionOf) {
+    const visible = rowsets.get(tabletId) ?? [];
+    const backendId = servingBackend(tabletId, alive);
+    if (backendId === undefined || visible.length === 0) continue;
+    const list = byBackend.get(backendId) ?? [];
+    list.push({ tabletId, partitionId, rowsets: visible });
+    byBackend.set(backendId, list);
+  }
+  const shared = {
+    tableId: table.tableId,
+    tableName: `${table.databaseName}.${table.name}`,
+    indexId: index.indexId,
+    ttlSeconds: table.ttlSeconds,
+    columns: wanted.map((name) => columnNamed(table, name)),
+    predicates,
+  };
+  return [...byBackend].map(([backendId, tablets]) => ({
+    backendId,
+    request: { ...shared, tablets },
+  }));
+}
+
+function columnNamed(table: TableDef, name: string): ColumnDef {
+  const column = table.columns.find((c) => c.name.toLowerCase() === name.toLowerCase());
+  if (column === undefined) throw new SqlError('UNKNOWN_COLUMN', { name, where: 'SELECT' });
+  return column;
+}
+
+/** With `=` or IN on the one distribution column only some buckets can have the rows. */
+function pruneBuckets(
+  table: TableDef,
+  partition: PartitionDef,
+  tablets: readonly TabletId[],
+  predicates: readonly ScanPredicate[],
+): readonly TabletId[] {
+  const [name, ...others] = table.distributionColumns;
+  if (name === undefined || others.length > 0) return tablets;
+  const column = columnNamed(table, name);
+  const predicate = predicates.find(
+    (p) => p.column.toLowerCase() === name.toLowerCase() && (p.op === '=' || p.op === 'in'),
+  );
+  if (predicate === undefined || predicate.values.length > PRUNE_VALUES_MAX) return tablets;
+  const wanted = new Set<TabletId>();
+  for (const value of predicate.values) {
+    const canonical = exactly(value, column);
+    if (canonical === undefined) return tablets;
+    const tabletId = tablets[bucketOf([canonical], partition.buckets)];
+    if (tabletId !== undefined) wanted.add(tabletId);
+  }
+  return [...wanted];
+}
+
+/**
+ * The value as the column stores it; undefined when comparing could match other stored values too
+ * (a number against a text column, a value that does not convert).
+ */
+function exactly(value: SqlValue, column: ColumnDef): SqlValue | undefined {
+  const isText = ['CHAR', 'VARCHAR', 'STRING'].includes(column.type.kind);
+  const isInt = ['TINYINT', 'SMALLINT', 'INT', 'BIGINT', 'LARGEINT'].includes(column.type.kind);
+  if (value === null) return undefined;
+  if (isText) return typeof value === 'string' ? value : undefined;
+  if (!isInt || typeof value === 'string') return undefined;
+  if (typeof value === 'number' && !Number.isSafeInteger(value)) return undefined;
+  try {
+    return convertValue(value, column, 1);
+  } catch {
+    return undefined;
+  }
+}
