@@ -15,6 +15,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
   radosgw: 'radosgw',
   'radosgw-admin': 'radosgw',
   setpriv: 'util-linux',
+  // MySQL clients
+  mysql: 'default-mysql-client',
+  mysqladmin: 'default-mysql-client',
 };
 
 /** Where Debian puts daemons, which are not on every user's PATH. */
