@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { S3Client } from '@aws-sdk/client-s3';
 import { missingPrograms, programPath } from './clients/programs.ts';
 
 export interface S3Server {
@@ -28,7 +29,11 @@ export interface S3Server {
   createBucket(name: string): Promise<void>;
   /** With all its objects. */
   deleteBucket(name: string): Promise<void>;
-  /** Stops the gateway only: connections are refused from now on, the objects stay. */
+  /**
+   * Stops the gateway only: connections are refused from now on, the objects stay. Making and
+   * deleting buckets takes 30 s in the time after it: the cluster waits for the old gateway's
+   * answer to every such change.
+   */
   stopGateway(): Promise<void>;
   startGateway(): Promise<void>;
   /** Stops everything and removes its files. */
@@ -171,18 +176,23 @@ class CephCluster implements S3Server {
   }
 
   async createBucket(name: string): Promise<void> {
-    const { CreateBucketCommand, S3Client } = await import('@aws-sdk/client-s3');
-    const client = new S3Client(this.#clientConfig());
-    try {
+    const { CreateBucketCommand } = await import('@aws-sdk/client-s3');
+    await this.#withClient(async (client) => {
       await client.send(new CreateBucketCommand({ Bucket: name }));
-    } finally {
-      client.destroy();
-    }
+    });
   }
 
   async deleteBucket(name: string): Promise<void> {
-    const remove = ['bucket', 'rm', `--bucket=${name}`, '--purge-objects', '--bypass-gc'];
-    await this.#call('radosgw-admin', ['-n', 'client.rgw', ...remove]);
+    const sdk = await import('@aws-sdk/client-s3');
+    await this.#withClient(async (client) => {
+      for await (const page of sdk.paginateListObjectsV2({ client }, { Bucket: name })) {
+        const objects = (page.Contents ?? []).map(({ Key }) => ({ Key }));
+        if (objects.length === 0) break;
+        const removal = { Bucket: name, Delete: { Objects: objects } };
+        await client.send(new sdk.DeleteObjectsCommand(removal));
+      }
+      await client.send(new sdk.DeleteBucketCommand({ Bucket: name }));
+    });
   }
 
   async stopGateway(): Promise<void> {
@@ -200,13 +210,19 @@ class CephCluster implements S3Server {
     await rm(this.#directory, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  #clientConfig() {
-    return {
+  async #withClient(work: (client: S3Client) => Promise<void>): Promise<void> {
+    const { S3Client } = await import('@aws-sdk/client-s3');
+    const client = new S3Client({
       endpoint: this.endpoint,
       region: this.region,
       forcePathStyle: true,
       credentials: { accessKeyId: this.accessKey, secretAccessKey: this.secretKey },
-    } as const;
+    });
+    try {
+      await work(client);
+    } finally {
+      client.destroy();
+    }
   }
 
   #file(...parts: string[]): string {

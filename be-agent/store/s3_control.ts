@@ -1,0 +1,186 @@
+/** Listing and deleting in a bucket, over the SDK. */
+import { createHash } from 'node:crypto';
+import type * as Sdk from '@aws-sdk/client-s3';
+import type { S3Client, S3ClientConfig, _Object } from '@aws-sdk/client-s3';
+import { ObjectStoreError } from '../../base/ports.ts';
+import type { ObjectMeta } from '../../base/ports.ts';
+import { LIST_PAGE_KEYS } from './object_key.ts';
+import { abortedError, withRetries } from './retry.ts';
+import type { StoreDeps } from './retry.ts';
+import { callText, connectionError, s3Error } from './s3_errors.ts';
+import type { S3Call } from './s3_errors.ts';
+import { endpointUrl } from './s3_http.ts';
+import type { S3Http, S3Spec } from './s3_http.ts';
+
+/** S3's limit for one DeleteObjects. */
+const DELETE_BATCH_KEYS = 1000;
+const SOCKETS_MAX = 16;
+
+interface Loaded {
+  readonly sdk: typeof Sdk;
+  readonly client: S3Client;
+}
+
+export class S3Control {
+  readonly #spec: S3Spec;
+  readonly #deps: StoreDeps;
+  readonly #http: S3Http;
+  #loading: Promise<Loaded> | undefined;
+
+  constructor(spec: S3Spec, deps: StoreDeps, http: S3Http) {
+    this.#spec = spec;
+    this.#deps = deps;
+    this.#http = http;
+  }
+
+  async *list(
+    prefix: string,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<readonly ObjectMeta[]> {
+    const call = this.#http.call('list', prefix);
+    const root = this.#http.objectKey('');
+    let token: string | undefined;
+    do {
+      const input = {
+        Bucket: this.#spec.bucket,
+        Prefix: root + prefix,
+        MaxKeys: LIST_PAGE_KEYS,
+        ContinuationToken: token,
+      };
+      const page = await this.#send(call, signal, async ({ sdk, client }, abortSignal) => {
+        return await client.send(new sdk.ListObjectsV2Command(input), { abortSignal });
+      });
+      const metas = (page.Contents ?? []).map((object) => metaOf(object, root));
+      if (metas.length > 0) yield metas;
+      token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+    } while (token !== undefined);
+  }
+
+  async delete(keys: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+    for (let at = 0; at < keys.length; at += DELETE_BATCH_KEYS) {
+      await this.#deleteBatch(keys.slice(at, at + DELETE_BATCH_KEYS), signal);
+    }
+  }
+
+  close(): void {
+    this.#loading?.then(
+      ({ client }) => {
+        client.destroy();
+      },
+      () => undefined,
+    );
+  }
+
+  async #deleteBatch(keys: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+    const call = this.#http.call('delete', keys[0] ?? '');
+    const input = {
+      Bucket: this.#spec.bucket,
+      Delete: {
+        Objects: keys.map((key) => ({ Key: this.#http.objectKey(key) })),
+        Quiet: true,
+      },
+    };
+    await this.#send(call, signal, async ({ sdk, client }, abortSignal) => {
+      const answer = await client.send(new sdk.DeleteObjectsCommand(input), { abortSignal });
+      // Each key has its own outcome; the first that failed stands for all.
+      for (const { Key, Code, Message } of answer.Errors ?? []) {
+        if (Code === 'NoSuchKey') continue;
+        const failed = { ...call, key: Key ?? call.key };
+        const failure = { status: 200, code: Code, message: Message, retryAfter: undefined };
+        throw s3Error(failed, failure, this.#deps.clock.now());
+      }
+    });
+  }
+
+  async #send<T>(
+    call: S3Call,
+    signal: AbortSignal | undefined,
+    request: (loaded: Loaded, abortSignal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    return await withRetries(this.#deps, call.key, signal, async () => {
+      const loaded = await (this.#loading ??= this.#load());
+      // Answers here are small, so the time limit is for the whole of it.
+      const abort = new AbortController();
+      const { timeoutMs } = this.#deps.limits();
+      const late = callText(call, `no progress for ${timeoutMs} ms`);
+      const stopTimer = this.#deps.clock.after(timeoutMs, () => {
+        abort.abort(new ObjectStoreError('UNAVAILABLE', call.key, late));
+      });
+      const onAbort = (): void => {
+        if (signal !== undefined) abort.abort(abortedError(call.key, signal));
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      try {
+        return await request(loaded, abort.signal);
+      } catch (error) {
+        throw abort.signal.aborted ? abort.signal.reason : this.#sdkError(call, error);
+      } finally {
+        stopTimer();
+        signal?.removeEventListener('abort', onAbort);
+      }
+    });
+  }
+
+  #sdkError(call: S3Call, error: unknown): unknown {
+    if (error instanceof ObjectStoreError) return error;
+    const { name, message, $metadata, $response } = error as {
+      name?: string;
+      message?: string;
+      $metadata?: { httpStatusCode?: number };
+      $response?: { headers?: Record<string, string | undefined> };
+    };
+    const status = $metadata?.httpStatusCode;
+    if (status === undefined) return connectionError(call, error);
+    const retryAfter = $response?.headers?.['retry-after'];
+    // Without a code in the body the SDK makes one up from the status.
+    const code = name === undefined || /^(\d+|Unknown.*)$/.test(name) ? undefined : name;
+    return s3Error(call, { status, code, message, retryAfter }, this.#deps.clock.now());
+  }
+
+  async #load(): Promise<Loaded> {
+    const sdk = await import('@aws-sdk/client-s3');
+    const client = new sdk.S3Client(this.#config());
+    // Servers older than the SDK's checksums insist on Content-MD5 for this one call.
+    client.middlewareStack.add(
+      (next) => async (args) => {
+        const { request } = args as { request?: { body?: unknown; headers?: object } };
+        if (typeof request?.body === 'string' && request.headers !== undefined) {
+          const md5 = createHash('md5').update(request.body).digest('base64');
+          Object.assign(request.headers, { 'content-md5': md5 });
+        }
+        return await next(args);
+      },
+      { step: 'build', name: 'contentMd5' },
+    );
+    return { sdk, client };
+  }
+
+  #config(): S3ClientConfig {
+    const { region, accessKey, secretKey, usePathStyle } = this.#spec;
+    return {
+      endpoint: endpointUrl(this.#spec.endpoint).href,
+      region,
+      credentials: { accessKeyId: accessKey, secretAccessKey: secretKey },
+      forcePathStyle: usePathStyle,
+      // Retries are ours (retry.ts), so that limits and pauses are the same on both paths.
+      maxAttempts: 1,
+      // The newer checksums are unknown to many servers.
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      requestHandler: {
+        connectionTimeout: 10_000,
+        httpAgent: { keepAlive: true, maxSockets: SOCKETS_MAX },
+        httpsAgent: { keepAlive: true, maxSockets: SOCKETS_MAX },
+      },
+    };
+  }
+}
+
+function metaOf(object: _Object, root: string): ObjectMeta {
+  return {
+    key: (object.Key ?? '').slice(root.length),
+    size: object.Size ?? 0,
+    etag: (object.ETag ?? '').replaceAll('"', ''),
+    modifiedMs: object.LastModified?.getTime() ?? 0,
+  };
+}
