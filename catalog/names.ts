@@ -13,7 +13,7 @@ export type NameKind = 'database' | 'table' | 'partition' | 'compute group' | 's
 
 /** Control characters, unpaired surrogates and, as in MySQL, a trailing space are refused. */
 export function checkName(kind: NameKind, name: string): void {
-  if ([...name].length > IDENTIFIER_LENGTH_MAX) {
+  if (characters(name) > IDENTIFIER_LENGTH_MAX) {
     throw new SqlError('IDENT_TOO_LONG', { name: printable(name), limit: IDENTIFIER_LENGTH_MAX });
   }
   const why = fault(name);
@@ -22,6 +22,11 @@ export function checkName(kind: NameKind, name: string): void {
   if (kind === 'database') throw new SqlError('WRONG_DB_NAME', { name: shown }, { hint: why });
   if (kind === 'table') throw new SqlError('WRONG_TABLE_NAME', { name: shown }, { hint: why });
   throw new SqlError('WRONG_NAME', { kind, name: shown, why });
+}
+
+/** Code points, as MySQL counts. */
+function characters(name: string): number {
+  return Array.from(name).length;
 }
 
 function fault(name: string): string | undefined {

@@ -28,6 +28,8 @@ export interface Session {
   readonly bulk: Bulk;
   readonly clock: Clock;
   readonly ids: Ids;
+  /** Then nothing read may go into a cache: it may be rolled back. */
+  readonly isTransaction: boolean;
   write<T>(body: (tx: WriteSession) => Promise<T>): Promise<T>;
 }
 

@@ -1,0 +1,278 @@
+/**
+ * The catalog: what is true, in one SQLite file. Reads see what was committed last; writes go
+ * through `transaction`, or through a store's method, which makes one.
+ */
+import { join, resolve } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { PartitionId, TxnId } from '../base/ids.ts';
+import type { Clock, Log, Random } from '../base/ports.ts';
+import type { NewRowset } from '../base/schema.ts';
+import { AccountStore } from './accounts.ts';
+import { BackendStore } from './backends.ts';
+import { ComputeGroupStore } from './compute_groups.ts';
+import { ConfigOverrideStore } from './config_overrides.ts';
+import { DatabaseStore } from './databases.ts';
+import { DirectoryLock } from './directory_lock.ts';
+import { GarbageStore } from './garbage.ts';
+import { HotspotStore } from './hotspots.ts';
+import { type CommitCounts, LoadCommit } from './load_commit.ts';
+import { LoadStore, type LoadTxn } from './loads.ts';
+import { migrate, takeLease } from './migrator.ts';
+import { Purger } from './purger.ts';
+import { RowsetStore } from './rowsets.ts';
+import { SecretBox } from './secret_box.ts';
+import type { Session, WriteSession } from './session.ts';
+import { SqliteConnection } from './sqlite_connection.ts';
+import { TableCache } from './table_cache.ts';
+import { TableChanges } from './table_changes.ts';
+import { type TableMemory, TableStore } from './tables.ts';
+import { TabletIndex } from './tablet_index.ts';
+import { BUILT_IN_VAULT, VaultStore } from './vaults.ts';
+import { WarmUpBatchStore } from './warm_up_batches.ts';
+import { WarmUpJobStore } from './warm_up_jobs.ts';
+import { Writer } from './writer.ts';
+
+/** Tablets read at once while the index is loaded. */
+const TABLETS_PER_TURN = 20_000;
+/** Objects of dropped tables stay this long, for those who still read them, milliseconds. */
+const DROP_GRACE_MS = 60_000;
+
+export interface CatalogOptions {
+  /** The data directory; made when it is not there. */
+  readonly dir: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Who takes the lease, for messages: `host:port` or the like. */
+  readonly holder: string;
+  /** For tests: 0 makes dropped tables' objects due at once. */
+  readonly dropGraceMs?: number;
+}
+
+interface Memory extends TableMemory {
+  readonly box: SecretBox;
+}
+
+class Stores {
+  readonly databases: DatabaseStore;
+  readonly tables: TableStore;
+  readonly rowsets: RowsetStore;
+  readonly loads: LoadStore;
+  readonly computeGroups: ComputeGroupStore;
+  readonly backends: BackendStore;
+  readonly vaults: VaultStore;
+  readonly warmUpJobs: WarmUpJobStore;
+  readonly warmUpBatches: WarmUpBatchStore;
+  readonly hotspots: HotspotStore;
+  readonly accounts: AccountStore;
+  readonly configOverrides: ConfigOverrideStore;
+  readonly garbage: GarbageStore;
+
+  constructor(session: Session, memory: Memory) {
+    this.databases = new DatabaseStore(session, (databaseId) => {
+      memory.cache.forgetDatabase(databaseId);
+      memory.dropped();
+    });
+    this.tables = new TableStore(session, memory);
+    this.rowsets = new RowsetStore(session, memory.tablets);
+    this.loads = new LoadStore(session);
+    this.computeGroups = new ComputeGroupStore(session);
+    this.backends = new BackendStore(session);
+    this.vaults = new VaultStore(session, memory.box);
+    this.warmUpJobs = new WarmUpJobStore(session);
+    this.warmUpBatches = new WarmUpBatchStore(session);
+    this.hotspots = new HotspotStore(session);
+    this.accounts = new AccountStore(session);
+    this.configOverrides = new ConfigOverrideStore(session);
+    this.garbage = new GarbageStore(session);
+  }
+}
+
+/** Inside a transaction: the same stores, all on its session. */
+export class CatalogTransaction extends Stores {
+  readonly #session: WriteSession;
+
+  constructor(session: WriteSession, memory: Memory) {
+    super(session, memory);
+    this.#session = session;
+  }
+
+  /** Runs `fn` right after the commit; not at all on a rollback. */
+  onCommit(fn: () => void): void {
+    this.#session.onCommit(fn);
+  }
+}
+
+export class Catalog extends Stores {
+  /** The lease's epoch: every start has a higher one. */
+  readonly epoch: number;
+  /** Which tablet belongs where, and how large it is; in memory. */
+  readonly tablets: TabletIndex;
+  /** CREATE TABLE, ADD PARTITION, TRUNCATE: what takes many transactions. */
+  readonly tableChanges: TableChanges;
+  readonly #open: Opened;
+  readonly #memory: Memory;
+  readonly #purger: Purger;
+  readonly #loadCommit: LoadCommit;
+
+  private constructor(opened: Opened, options: CatalogOptions) {
+    const { writer, reader, epoch, box } = opened;
+    const session: Session = {
+      db: reader.db,
+      bulk: reader,
+      clock: options.clock,
+      ids: writer.ids,
+      isTransaction: false,
+      write: (body) => writer.transaction(body),
+    };
+    const tablets = new TabletIndex();
+    const graceMs = options.dropGraceMs ?? DROP_GRACE_MS;
+    const purger = new Purger(session, tablets, options.log, graceMs);
+    const memory: Memory = {
+      box,
+      cache: new TableCache(),
+      tablets,
+      dropped: () => {
+        purger.start();
+      },
+    };
+    super(session, memory);
+    this.epoch = epoch;
+    this.tablets = memory.tablets;
+    this.#open = opened;
+    this.#memory = memory;
+    this.#purger = purger;
+    this.#loadCommit = new LoadCommit(session, memory);
+    this.tableChanges = new TableChanges(session, memory, purger, (count) =>
+      writer.reserveIds(count),
+    );
+  }
+
+  /**
+   * Makes or migrates the catalog, takes the directory's lock and the lease, removes what a crash
+   * left half done, and loads the tablet index. Throws CATALOG_NOT_WRITABLE, CATALOG_LOCKED,
+   * CATALOG_NEWER, CATALOG_DAMAGED, CATALOG_KEY; nothing stays open then.
+   */
+  static async open(options: CatalogOptions): Promise<Catalog> {
+    const dir = resolve(options.dir);
+    const opened = openFiles({ ...options, dir });
+    try {
+      const catalog = new Catalog(opened, options);
+      await catalog.#firstStart(dir);
+      const rolledBack = await catalog.#loadCommit.rollBackAll();
+      if (rolledBack > 0) options.log.warn('loads were rolled back', { loads: rolledBack });
+      await catalog.#purger.abandonAll();
+      await catalog.#loadTablets(opened.reader);
+      catalog.#purger.start();
+      return catalog;
+    } catch (error) {
+      closeFiles(opened);
+      throw error;
+    }
+  }
+
+  /**
+   * All of `body` or nothing, after all transactions asked for before. `body` must await nothing
+   * but `tx`, and touch about 2,000 rows at most. See `Writer.transaction` for what it throws.
+   */
+  async transaction<T>(body: (tx: CatalogTransaction) => Promise<T>): Promise<T> {
+    return this.#open.writer.transaction((session) =>
+      body(new CatalogTransaction(session, this.#memory)),
+    );
+  }
+
+  /** Makes a load visible, all of it or nothing; see `LoadCommit.commit`. */
+  async commitLoad(
+    txnId: TxnId,
+    rowsets: readonly NewRowset[],
+    counts: CommitCounts,
+  ): Promise<LoadTxn> {
+    return this.#loadCommit.commit(txnId, rowsets, counts);
+  }
+
+  /** Resolves when what was dropped so far has become garbage items. */
+  async purged(): Promise<void> {
+    await this.#purger.idle();
+  }
+
+  /** Waits for transactions that were asked for; later ones throw CATALOG_CLOSED. */
+  async close(): Promise<void> {
+    await this.#purger.stop();
+    await this.#open.writer.close();
+    closeFiles(this.#open);
+  }
+
+  /** What every data directory begins with. */
+  async #firstStart(dir: string): Promise<void> {
+    if ((await this.accounts.list()).length > 0) return;
+    await this.transaction(async (tx) => {
+      await tx.vaults.create({ kind: 'file', name: BUILT_IN_VAULT, path: join(dir, 'vault') });
+      await tx.vaults.setDefault(BUILT_IN_VAULT);
+      await tx.accounts.create({
+        user: 'root',
+        host: '%',
+        plugin: 'mysql_native_password',
+        authString: '',
+      });
+    });
+  }
+
+  async #loadTablets(reader: SqliteConnection): Promise<void> {
+    const partitions = reader.all<[number]>(
+      `SELECT partition_id FROM partition_def
+       INNER JOIN table_def ON table_def.table_id = partition_def.table_id
+       INNER JOIN database_def ON database_def.database_id = table_def.database_id
+       WHERE partition_def.state = 'NORMAL' AND table_def.state = 'NORMAL'`,
+      [],
+    );
+    const visible = new Set(partitions.map(([partitionId]) => partitionId as PartitionId));
+    let last = 0;
+    for (;;) {
+      const rows = reader.all<[number, number, PartitionId, number, number, number, number]>(
+        `SELECT tablet_id, table_id, partition_id, index_id, bucket, bytes, row_count FROM tablet
+         WHERE tablet_id > ? ORDER BY tablet_id LIMIT ${TABLETS_PER_TURN}`,
+        [last],
+      );
+      for (const row of rows) if (visible.has(row[2])) this.tablets.append(...row);
+      last = rows.at(-1)?.[0] ?? 0;
+      if (rows.length < TABLETS_PER_TURN) return;
+      await nextTurn();
+    }
+  }
+}
+
+interface Opened {
+  readonly lock: DirectoryLock;
+  readonly connection: SqliteConnection;
+  readonly reader: SqliteConnection;
+  readonly writer: Writer;
+  readonly box: SecretBox;
+  readonly epoch: number;
+}
+
+function openFiles(options: CatalogOptions): Opened {
+  const { dir, clock, holder } = options;
+  const lock = DirectoryLock.take(dir, holder);
+  const connections: SqliteConnection[] = [];
+  try {
+    const file = join(dir, 'catalog.db');
+    const connection = new SqliteConnection(file, 'write');
+    connections.push(connection);
+    migrate(connection, file, clock.now());
+    const epoch = takeLease(connection, holder, clock.now());
+    const box = SecretBox.open(join(dir, 'secret.key'), options.random);
+    const reader = new SqliteConnection(file, 'read');
+    connections.push(reader);
+    return { lock, connection, reader, writer: new Writer(connection, clock, epoch), box, epoch };
+  } catch (error) {
+    for (const connection of connections) connection.close();
+    lock.release();
+    throw error;
+  }
+}
+
+function closeFiles(opened: Opened): void {
+  opened.reader.close();
+  opened.connection.close();
+  opened.lock.release();
+}

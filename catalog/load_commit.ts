@@ -1,0 +1,287 @@
+/**
+ * Makes a load visible: rowsets are inserted above the visible versions, in chunks when they are
+ * many; the last transaction raises the versions of all partitions touched, and the load's state.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { SqlError } from '../base/errors.ts';
+import { id } from '../base/ids.ts';
+import type { PartitionId, TableId, TabletId, TxnId, VaultId } from '../base/ids.ts';
+import type { NewRowset } from '../base/schema.ts';
+import { isDuplicateKey } from './driver_errors.ts';
+import { KeyedMutex } from './keyed_mutex.ts';
+import { type LoadTxn, moveLoad, toLoad } from './loads.ts';
+import { addTabletSize, insertRowset } from './rowsets.ts';
+import type { CatalogRows } from './rows.ts';
+import type { Session, WriteSession } from './session.ts';
+import type { TableMemory } from './tables.ts';
+
+/** Rowsets of one transaction: two rows each. */
+const ROWSETS_PER_TRANSACTION = 800;
+
+type LoadRow = CatalogRows['load_txn'];
+
+export interface CommitCounts {
+  readonly loadedRows: number;
+  readonly filteredRows: number;
+  /** Bytes the client sent. */
+  readonly loadBytes: number;
+}
+
+interface Plan {
+  readonly txnId: TxnId;
+  readonly tableId: TableId;
+  readonly vaultId: VaultId;
+  readonly rowsets: readonly NewRowset[];
+  /** Of the partitions touched, before this load. */
+  readonly versions: ReadonlyMap<PartitionId, number>;
+}
+
+export class LoadCommit {
+  readonly #session: Session;
+  readonly #memory: TableMemory;
+  /** Loads of one table commit one after the other: their versions follow each other. */
+  readonly #tables = new KeyedMutex<number>();
+
+  constructor(session: Session, memory: TableMemory) {
+    this.#session = session;
+    this.#memory = memory;
+  }
+
+  /**
+   * All of it or nothing. A repeat of a commit that succeeded answers the same again. Throws
+   * LOAD_TXN_UNKNOWN, and LOAD_FAILED (the load is ABORTED then, its objects garbage) when a
+   * partition was dropped meanwhile or a rowset is not the table's.
+   */
+  async commit(
+    txnId: TxnId,
+    rowsets: readonly NewRowset[],
+    counts: CommitCounts,
+  ): Promise<LoadTxn> {
+    const load = await readLoad(this.#session, txnId);
+    if (load === undefined) throw new SqlError('LOAD_TXN_UNKNOWN', { txnId, state: 'forgotten' });
+    return this.#tables.run(load.table_id, async () => {
+      const now = await this.#session.write(async (tx) => readLoad(tx, txnId));
+      if (now?.state === 'VISIBLE') return toLoad(now);
+      // Nobody commits it, or we would not have the table: an earlier try could not roll back.
+      if (now?.state === 'COMMITTING') await this.#rollBack(txnId, 'the commit failed before');
+      if (now?.state !== 'PREPARE') {
+        throw new SqlError('LOAD_TXN_UNKNOWN', { txnId, state: now?.state ?? 'forgotten' });
+      }
+      try {
+        return await this.#commit(now, rowsets, counts);
+      } catch (error) {
+        throw await this.#fail(txnId, rowsets, error);
+      }
+    });
+  }
+
+  /** For `Catalog.open`: what was COMMITTING when the process ended is rolled back. */
+  async rollBackAll(): Promise<number> {
+    const rows = this.#session.bulk.all<[number]>(
+      "SELECT txn_id FROM load_txn WHERE state = 'COMMITTING'",
+      [],
+    );
+    for (const [txnId] of rows) {
+      await this.#rollBack(id<TxnId>(txnId), 'the server was stopped during the commit');
+    }
+    return rows.length;
+  }
+
+  async #commit(
+    load: LoadRow,
+    rowsets: readonly NewRowset[],
+    counts: CommitCounts,
+  ): Promise<LoadTxn> {
+    const isSmall = rowsets.length <= ROWSETS_PER_TRANSACTION;
+    if (isSmall) {
+      return this.#session.write(async (tx) => {
+        const plan = await this.#plan(tx, load, rowsets);
+        for (const rowset of rowsets) insert(tx, plan, rowset);
+        return this.#publish(tx, load, plan, counts);
+      });
+    }
+    const plan = await this.#session.write(async (tx) => {
+      await moveLoad(tx, load, 'COMMITTING', {});
+      return this.#plan(tx, load, rowsets);
+    });
+    for (let at = 0; at < rowsets.length; at += ROWSETS_PER_TRANSACTION) {
+      await this.#session.write(async (tx) => {
+        for (const rowset of rowsets.slice(at, at + ROWSETS_PER_TRANSACTION)) {
+          insert(tx, plan, rowset);
+        }
+      });
+      await nextTurn();
+    }
+    const committing: LoadRow = { ...load, state: 'COMMITTING', version: load.version + 1 };
+    return this.#session.write(async (tx) => this.#publish(tx, committing, plan, counts));
+  }
+
+  async #plan(tx: WriteSession, load: LoadRow, rowsets: readonly NewRowset[]): Promise<Plan> {
+    const table = await tx.db
+      .selectFrom('table_def')
+      .select('vault_id')
+      .where('table_id', '=', load.table_id)
+      .where('state', '=', 'NORMAL')
+      .executeTakeFirst();
+    if (table === undefined) throw new SqlError('LOAD_FAILED', { why: 'the table was dropped' });
+    const versions = new Map<PartitionId, number>();
+    for (const { tabletId, partitionId } of rowsets) {
+      const tablet = this.#memory.tablets.get(tabletId);
+      if (tablet?.partitionId !== partitionId || tablet.tableId !== load.table_id) {
+        throw new SqlError('LOAD_FAILED', { why: `tablet ${tabletId} is not there any more` });
+      }
+      if (versions.has(partitionId)) continue;
+      const [row] = tx.bulk.all<[number]>(
+        "SELECT visible_version FROM partition_def WHERE partition_id = ? AND state = 'NORMAL'",
+        [partitionId],
+      );
+      if (row === undefined) throw partitionGone(partitionId);
+      versions.set(partitionId, row[0]);
+    }
+    const vaultId = id<VaultId>(table.vault_id);
+    return {
+      txnId: id<TxnId>(load.txn_id),
+      tableId: id<TableId>(load.table_id),
+      vaultId,
+      rowsets,
+      versions,
+    };
+  }
+
+  async #publish(
+    tx: WriteSession,
+    load: LoadRow,
+    plan: Plan,
+    counts: CommitCounts,
+  ): Promise<LoadTxn> {
+    const raised = new Map<PartitionId, number>();
+    for (const [partitionId, version] of plan.versions) {
+      const changed = tx.bulk.run(
+        `UPDATE partition_def SET visible_version = ?
+         WHERE partition_id = ? AND state = 'NORMAL' AND visible_version = ?
+           AND table_id IN (SELECT table_id FROM table_def WHERE state = 'NORMAL')`,
+        [version + 1, partitionId, version],
+      );
+      if (changed !== 1) throw partitionGone(partitionId);
+      raised.set(partitionId, version + 1);
+    }
+    const columns = {
+      row_count: counts.loadedRows,
+      filtered_rows: counts.filteredRows,
+      bytes: counts.loadBytes,
+      finished_ms: tx.clock.now(),
+    };
+    await moveLoad(tx, load, 'VISIBLE', columns);
+    tx.onCommit(() => {
+      this.#memory.cache.setVersions(plan.tableId, raised);
+      for (const rowset of plan.rowsets) {
+        this.#memory.tablets.addSize(rowset.tabletId, rowset.bytes, rowset.rows);
+      }
+    });
+    return toLoad({ ...load, ...columns, state: 'VISIBLE' });
+  }
+
+  /** What to throw. The load is aborted when the cause is the load's own. */
+  async #fail(txnId: TxnId, rowsets: readonly NewRowset[], error: unknown): Promise<unknown> {
+    const cause = isDuplicateKey(error)
+      ? new SqlError('LOAD_FAILED', { why: 'a rowset was committed before' }, { cause: error })
+      : error;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const load = await readLoad(this.#session, txnId);
+    if (load?.state === 'COMMITTING') {
+      await this.#rollBack(txnId, reason);
+      await this.#discard(load.table_id, rowsets);
+    } else if (load?.state === 'PREPARE' && cause instanceof SqlError && isFinal(cause)) {
+      await this.#session.write((tx) =>
+        moveLoad(tx, load, 'ABORTED', { reason, finished_ms: tx.clock.now() }),
+      );
+      await this.#discard(load.table_id, rowsets);
+    }
+    return cause;
+  }
+
+  /** Objects of a load that failed, unless a rowset in the catalog owns them. */
+  async #discard(tableId: number, rowsets: readonly NewRowset[]): Promise<void> {
+    const vaultId = await this.#vaultOf(tableId);
+    if (vaultId === undefined) return;
+    for (let at = 0; at < rowsets.length; at += ROWSETS_PER_TRANSACTION) {
+      await this.#session.write(async (tx) => {
+        for (const { tabletId, rowsetId } of rowsets.slice(at, at + ROWSETS_PER_TRANSACTION)) {
+          const owners = tx.bulk.all(
+            'SELECT txn_id FROM rowset WHERE tablet_id = ? AND rowset_id = ?',
+            [tabletId, rowsetId],
+          );
+          if (owners.length === 0) addGarbage(tx, vaultId, tabletId, rowsetId);
+        }
+      });
+    }
+  }
+
+  /** undefined when the table is purged: its tablets' prefixes are garbage then. */
+  async #vaultOf(tableId: number): Promise<number | undefined> {
+    const row = await this.#session.db
+      .selectFrom('table_def')
+      .select('vault_id')
+      .where('table_id', '=', tableId)
+      .executeTakeFirst();
+    return row?.vault_id;
+  }
+
+  async #rollBack(txnId: TxnId, reason: string): Promise<void> {
+    for (;;) {
+      const isDone = await this.#session.write(async (tx) => {
+        const rows = tx.bulk.all<[number, string, number, number, number]>(
+          `SELECT tablet_id, rowset_id, bytes, row_count, vault_id FROM rowset
+           WHERE txn_id = ? LIMIT ${ROWSETS_PER_TRANSACTION / 2}`,
+          [txnId],
+        );
+        for (const [tabletId, rowsetId, bytes, count, vaultId] of rows) {
+          tx.bulk.run('DELETE FROM rowset WHERE tablet_id = ? AND rowset_id = ?', [
+            tabletId,
+            rowsetId,
+          ]);
+          addTabletSize(tx, tabletId, -bytes, -count);
+          addGarbage(tx, vaultId, tabletId, rowsetId);
+        }
+        if (rows.length > 0) return false;
+        const load = await readLoad(tx, txnId);
+        if (load === undefined) throw new Error(`load ${txnId} vanished`);
+        await moveLoad(tx, load, 'ABORTED', { reason, finished_ms: tx.clock.now() });
+        return true;
+      });
+      if (isDone) return;
+      await nextTurn();
+    }
+  }
+}
+
+/** Errors after which a repeat cannot succeed; after others the backend may try again. */
+function isFinal(error: SqlError): boolean {
+  return error.code === 'LOAD_FAILED';
+}
+
+function partitionGone(partitionId: number): SqlError {
+  return new SqlError('LOAD_FAILED', { why: `partition ${partitionId} was dropped meanwhile` });
+}
+
+function insert(tx: WriteSession, plan: Plan, rowset: NewRowset): void {
+  const before = plan.versions.get(rowset.partitionId);
+  if (before === undefined) throw new Error(`no version for partition ${rowset.partitionId}`);
+  insertRowset(tx, rowset, { version: before + 1, vaultId: plan.vaultId, txnId: plan.txnId });
+}
+
+function addGarbage(tx: WriteSession, vaultId: number, tabletId: number, rowset: string): void {
+  tx.bulk.run(
+    `INSERT INTO garbage (garbage_id, vault_id, prefix, reason, not_before_ms, attempts)
+     VALUES (?, ?, ?, 'load aborted', ?, 0)`,
+    [tx.ids.next(), vaultId, `data/${id<TabletId>(tabletId)}/${rowset}_`, tx.clock.now()],
+  );
+}
+
+async function readLoad(session: Session, txnId: TxnId): Promise<LoadRow | undefined> {
+  return session.db
+    .selectFrom('load_txn')
+    .selectAll()
+    .where('txn_id', '=', txnId)
+    .executeTakeFirst();
+}

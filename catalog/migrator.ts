@@ -1,0 +1,81 @@
+/** Brings the file to the newest schema, and takes the lease. */
+import { SqlError } from '../base/errors.ts';
+import { INITIAL } from './migrations/0001_initial.ts';
+import type { Migration } from './migrations/migration.ts';
+import type { SqliteConnection } from './sqlite_connection.ts';
+
+/** In order; their versions are 1, 2, 3, ... */
+export const MIGRATIONS: readonly Migration[] = [INITIAL];
+
+/**
+ * Applies what is missing, each migration in one transaction; safe from many connections at once.
+ * Throws CATALOG_NEWER, before anything was written, when the file is newer than this program.
+ */
+export function migrate(
+  connection: SqliteConnection,
+  file: string,
+  nowMs: number,
+  migrations: readonly Migration[] = MIGRATIONS,
+): void {
+  const known = migrations.length;
+  for (;;) {
+    const before = schemaVersion(connection);
+    if (before > known) throw new SqlError('CATALOG_NEWER', { file, found: before, known });
+    if (before === known) return;
+    inTransaction(connection, () => {
+      const found = schemaVersion(connection);
+      const migration = migrations[found];
+      if (migration === undefined || found !== before) return;
+      if (found === 0) connection.exec(VERSION_TABLE);
+      for (const statement of migration.statements) connection.exec(statement);
+      connection.run('INSERT INTO schema_version (version, name, applied_ms) VALUES (?, ?, ?)', [
+        migration.version,
+        migration.name,
+        nowMs,
+      ]);
+    });
+  }
+}
+
+const VERSION_TABLE = `CREATE TABLE schema_version (
+    version INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    applied_ms INTEGER NOT NULL
+  ) STRICT`;
+
+/** 0: an empty file. */
+function schemaVersion(connection: SqliteConnection): number {
+  const tables = connection.all(
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'",
+    [],
+  );
+  if (tables.length === 0) return 0;
+  const [row] = connection.all<[number | null]>('SELECT max(version) FROM schema_version', []);
+  return row?.[0] ?? 0;
+}
+
+/** The next epoch is ours: transactions of whoever had the one before fail from now on. */
+export function takeLease(connection: SqliteConnection, holder: string, nowMs: number): number {
+  return inTransaction(connection, () => {
+    const [row] = connection.all<[number]>('SELECT epoch FROM lease WHERE id = 1', []);
+    if (row === undefined) throw new SqlError('CATALOG_DAMAGED', { what: 'the lease has no row' });
+    const epoch = row[0] + 1;
+    connection.run(
+      'UPDATE lease SET epoch = ?, seq = 0, holder = ?, taken_ms = ? WHERE id = 1 AND epoch = ?',
+      [epoch, holder, nowMs, row[0]],
+    );
+    return epoch;
+  });
+}
+
+function inTransaction<T>(connection: SqliteConnection, work: () => T): T {
+  connection.exec('BEGIN IMMEDIATE');
+  try {
+    const result = work();
+    connection.exec('COMMIT');
+    return result;
+  } catch (error) {
+    if (connection.inTransaction) connection.exec('ROLLBACK');
+    throw error;
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * Removes what is invisible: dropped tables and partitions, leaving garbage items for their
+ * objects, and what an interrupted CREATE wrote, which has no objects. In small transactions;
+ * whatever is left at a crash is found again by its state.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { id } from '../base/ids.ts';
+import type { PartitionId, TableId, TabletId } from '../base/ids.ts';
+import type { Log } from '../base/ports.ts';
+import { tabletPrefix } from '../base/schema.ts';
+import type { PresenceState } from './rows.ts';
+import type { Session, WriteSession } from './session.ts';
+import { moveTable } from './tables.ts';
+import type { TabletIndex } from './tablet_index.ts';
+
+/** Tablets of one transaction: per tablet a garbage row and its rowsets. */
+const TABLETS_PER_TRANSACTION = 300;
+/** Rowset rows after which a transaction ends before its tablets do. */
+const ROWSETS_PER_TRANSACTION = 1000;
+/** Tables of a dropped database that one transaction marks. */
+const TABLES_PER_TRANSACTION = 300;
+
+export class Purger {
+  readonly #session: Session;
+  readonly #tablets: TabletIndex;
+  readonly #log: Log;
+  /** Readers that took a tablet's rowsets before the drop get this long, milliseconds. */
+  readonly #graceMs: number;
+  #isStopped = false;
+  #isAsked = false;
+  #running: Promise<void> | undefined;
+
+  constructor(session: Session, tablets: TabletIndex, log: Log, graceMs: number) {
+    this.#session = session;
+    this.#tablets = tablets;
+    this.#log = log;
+    this.#graceMs = graceMs;
+  }
+
+  /** Starts a pass in the background, or another one after the one that runs. */
+  start(): void {
+    this.#isAsked = true;
+    if (this.#isStopped) return;
+    this.#running ??= this.#loop();
+  }
+
+  /** Resolves when nothing is being purged. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  /** Ends after the transaction that runs; the rest is for the next start. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#running;
+  }
+
+  /** For `Catalog.open`: nobody creates anything yet, so what is CREATING never gets ready. */
+  async abandonAll(): Promise<void> {
+    for (const table of await this.#inState('table_def', 'CREATING')) {
+      await this.abandonTable(id<TableId>(table));
+    }
+    const partitions = await this.#inState('partition_def', 'CREATING');
+    await this.abandonPartitions(partitions.map((partition) => id<PartitionId>(partition)));
+  }
+
+  /** Removes a table that was never visible. */
+  async abandonTable(tableId: TableId): Promise<void> {
+    await this.#purgeTable(tableId, 'CREATING');
+  }
+
+  /** Removes partitions that were never visible. */
+  async abandonPartitions(partitionIds: readonly PartitionId[]): Promise<void> {
+    for (const partitionId of partitionIds) await this.#purgePartition(partitionId, 'CREATING');
+  }
+
+  async #loop(): Promise<void> {
+    // What asks, asks from within a commit: begin when that is over.
+    await nextTurn();
+    try {
+      while (this.#isAsked && !this.#isStopped) {
+        this.#isAsked = false;
+        await this.#pass();
+      }
+    } catch (error) {
+      this.#log.error('purging dropped tables failed; it goes on with the next drop or start', {
+        error,
+      });
+    } finally {
+      this.#running = undefined;
+    }
+    if (this.#isAsked && !this.#isStopped) this.start();
+  }
+
+  async #pass(): Promise<void> {
+    while (!this.#isStopped && (await this.#markOrphans()));
+    for (const table of await this.#inState('table_def', 'DROPPED')) {
+      await this.#purgeTable(id<TableId>(table), 'DROPPED');
+    }
+    for (const partition of await this.#inState('partition_def', 'DROPPED')) {
+      await this.#purgePartition(id<PartitionId>(partition), 'DROPPED');
+    }
+  }
+
+  async #inState(table: 'table_def' | 'partition_def', state: PresenceState): Promise<number[]> {
+    const column = table === 'table_def' ? 'table_id' : 'partition_id';
+    const rows = this.#session.bulk.all<[number]>(
+      `SELECT ${column} FROM ${table} WHERE state = ? ORDER BY ${column}`,
+      [state],
+    );
+    return rows.map(([found]) => found);
+  }
+
+  /** Tables of dropped databases; false when there was none. */
+  async #markOrphans(): Promise<boolean> {
+    return this.#session.write(async (tx) => {
+      const rows = await tx.db
+        .selectFrom('table_def')
+        .selectAll()
+        .where('state', '=', 'NORMAL')
+        .where('database_id', 'not in', (eb) => eb.selectFrom('database_def').select('database_id'))
+        .limit(TABLES_PER_TRANSACTION)
+        .execute();
+      for (const row of rows) {
+        await moveTable(tx, row, 'DROPPED');
+        tx.onCommit(() => {
+          this.#tablets.removeTable(id<TableId>(row.table_id));
+        });
+        tx.bulk.run('DELETE FROM table_name WHERE database_id = ? AND name = ?', [
+          row.database_id,
+          row.name,
+        ]);
+      }
+      return rows.length > 0;
+    });
+  }
+
+  async #purgeTable(tableId: TableId, state: PresenceState): Promise<void> {
+    const partitions = await this.#session.db
+      .selectFrom('partition_def')
+      .select('partition_id')
+      .where('table_id', '=', tableId)
+      .execute();
+    for (const row of partitions) {
+      await this.#purgePartition(id<PartitionId>(row.partition_id), state);
+    }
+    if (this.#isStopped) return;
+    await this.#session.write(async (tx) => {
+      await tx.db.deleteFrom('index_def').where('table_id', '=', tableId).execute();
+      await tx.db
+        .deleteFrom('table_def')
+        .where('table_id', '=', tableId)
+        .where('state', '=', state)
+        .execute();
+    });
+  }
+
+  async #purgePartition(partitionId: PartitionId, state: PresenceState): Promise<void> {
+    for (;;) {
+      if (this.#isStopped) return;
+      const isDone = await this.#session.write(async (tx) =>
+        this.#purgeTablets(tx, partitionId, state === 'DROPPED'),
+      );
+      if (isDone) return;
+      await nextTurn();
+    }
+  }
+
+  /** True when the partition is gone. */
+  async #purgeTablets(
+    tx: WriteSession,
+    partitionId: PartitionId,
+    hasObjects: boolean,
+  ): Promise<boolean> {
+    const tablets = tx.bulk.all<[tabletId: number, vaultId: number]>(
+      `SELECT tablet.tablet_id, table_def.vault_id
+       FROM tablet INNER JOIN table_def ON table_def.table_id = tablet.table_id
+       WHERE tablet.partition_id = ? LIMIT ${TABLETS_PER_TRANSACTION}`,
+      [partitionId],
+    );
+    const notBeforeMs = tx.clock.now() + this.#graceMs;
+    let rowsets = 0;
+    for (const [tabletId, vaultId] of tablets) {
+      if (rowsets >= ROWSETS_PER_TRANSACTION) return false;
+      if (hasObjects) {
+        tx.bulk.run(
+          `INSERT INTO garbage (garbage_id, vault_id, prefix, reason, not_before_ms, attempts)
+           VALUES (?, ?, ?, 'dropped', ?, 0)`,
+          [tx.ids.next(), vaultId, tabletPrefix(id<TabletId>(tabletId)), notBeforeMs],
+        );
+        rowsets += tx.bulk.run('DELETE FROM rowset WHERE tablet_id = ?', [tabletId]);
+      }
+      tx.bulk.run('DELETE FROM tablet WHERE tablet_id = ?', [tabletId]);
+    }
+    if (tablets.length === TABLETS_PER_TRANSACTION) return false;
+    tx.bulk.run('DELETE FROM partition_def WHERE partition_id = ?', [partitionId]);
+    return true;
+  }
+}

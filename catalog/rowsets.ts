@@ -1,0 +1,137 @@
+/** Rowsets: what a reader of a tablet has to read. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { id, rowsetId } from '../base/ids.ts';
+import type { PartitionId, TabletId, TxnId, VaultId } from '../base/ids.ts';
+import type { NewRowset, RowsetMeta, SegmentMeta } from '../base/schema.ts';
+import { fromJson, toJson } from './json_text.ts';
+import type { Session, WriteSession } from './session.ts';
+import type { TabletIndex } from './tablet_index.ts';
+
+/** Tablets read before the event loop gets its turn. */
+const TABLETS_PER_TURN = 500;
+
+type RowsetColumns = [
+  rowsetId: string,
+  partitionId: number,
+  startVersion: number,
+  endVersion: number,
+  rows: number,
+  bytes: number,
+  segments: string,
+  vaultId: number,
+  txnId: number,
+  createdMs: number,
+];
+
+export class RowsetStore {
+  readonly #session: Session;
+  readonly #tablets: TabletIndex;
+
+  constructor(session: Session, tablets: TabletIndex) {
+    this.#session = session;
+    this.#tablets = tablets;
+  }
+
+  /**
+   * The visible rowsets of each tablet, by version. A consistent snapshot over all partitions:
+   * the visible versions are taken at once, and rowsets never change below them. Tablets that do
+   * not exist (dropped meanwhile) have no entry; empty ones have an empty list.
+   */
+  async visible(tabletIds: readonly TabletId[]): Promise<Map<TabletId, RowsetMeta[]>> {
+    const versions = this.#visibleVersions(tabletIds);
+    const result = new Map<TabletId, RowsetMeta[]>();
+    let sinceTurn = 0;
+    for (const tabletId of tabletIds) {
+      const partitionId = this.#tablets.get(tabletId)?.partitionId;
+      const version = partitionId === undefined ? undefined : versions.get(partitionId);
+      if (version === undefined) continue;
+      result.set(tabletId, this.#ofTablet(tabletId, version));
+      sinceTurn += 1;
+      if (sinceTurn % TABLETS_PER_TURN === 0) await nextTurn();
+    }
+    return result;
+  }
+
+  /** One synchronous pass over the partitions touched. */
+  #visibleVersions(tabletIds: readonly TabletId[]): Map<PartitionId, number> {
+    const versions = new Map<PartitionId, number>();
+    for (const tabletId of tabletIds) {
+      const partitionId = this.#tablets.get(tabletId)?.partitionId;
+      if (partitionId === undefined || versions.has(partitionId)) continue;
+      const [row] = this.#session.bulk.all<[number]>(
+        "SELECT visible_version FROM partition_def WHERE partition_id = ? AND state = 'NORMAL'",
+        [partitionId],
+      );
+      if (row !== undefined) versions.set(partitionId, row[0]);
+    }
+    return versions;
+  }
+
+  #ofTablet(tabletId: TabletId, version: number): RowsetMeta[] {
+    const rows = this.#session.bulk.all<RowsetColumns>(
+      `SELECT rowset_id, partition_id, start_version, end_version, row_count, bytes, segments,
+              vault_id, txn_id, created_ms
+       FROM rowset WHERE tablet_id = ? AND end_version <= ?`,
+      [tabletId, version],
+    );
+    return rows
+      .map((row) => toRowset(tabletId, row))
+      .sort((a, b) => a.startVersion - b.startVersion);
+  }
+}
+
+/** Inserts a rowset above the visible version and counts it in its tablet's row. */
+export function insertRowset(
+  tx: WriteSession,
+  rowset: NewRowset,
+  place: { readonly version: number; readonly vaultId: VaultId; readonly txnId: TxnId },
+): void {
+  tx.bulk.run(
+    `INSERT INTO rowset (tablet_id, rowset_id, partition_id, start_version, end_version,
+       row_count, bytes, segments, vault_id, txn_id, created_ms)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    [
+      rowset.tabletId,
+      rowset.rowsetId,
+      rowset.partitionId,
+      place.version,
+      place.version,
+      rowset.rows,
+      rowset.bytes,
+      toJson(rowset.segments),
+      place.vaultId,
+      place.txnId,
+      tx.clock.now(),
+    ],
+  );
+  addTabletSize(tx, rowset.tabletId, rowset.bytes, rowset.rows);
+}
+
+/** A tablet's row always says the sum over its rowset rows. */
+export function addTabletSize(
+  tx: WriteSession,
+  tabletId: number,
+  bytes: number,
+  rows: number,
+): void {
+  tx.bulk.run(
+    'UPDATE tablet SET bytes = bytes + ?, row_count = row_count + ? WHERE tablet_id = ?',
+    [bytes, rows, tabletId],
+  );
+}
+
+function toRowset(tabletId: TabletId, row: RowsetColumns): RowsetMeta {
+  return {
+    rowsetId: rowsetId(row[0]),
+    tabletId,
+    partitionId: id<PartitionId>(row[1]),
+    startVersion: row[2],
+    endVersion: row[3],
+    rows: row[4],
+    bytes: row[5],
+    segments: fromJson<SegmentMeta[]>(row[6]),
+    vaultId: id<VaultId>(row[7]),
+    txnId: id<TxnId>(row[8]),
+    createdMs: row[9],
+  };
+}

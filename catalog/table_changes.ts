@@ -1,0 +1,402 @@
+/**
+ * Changes of tables that need many rows: written in small transactions, invisible until the last
+ * one. What a crash leaves half done is removed when the catalog is opened (`purger.ts`).
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { SqlError } from '../base/errors.ts';
+import { id } from '../base/ids.ts';
+import type { DatabaseId, IndexId, PartitionId, TableId, TabletId, VaultId } from '../base/ids.ts';
+import { BUCKETS_MAX, COLUMNS_MAX, PARTITIONS_MAX } from '../base/schema.ts';
+import type { PartitionValues, TableDef } from '../base/schema.ts';
+import { toJson } from './json_text.ts';
+import { checkName } from './names.ts';
+import type { Purger } from './purger.ts';
+import type { Session, WriteSession } from './session.ts';
+import {
+  type TableBody,
+  type TableMemory,
+  alterTable,
+  expectNameFree,
+  liveTable,
+  movePartition,
+  moveTable,
+} from './tables.ts';
+import type { TabletInfo } from './tablet_index.ts';
+
+/** Rows of one transaction. */
+const ROWS_PER_TRANSACTION = 1500;
+/** Most tablets one statement may make. */
+export const TABLETS_PER_STATEMENT_MAX = 100_000;
+
+export interface NewPartition {
+  readonly name: string;
+  readonly values: PartitionValues;
+  readonly buckets: number;
+}
+
+export interface NewTable extends TableBody {
+  readonly databaseName: string;
+  readonly name: string;
+  readonly vaultId: VaultId;
+  /** At least one for `partitionKind: 'NONE'`. */
+  readonly partitions: readonly NewPartition[];
+}
+
+/** A partition with the ids it will have. */
+interface PlannedPartition extends NewPartition {
+  readonly partitionId: PartitionId;
+  readonly position: number;
+  readonly tablets: readonly TabletInfo[];
+}
+
+export class TableChanges {
+  readonly #session: Session;
+  readonly #memory: TableMemory;
+  readonly #purger: Purger;
+  readonly #reserveIds: (count: number) => Promise<number>;
+
+  constructor(
+    session: Session,
+    memory: TableMemory,
+    purger: Purger,
+    reserveIds: (count: number) => Promise<number>,
+  ) {
+    this.#session = session;
+    this.#memory = memory;
+    this.#purger = purger;
+    this.#reserveIds = reserveIds;
+  }
+
+  /**
+   * Throws BAD_DB, TABLE_EXISTS, WRONG_TABLE_NAME, IDENT_TOO_LONG, INVALID_TABLE, NO_COLUMNS.
+   * The base index has the table's name.
+   */
+  async create(table: NewTable): Promise<TableId> {
+    checkTable(table);
+    const databaseId = await this.#expectNewName(table);
+    const tableId = id<TableId>(await this.#reserveIds(2));
+    const indexId = id<IndexId>(tableId + 1);
+    const partitions = await this.#plan(tableId, [indexId], table.partitions, 0);
+    try {
+      await this.#session.write((tx) => insertTable(tx, table, databaseId, tableId, indexId));
+      await this.#insertPartitions(tableId, partitions);
+      await this.#session.write(async (tx) => {
+        await expectDatabase(tx, table.databaseName, databaseId);
+        await expectNameFree(tx, databaseId, table.name);
+        const row = await creatingTable(tx, tableId);
+        await showPartitions(tx, partitions);
+        await moveTable(tx, row, 'NORMAL');
+        await tx.db
+          .insertInto('table_name')
+          .values({ database_id: databaseId, name: table.name, table_id: tableId })
+          .execute();
+        this.#showOnCommit(tx, tableId, partitions);
+      });
+    } catch (error) {
+      await this.#purger.abandonTable(tableId);
+      throw error;
+    }
+    return tableId;
+  }
+
+  /**
+   * Adds partitions behind those that are there. Whether their values overlap is the caller's
+   * matter. Throws BAD_TABLE, PARTITION_EXISTS, INVALID_TABLE.
+   */
+  async addPartitions(table: TableDef, added: readonly NewPartition[]): Promise<void> {
+    checkPartitions(table.partitions.length, added);
+    const first = await this.#nextPosition(table.tableId);
+    const indexIds = table.indexes.map((index) => index.indexId);
+    const partitions = await this.#plan(table.tableId, indexIds, added, first);
+    await this.#switch(table.tableId, partitions, []);
+  }
+
+  /**
+   * Replaces partitions by empty ones of the same names, all at once; all without names.
+   * Throws BAD_TABLE, UNKNOWN_PARTITION; `StaleRow` when one was changed meanwhile.
+   */
+  async truncate(table: TableDef, names?: readonly string[]): Promise<void> {
+    const unknown = names?.find((name) => table.partitions.every((part) => part.name !== name));
+    if (unknown !== undefined) {
+      throw new SqlError('UNKNOWN_PARTITION', { partition: unknown, table: table.name });
+    }
+    const old = table.partitions.filter((part) => names === undefined || names.includes(part.name));
+    const indexIds = table.indexes.map((index) => index.indexId);
+    const positions = await this.#positions(table.tableId);
+    const planned = await this.#plan(table.tableId, indexIds, old, 0);
+    const partitions = planned.map((part, i) => {
+      const replaced = old[i]?.partitionId ?? 0;
+      return { ...part, position: positions.get(replaced) ?? part.position };
+    });
+    await this.#switch(
+      table.tableId,
+      partitions,
+      old.map((part) => part.partitionId),
+    );
+  }
+
+  /** Writes the new partitions, then shows them and drops the old ones in one transaction. */
+  async #switch(
+    tableId: TableId,
+    partitions: readonly PlannedPartition[],
+    old: readonly PartitionId[],
+  ): Promise<void> {
+    try {
+      await this.#insertPartitions(tableId, partitions);
+      await this.#session.write(async (tx) => {
+        const row = await liveTable(tx, tableId);
+        for (const partitionId of old) await dropPartition(tx, partitionId, row.name);
+        await expectPartitionsFree(tx, tableId, partitions);
+        await showPartitions(tx, partitions);
+        await alterTable(tx, row, {});
+        this.#showOnCommit(tx, tableId, partitions);
+        tx.onCommit(() => {
+          for (const partitionId of old) this.#memory.tablets.removePartition(partitionId);
+          if (old.length > 0) this.#memory.dropped();
+        });
+      });
+    } catch (error) {
+      await this.#purger.abandonPartitions(partitions.map((part) => part.partitionId));
+      throw error;
+    }
+  }
+
+  async #expectNewName(table: NewTable): Promise<DatabaseId> {
+    const database = await this.#session.db
+      .selectFrom('database_def')
+      .select('database_id')
+      .where('name', '=', table.databaseName)
+      .executeTakeFirst();
+    if (database === undefined) throw new SqlError('BAD_DB', { name: table.databaseName });
+    await expectNameFree(this.#session, database.database_id, table.name);
+    return id<DatabaseId>(database.database_id);
+  }
+
+  /** Gives ids: per partition its own, then its tablets', index by index, bucket by bucket. */
+  async #plan(
+    tableId: TableId,
+    indexIds: readonly IndexId[],
+    partitions: readonly NewPartition[],
+    firstPosition: number,
+  ): Promise<PlannedPartition[]> {
+    const tablets = partitions.reduce((sum, part) => sum + part.buckets * indexIds.length, 0);
+    if (tablets > TABLETS_PER_STATEMENT_MAX) {
+      const what = `${tablets} tablets in one statement, at most ${TABLETS_PER_STATEMENT_MAX}`;
+      throw new SqlError('INVALID_TABLE', { what });
+    }
+    let next = await this.#reserveIds(partitions.length + tablets);
+    return partitions.map((part, i) => {
+      const partitionId = id<PartitionId>(next);
+      next += 1;
+      const infos: TabletInfo[] = [];
+      for (const indexId of indexIds) {
+        for (let bucket = 0; bucket < part.buckets; bucket += 1) {
+          const tabletId = id<TabletId>(next);
+          next += 1;
+          infos.push({ tabletId, tableId, partitionId, indexId, bucket, bytes: 0, rows: 0 });
+        }
+      }
+      const { name, values, buckets } = part;
+      return { name, values, buckets, partitionId, position: firstPosition + i, tablets: infos };
+    });
+  }
+
+  async #insertPartitions(
+    tableId: TableId,
+    partitions: readonly PlannedPartition[],
+  ): Promise<void> {
+    for (const part of chunks(partitions)) {
+      await this.#session.write(async (tx) => {
+        for (const partition of part) insertPartition(tx, tableId, partition);
+      });
+      await nextTurn();
+    }
+    for (const part of chunks(partitions.flatMap((partition) => partition.tablets))) {
+      await this.#session.write(async (tx) => {
+        for (const tablet of part) insertTablet(tx, tablet);
+      });
+      await nextTurn();
+    }
+  }
+
+  #showOnCommit(tx: WriteSession, tableId: TableId, partitions: readonly PlannedPartition[]): void {
+    tx.onCommit(() => {
+      for (const partition of partitions) this.#memory.tablets.add(partition.tablets);
+      this.#memory.cache.forget(tableId);
+    });
+  }
+
+  async #positions(tableId: TableId): Promise<Map<number, number>> {
+    const rows = await this.#session.db
+      .selectFrom('partition_def')
+      .select(['partition_id', 'position'])
+      .where('table_id', '=', tableId)
+      .execute();
+    return new Map(rows.map((row) => [row.partition_id, row.position]));
+  }
+
+  async #nextPosition(tableId: TableId): Promise<number> {
+    return Math.max(-1, ...(await this.#positions(tableId)).values()) + 1;
+  }
+}
+
+function checkTable(table: NewTable): void {
+  checkName('table', table.name);
+  if (table.columns.length === 0) throw new SqlError('NO_COLUMNS');
+  if (table.columns.length > COLUMNS_MAX) {
+    throw new SqlError('INVALID_TABLE', { what: `more than ${COLUMNS_MAX} columns` });
+  }
+  if (table.partitionKind === 'NONE' && table.partitions.length !== 1) {
+    throw new SqlError('INVALID_TABLE', { what: 'a table without partitions has exactly one' });
+  }
+  checkPartitions(0, table.partitions);
+}
+
+function checkPartitions(there: number, added: readonly NewPartition[]): void {
+  if (there + added.length > PARTITIONS_MAX) {
+    throw new SqlError('INVALID_TABLE', { what: `more than ${PARTITIONS_MAX} partitions` });
+  }
+  const names = new Set<string>();
+  for (const { name, buckets } of added) {
+    checkName('partition', name);
+    if (names.has(name)) throw new SqlError('PARTITION_EXISTS', { name });
+    names.add(name);
+    if (!Number.isInteger(buckets) || buckets < 1 || buckets > BUCKETS_MAX) {
+      throw new SqlError('INVALID_TABLE', {
+        what: `${buckets} buckets, allowed 1 to ${BUCKETS_MAX}`,
+      });
+    }
+  }
+}
+
+async function insertTable(
+  tx: WriteSession,
+  table: NewTable,
+  databaseId: DatabaseId,
+  tableId: TableId,
+  indexId: IndexId,
+): Promise<void> {
+  const body: TableBody = {
+    keysType: table.keysType,
+    columns: table.columns,
+    partitionKind: table.partitionKind,
+    partitionColumns: table.partitionColumns,
+    distributionColumns: table.distributionColumns,
+    buckets: table.buckets,
+    ttlSeconds: table.ttlSeconds,
+    properties: table.properties,
+    comment: table.comment,
+  };
+  await tx.db
+    .insertInto('table_def')
+    .values({
+      table_id: tableId,
+      database_id: databaseId,
+      name: table.name,
+      state: 'CREATING',
+      version: 1,
+      schema_version: 0,
+      vault_id: table.vaultId,
+      definition: toJson(body),
+      created_ms: tx.clock.now(),
+    })
+    .execute();
+  await tx.db
+    .insertInto('index_def')
+    .values({ table_id: tableId, index_id: indexId, name: table.name, kind: 'BASE' })
+    .execute();
+}
+
+function insertPartition(tx: WriteSession, tableId: TableId, partition: PlannedPartition): void {
+  tx.bulk.run(
+    `INSERT INTO partition_def (partition_id, table_id, name, position, bounds, buckets,
+       visible_version, state, version)
+     VALUES (?, ?, ?, ?, ?, ?, 1, 'CREATING', 1)`,
+    [
+      partition.partitionId,
+      tableId,
+      partition.name,
+      partition.position,
+      toJson(partition.values),
+      partition.buckets,
+    ],
+  );
+}
+
+function insertTablet(tx: WriteSession, tablet: TabletInfo): void {
+  tx.bulk.run(
+    `INSERT INTO tablet (tablet_id, table_id, partition_id, index_id, bucket, bytes, row_count)
+     VALUES (?, ?, ?, ?, ?, 0, 0)`,
+    [tablet.tabletId, tablet.tableId, tablet.partitionId, tablet.indexId, tablet.bucket],
+  );
+}
+
+async function showPartitions(
+  tx: WriteSession,
+  partitions: readonly PlannedPartition[],
+): Promise<void> {
+  for (const { partitionId, name } of partitions) {
+    const shown = tx.bulk.run(
+      `UPDATE partition_def SET state = 'NORMAL', version = 2
+       WHERE partition_id = ? AND state = 'CREATING' AND version = 1`,
+      [partitionId],
+    );
+    if (shown !== 1) throw new Error(`partition ${name} vanished while it was created`);
+  }
+}
+
+async function dropPartition(
+  tx: WriteSession,
+  partitionId: PartitionId,
+  table: string,
+): Promise<void> {
+  const row = await tx.db
+    .selectFrom('partition_def')
+    .selectAll()
+    .where('partition_id', '=', partitionId)
+    .where('state', '=', 'NORMAL')
+    .executeTakeFirst();
+  if (row === undefined) {
+    throw new SqlError('UNKNOWN_PARTITION', { partition: String(partitionId), table });
+  }
+  await movePartition(tx, row, 'DROPPED');
+}
+
+async function expectPartitionsFree(
+  tx: WriteSession,
+  tableId: TableId,
+  partitions: readonly PlannedPartition[],
+): Promise<void> {
+  const rows = await tx.db
+    .selectFrom('partition_def')
+    .select('name')
+    .where('table_id', '=', tableId)
+    .where('state', '=', 'NORMAL')
+    .execute();
+  const taken = new Set(rows.map((row) => row.name));
+  const twice = partitions.find((partition) => taken.has(partition.name));
+  if (twice !== undefined) throw new SqlError('PARTITION_EXISTS', { name: twice.name });
+}
+
+async function expectDatabase(tx: WriteSession, name: string, databaseId: number): Promise<void> {
+  const row = await tx.db
+    .selectFrom('database_def')
+    .select('name')
+    .where('database_id', '=', databaseId)
+    .executeTakeFirst();
+  if (row === undefined) throw new SqlError('BAD_DB', { name });
+}
+
+async function creatingTable(tx: WriteSession, tableId: TableId) {
+  return tx.db
+    .selectFrom('table_def')
+    .selectAll()
+    .where('table_id', '=', tableId)
+    .executeTakeFirstOrThrow();
+}
+
+function* chunks<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let at = 0; at < items.length; at += ROWS_PER_TRANSACTION) {
+    yield items.slice(at, at + ROWS_PER_TRANSACTION);
+  }
+}
