@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import type { InputValue } from '../../base/convert.ts';
 import { SqlError } from '../../base/errors.ts';
 import { ROW_BYTES_MAX } from './csv_rows.ts';
+import { messageOf } from './message_of.ts';
 import type { BadRow, SourceRow } from './row_batch.ts';
 
 const NEWLINE = 0x0a;
@@ -176,8 +177,7 @@ export function jsonRow(text: Buffer, names: readonly string[]): SourceRow | und
     value = LONG_NUMBER.test(source) ? JSON.parse(source, exactNumbers) : JSON.parse(source);
   } catch (error) {
     if (source.trim() === '') return undefined;
-    const message = error instanceof Error ? error.message : String(error);
-    return { problem: `no JSON object: ${message.slice(0, 200)}` };
+    return { problem: `no JSON object: ${messageOf(error).slice(0, 200)}` };
   }
   if (Array.isArray(value)) {
     return { problem: 'a JSON array instead of an object; set strip_outer_array: true' };

@@ -8,6 +8,7 @@ import { civilOfMicros, civilText, dayText } from '../../base/civil_time.ts';
 import { type InputValue, decimalText } from '../../base/convert.ts';
 import { SqlError } from '../../base/errors.ts';
 import { type Physical, bigintOf, memo } from './column_codec.ts';
+import { messageOf } from './message_of.ts';
 import {
   INVALID_TEXT,
   type ParquetFile,
@@ -119,8 +120,8 @@ function transpose(
 
 function unreadable(what: string, error: unknown): SqlError {
   if (error instanceof SqlError) return error;
-  const why = error instanceof Error ? error.message : String(error);
-  return new SqlError('LOAD_FAILED', { why: `${what}: ${why}` }, { cause: error });
+  const why = `${what}: ${messageOf(error)}`;
+  return new SqlError('LOAD_FAILED', { why }, { cause: error });
 }
 
 async function readRange(handle: FileHandle, start: number, end: number): Promise<ArrayBuffer> {

@@ -12,6 +12,7 @@ import type { ColumnDef, RowsetMeta, SegmentMeta } from '../../base/schema.ts';
 import { type ColumnType, type SqlValue, typeText } from '../../base/values.ts';
 import { type Physical, columnCodec } from './column_codec.ts';
 import type { FooterCache, ReadObject } from './footer_cache.ts';
+import { messageOf } from './message_of.ts';
 import {
   type ByteRange,
   type ParquetFile,
@@ -280,7 +281,6 @@ async function damageAs<T>(key: string, work: () => Promise<T>): Promise<T> {
     if (error instanceof ObjectStoreError) {
       throw new SqlError('STORE_FAILED', { what: error.message }, { cause: error });
     }
-    const what = error instanceof Error ? error.message : String(error);
-    throw new SqlError('CORRUPT_OBJECT', { key, what }, { cause: error });
+    throw new SqlError('CORRUPT_OBJECT', { key, what: messageOf(error) }, { cause: error });
   }
 }

@@ -21,7 +21,7 @@ export interface UploaderServices {
 export class SegmentUploader {
   readonly #services: UploaderServices;
   readonly #running = new Set<Promise<void>>();
-  readonly #keys: string[] = [];
+  readonly #keys = new Set<string>();
   #failure: unknown;
   #failed = false;
   #bytes = 0;
@@ -39,7 +39,7 @@ export class SegmentUploader {
   async add(key: string, body: Uint8Array): Promise<void> {
     while (this.#running.size >= UPLOADS_MAX) await Promise.race(this.#running);
     this.#throwFailure();
-    this.#keys.push(key);
+    this.#keys.add(key);
     this.#bytes += body.byteLength;
     const upload = this.#put(key, body)
       .catch((error: unknown) => {
@@ -68,11 +68,11 @@ export class SegmentUploader {
   /** Deletes what was written, as well as it can; what remains is found by its rowset id. */
   async discard(): Promise<void> {
     await Promise.all(this.#running);
-    if (this.#keys.length === 0) return;
+    if (this.#keys.size === 0) return;
     try {
-      await this.#services.store.delete(this.#keys);
+      await this.#services.store.delete([...this.#keys]);
     } catch (error) {
-      const count = this.#keys.length;
+      const count = this.#keys.size;
       this.#services.log.warn('segments of a failed load could not be deleted', { count, error });
     }
   }
@@ -100,6 +100,8 @@ export class SegmentUploader {
         if (!(error instanceof ObjectStoreError)) throw error;
         const again = error.transient || error.kind === 'UNKNOWN_OUTCOME';
         const landed = error.kind === 'PRECONDITION' && attempt > 1;
+        // Somebody else's: not to be deleted with this load.
+        if (error.kind === 'PRECONDITION' && attempt === 1) this.#keys.delete(key);
         if (again && attempt < TRIES_MAX) {
           await clock.sleep(FIRST_PAUSE_MS * 2 ** (attempt - 1), signal);
           continue;

@@ -11,6 +11,7 @@ import { type CsvRecord, CsvReader } from './csv_rows.ts';
 import { ArraySplitter, type JsonSplitter, LineSplitter, WholeBody, jsonRow } from './json_rows.ts';
 import { type LoadReport, type LoadServices, runLoad } from './load.ts';
 import { type SpooledParquet, openParquet, parquetRows } from './parquet_rows.ts';
+import { messageOf } from './message_of.ts';
 import type { RowBatch, SourceRow } from './row_batch.ts';
 import type { StreamLoadOptions } from './stream_load_options.ts';
 
@@ -116,10 +117,6 @@ class CountedBody {
   }
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 // ---------------------------------------------------------------------------------------------
 // CSV
 
@@ -215,7 +212,8 @@ function jsonSource(body: CountedBody, options: StreamLoadOptions, table: TableD
   const toRows = (values: readonly Buffer[]): SourceRow[] =>
     values.flatMap((value) => {
       const row = jsonRow(value, columns);
-      return row === undefined ? [] : [row];
+      if (row !== undefined) return [row];
+      return options.stripOuterArray ? [{ problem: 'an empty array element' }] : [];
     });
   async function* rows(): AsyncGenerator<RowBatch, void, undefined> {
     for await (const chunk of body.chunks(options.gzip)) {
