@@ -5,9 +5,9 @@
 import type { GetOptions } from '../../base/ports.ts';
 
 /** S3's limit for a key, bytes of UTF-8. */
-export const KEY_BYTES_MAX = 1024;
+const KEY_BYTES_MAX = 1024;
 /** What file systems allow for one name, bytes of UTF-8. */
-export const KEY_PART_BYTES_MAX = 255;
+const KEY_PART_BYTES_MAX = 255;
 
 /** Control characters, `\` (a separator on Windows) and the two characters XML cannot carry. */
 const FORBIDDEN = /[\p{Cc}\\\uFFFE\uFFFF]/u;

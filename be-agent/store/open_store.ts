@@ -36,7 +36,7 @@ async function openKind(spec: VaultSpec, deps: StoreDeps): Promise<ObjectStore> 
 }
 
 /** The limits follow the config while the store is open. */
-export function storeDepsOf({ config, clock, random }: Omit<OpenStoreDeps, 'log'>): StoreDeps {
+function storeDepsOf({ config, clock, random }: Omit<OpenStoreDeps, 'log'>): StoreDeps {
   return {
     clock,
     random,

@@ -3,7 +3,7 @@ import { ObjectStoreError } from '../../base/ports.ts';
 import type { ObjectStore, Random } from '../../base/ports.ts';
 
 /** Every object of a probe lies under this prefix and is deleted at its end. */
-export const PROBE_PREFIX = 'thermocline-probe/';
+const PROBE_PREFIX = 'thermocline-probe/';
 const BODY_BYTES = 4096;
 
 /** What the store can do beyond what every vault needs; the rest is checked or the probe throws. */

@@ -10,7 +10,7 @@ const PAUSE_MAX_MS = 5000;
 const RETRY_AFTER_MAX_MS = 60_000;
 
 /** Both are read at every use: the config keys are mutable. */
-export interface StoreLimits {
+interface StoreLimits {
   /** Config key `object_store_retries`. */
   readonly retries: number;
   /** Config key `object_store_timeout_ms`: longest time without progress. */

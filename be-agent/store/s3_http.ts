@@ -53,6 +53,7 @@ export class S3Http {
   readonly #pool: Pool;
   readonly #signer: SignatureV4;
   readonly #host: string;
+  readonly #isTls: boolean;
   /** Path of the bucket, without `/` at the end. */
   readonly #path: string;
 
@@ -64,6 +65,7 @@ export class S3Http {
     const base = endpoint.pathname.replace(/\/+$/, '');
     this.#host = spec.usePathStyle ? endpoint.host : `${spec.bucket}.${endpoint.host}`;
     this.#path = spec.usePathStyle ? `${base}/${encodePath(spec.bucket)}` : base;
+    this.#isTls = endpoint.protocol === 'https:';
     this.#pool = new Pool(`${endpoint.protocol}//${this.#host}`, {
       connections: CONNECTIONS_MAX,
       pipelining: 1,
@@ -103,8 +105,9 @@ export class S3Http {
     const headers: Record<string, string> = {
       ...request.headers,
       host: this.#host,
-      // The body of a PUT is signed too: on plain http nothing else protects it.
-      'x-amz-content-sha256': body === undefined ? UNSIGNED_PAYLOAD : sha256Hex(body),
+      // On plain http nothing but the signature protects the body of a PUT; TLS does it better.
+      'x-amz-content-sha256':
+        body === undefined || this.#isTls ? UNSIGNED_PAYLOAD : sha256Hex(body),
     };
     if (body !== undefined) headers['content-length'] = String(body.byteLength);
     const signed = await this.#signer.sign(

@@ -260,6 +260,6 @@ function metaOf(call: S3Call, answer: S3Answer): ObjectMeta {
 }
 
 /** Without quotes and without the mark of weak ones. */
-export function bareEtag(etag: string): string {
+function bareEtag(etag: string): string {
   return etag.replace(/^W\//, '').replaceAll('"', '');
 }

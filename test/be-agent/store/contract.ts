@@ -15,7 +15,7 @@ export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text
 export const text = (body: Uint8Array): string => new TextDecoder().decode(body);
 
 /** Bytes that differ at every place of a block, so that a shifted range is noticed. */
-export function pattern(length: number): Uint8Array {
+function pattern(length: number): Uint8Array {
   const body = new Uint8Array(length);
   for (let at = 0; at < length; at += 1) body[at] = (at * 31 + (at >> 8) * 7) & 0xff;
   return body;

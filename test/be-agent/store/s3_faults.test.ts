@@ -19,7 +19,7 @@ interface Setup {
   /** What arrived: method, path, headers. */
   readonly requests: IncomingMessage[];
   /** Resolves when request number n (from 1) has arrived. */
-  arrived(n: number): Promise<void>;
+  readonly arrived: (n: number) => Promise<void>;
 }
 
 const SECRET = 'a-very-secret-key';
