@@ -48,6 +48,8 @@ export const ERRORS = {
   WRONG_VALUE:             row(1231, '42000', "Variable '{name}' can't be set to the value of '{value}'{allowed}"),
   UNKNOWN_VARIABLE:        row(1193, 'HY000', "Unknown system variable '{name}'"),
   READ_ONLY_VARIABLE:      row(1238, 'HY000', "Variable '{name}' is a read only variable"),
+  WRONG_VARIABLE_SCOPE:    row(1238, 'HY000', "Variable '{name}' is a {scope} variable"),
+  GLOBAL_VARIABLE:         row(1229, 'HY000', "Variable '{name}' is a GLOBAL variable and should be set with SET GLOBAL"),
   UNKNOWN_FUNCTION:        row(1305, '42000', 'FUNCTION {name} does not exist'),
   UNKNOWN_COLUMN:          row(1054, '42S22', "Unknown column '{name}' in '{where}'"),
   AMBIGUOUS_COLUMN:        row(1052, '23000', "Column '{name}' in '{where}' is ambiguous"),
@@ -61,6 +63,7 @@ export const ERRORS = {
   BAD_REGEXP:              row(3685, 'HY000', "Illegal argument to a regular expression: '{pattern}'"),
   QUERY_TIMEOUT:           row(3024, 'HY000', 'Query execution was interrupted, maximum statement execution time exceeded'),
   QUERY_FAILED:            row(1105, 'HY000', 'query failed: {why}'),
+  STATEMENT_TOO_LONG:      row(1105, 'HY000', 'The statement is longer than {limit} bytes (setting {setting})'),
   NUMBER_TOO_BIG:          row(1064, '42000', 'You have an error in your SQL syntax; the number {value} is greater than {limit}'),
   STATEMENT_TOO_COMPLEX:   row(1064, '42000', 'You have an error in your SQL syntax; the statement is too complex: more than {limit} {what}'),
 
