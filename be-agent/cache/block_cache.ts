@@ -31,6 +31,8 @@ const SNAPSHOT_INTERVAL_MS = 10_000;
 const QUERY_BUFFER_BYTES = 64 * 2 ** 20;
 /** A block found damaged is fetched anew; that often in one read only when the disk is broken. */
 const READ_ATTEMPTS = 4;
+/** Attempts of one warm-up range against downloads of others that come to nothing. */
+const WARM_PASSES = 3;
 /** Blocks dropped between two turns of the event loop. */
 const CLEAR_STEP_BLOCKS = 512;
 const QUEUES: readonly QueueNumber[] = [0, 1, 2, 3];
@@ -273,9 +275,24 @@ export class BlockCache {
     count: number,
     options: WarmRangeOptions,
   ): Promise<WarmRangeResult> {
+    // What others were bringing in may have failed or been refused: then it is fetched here.
+    for (let pass = 1; pass <= WARM_PASSES; pass += 1) {
+      const refused = await this.#warmPass(object, first, count, options);
+      if (refused !== undefined) return refused;
+      if (blocksOf(first, count).every((block) => this.isCached(object, block))) return undefined;
+    }
+    return undefined;
+  }
+
+  async #warmPass(
+    object: CacheObject,
+    first: number,
+    count: number,
+    options: WarmRangeOptions,
+  ): Promise<WarmRangeResult> {
     const foreign: Promise<unknown>[] = [];
     const missing: number[] = [];
-    for (let block = first; block < first + count; block += 1) {
+    for (const block of blocksOf(first, count)) {
       if (this.isCached(object, block)) continue;
       const download = this.#arriving.get(blockName(object, block));
       if (download === undefined) missing.push(block);
@@ -554,6 +571,10 @@ export class BlockCache {
       this.#log.debug('the order of the cache was not saved', { error: errorCode(error) });
     }
   }
+}
+
+function blocksOf(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, place) => first + place);
 }
 
 function blockName(object: CacheObject, block: number): string {

@@ -210,7 +210,7 @@ export class CacheFixture {
 }
 
 /** Files may vanish during the walk. */
-async function diskBytes(path: string): Promise<number> {
+export async function diskBytes(path: string): Promise<number> {
   try {
     const own = await stat(path);
     let bytes = Math.max(own.size, own.blocks * 512);
