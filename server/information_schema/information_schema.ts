@@ -1,0 +1,69 @@
+/** The schema as a whole: which virtual tables there are, and how SELECT scans them. */
+import type { SqlRow } from '../../base/values.ts';
+import type { SelectTable } from '../select/table_provider.ts';
+import { CHARSET_TABLES } from './charset_tables.ts';
+import { INFORMATION_SCHEMA, catalogTables } from './catalog_tables.ts';
+import { SERVER_TABLES } from './server_tables.ts';
+import type { InformationSchemaSource } from './source.ts';
+import type { VirtualTable } from './virtual_table.ts';
+
+/** Rows handed to the engine at once. */
+const BATCH_ROWS = 1000;
+
+/**
+ * `Source` is what the tables of ours need beyond MySQL's. A source belongs to one asking session,
+ * so that it shows only what its user may see.
+ */
+export class InformationSchema<Source extends InformationSchemaSource> {
+  readonly #tables = new Map<string, VirtualTable<Source>>();
+
+  /** `ours`: the tables that only this server has (warm_up_jobs, backends ...). */
+  constructor(ours: readonly VirtualTable<Source>[]) {
+    const standard = catalogTables(() => this.tables);
+    for (const table of [...standard, ...CHARSET_TABLES, ...SERVER_TABLES, ...ours]) {
+      const key = table.name.toLowerCase();
+      if (this.#tables.has(key)) throw new TypeError(`table ${table.name} is declared twice`);
+      this.#tables.set(key, table);
+    }
+  }
+
+  static isName(database: string): boolean {
+    return database.toLowerCase() === INFORMATION_SCHEMA;
+  }
+
+  get tables(): readonly VirtualTable<Source>[] {
+    return [...this.#tables.values()];
+  }
+
+  /** Names of tables and columns have no case here, as in MySQL. */
+  table(name: string): VirtualTable<Source> | undefined {
+    return this.#tables.get(name.toLowerCase());
+  }
+
+  resolve(name: string, source: Source): SelectTable | undefined {
+    const table = this.table(name);
+    if (table === undefined) return undefined;
+    const { columns } = table;
+    return {
+      database: INFORMATION_SCHEMA,
+      name: table.name,
+      columns,
+      nocase: true,
+      async *scan(wanted) {
+        const rows = await table.rows(source);
+        const places = wanted.map((column) => columns.findIndex(({ name }) => name === column));
+        for (let at = 0; at < rows.length; at += BATCH_ROWS) {
+          yield columnar(rows.slice(at, at + BATCH_ROWS), places);
+        }
+      },
+    };
+  }
+}
+
+function columnar(
+  rows: readonly SqlRow[],
+  places: readonly number[],
+): { readonly rows: number; readonly columns: SqlRow[] } {
+  const columns = places.map((place) => rows.map((row) => row[place] ?? null));
+  return { rows: rows.length, columns };
+}

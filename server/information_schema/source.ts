@@ -1,0 +1,37 @@
+/**
+ * What `information_schema` is made of: the port that the server's wiring implements. Everything
+ * it returns is already limited to what the asking user may see.
+ */
+import type { TableDef } from '../../base/schema.ts';
+
+export interface SchemaTable {
+  readonly def: TableDef;
+  /** Rows and bytes visible now, over all partitions; undefined when it is not known cheaply. */
+  readonly rows: number | undefined;
+  readonly bytes: number | undefined;
+}
+
+export interface ProcessRow {
+  readonly id: number;
+  readonly user: string;
+  /** `address:port` */
+  readonly host: string;
+  readonly database: string;
+  readonly command: string;
+  readonly seconds: number;
+  readonly state: string;
+  /** Text of the running statement; '' when idle. */
+  readonly info: string;
+}
+
+export interface InformationSchemaSource {
+  /** User databases, without the system ones. */
+  databases(): Promise<readonly string[]>;
+  /** Tables of one database, or of all. An unknown database has none. */
+  tables(database: string | undefined): Promise<readonly SchemaTable[]>;
+  processes(): readonly ProcessRow[];
+  variables(scope: 'session' | 'global'): readonly (readonly [name: string, value: string])[];
+  status(): readonly (readonly [name: string, value: string])[];
+  /** `'user'@'host'` of accounts that may do everything. */
+  administrators(): readonly string[];
+}
