@@ -1,0 +1,296 @@
+CREATE TABLE account (
+  user_name TEXT NOT NULL,
+  host TEXT NOT NULL,
+  plugin TEXT NOT NULL,
+  auth_string TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  PRIMARY KEY (user_name, host)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE backend (
+  backend_id INTEGER PRIMARY KEY,
+  compute_group_id INTEGER NOT NULL REFERENCES compute_group (compute_group_id),
+  kind TEXT NOT NULL CHECK (kind IN ('embedded', 'remote')),
+  host TEXT NOT NULL,
+  http_port INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('ENABLED', 'STOPPED', 'DECOMMISSIONED')),
+  version INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE cloud_cache_hotspot (
+  cluster_id INTEGER NOT NULL,
+  backend_id INTEGER NOT NULL,
+  table_id INTEGER NOT NULL,
+  index_id INTEGER NOT NULL,
+  partition_id INTEGER NOT NULL,
+  insert_day TEXT NOT NULL,
+  cluster_name TEXT NOT NULL,
+  table_name TEXT NOT NULL,
+  index_name TEXT NOT NULL,
+  partition_name TEXT NOT NULL,
+  file_cache_size INTEGER NOT NULL,
+  query_per_day INTEGER NOT NULL,
+  query_per_week INTEGER NOT NULL,
+  last_access_ms INTEGER NOT NULL,
+  PRIMARY KEY (cluster_id, backend_id, table_id, index_id, partition_id, insert_day)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE compute_group (
+  compute_group_id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE config_override (
+  name TEXT NOT NULL PRIMARY KEY,
+  value TEXT NOT NULL,
+  changed_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE database_def (
+  database_id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE garbage (
+  garbage_id INTEGER PRIMARY KEY,
+  vault_id INTEGER NOT NULL,
+  prefix TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  not_before_ms INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  last_error TEXT
+) STRICT;
+
+CREATE TABLE hotspot_token (
+  backend_id INTEGER PRIMARY KEY,
+  token TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE id_allocator (
+  name TEXT NOT NULL PRIMARY KEY,
+  next INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE index_def (
+  table_id INTEGER NOT NULL,
+  index_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('BASE', 'ROLLUP')),
+  PRIMARY KEY (table_id, index_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE job_transition (
+  job_id INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  from_state TEXT NOT NULL,
+  event TEXT NOT NULL,
+  to_state TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  PRIMARY KEY (job_id, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE lease (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  epoch INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  holder TEXT NOT NULL,
+  taken_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE load_label (
+  database_id INTEGER NOT NULL,
+  label TEXT NOT NULL,
+  txn_id INTEGER NOT NULL,
+  PRIMARY KEY (database_id, label)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE load_txn (
+  txn_id INTEGER PRIMARY KEY,
+  database_id INTEGER NOT NULL,
+  table_id INTEGER NOT NULL,
+  label TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('PREPARE', 'COMMITTING', 'VISIBLE', 'ABORTED')),
+  version INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  row_count INTEGER NOT NULL,
+  filtered_rows INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL,
+  finished_ms INTEGER,
+  timeout_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE partition_def (
+  partition_id INTEGER PRIMARY KEY,
+  table_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  bounds TEXT NOT NULL,
+  buckets INTEGER NOT NULL,
+  visible_version INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('CREATING', 'NORMAL', 'DROPPED')),
+  version INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE rowset (
+  tablet_id INTEGER NOT NULL,
+  rowset_id TEXT NOT NULL,
+  partition_id INTEGER NOT NULL,
+  start_version INTEGER NOT NULL,
+  end_version INTEGER NOT NULL,
+  row_count INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  segments TEXT NOT NULL,
+  vault_id INTEGER NOT NULL,
+  txn_id INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL,
+  PRIMARY KEY (tablet_id, rowset_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE schema_version (
+  version INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  applied_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE table_def (
+  table_id INTEGER PRIMARY KEY,
+  database_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('CREATING', 'NORMAL', 'DROPPED')),
+  version INTEGER NOT NULL,
+  schema_version INTEGER NOT NULL,
+  vault_id INTEGER NOT NULL REFERENCES vault (vault_id),
+  definition TEXT NOT NULL,
+  created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE table_name (
+  database_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  table_id INTEGER NOT NULL,
+  PRIMARY KEY (database_id, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tablet (
+  tablet_id INTEGER PRIMARY KEY,
+  table_id INTEGER NOT NULL,
+  partition_id INTEGER NOT NULL,
+  index_id INTEGER NOT NULL,
+  bucket INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  row_count INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE vault (
+  vault_id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL CHECK (kind IN ('file', 's3')),
+  is_default INTEGER NOT NULL CHECK (is_default IN (0, 1)),
+  properties TEXT NOT NULL,
+  credentials TEXT,
+  created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE warm_up_batch (
+  job_id INTEGER NOT NULL,
+  run INTEGER NOT NULL,
+  backend_id INTEGER NOT NULL,
+  batch INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('PENDING', 'SENT', 'DONE')),
+  version INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  total_bytes INTEGER NOT NULL,
+  done_bytes INTEGER NOT NULL,
+  cached_bytes INTEGER NOT NULL,
+  total_tablets INTEGER NOT NULL,
+  done_tablets INTEGER NOT NULL,
+  skipped_tablets INTEGER NOT NULL,
+  failed_tablets INTEGER NOT NULL,
+  PRIMARY KEY (job_id, run, backend_id, batch)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE warm_up_batch_tablet (
+  job_id INTEGER NOT NULL,
+  run INTEGER NOT NULL,
+  backend_id INTEGER NOT NULL,
+  batch INTEGER NOT NULL,
+  chunk INTEGER NOT NULL,
+  tablet_ids BLOB NOT NULL,
+  PRIMARY KEY (job_id, run, backend_id, batch, chunk)
+) STRICT;
+
+CREATE TABLE warm_up_failure (
+  job_id INTEGER NOT NULL,
+  run INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  tablet_id INTEGER NOT NULL,
+  item TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (job_id, run, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE warm_up_job (
+  job_id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL CHECK (kind IN ('CLUSTER', 'TABLE')),
+  src_group TEXT,
+  dst_group TEXT NOT NULL,
+  sync_mode TEXT NOT NULL CHECK (sync_mode IN ('ONCE', 'PERIODIC', 'EVENT_DRIVEN')),
+  sync_interval_s INTEGER,
+  sync_event TEXT,
+  table_filter TEXT,
+  state TEXT NOT NULL CHECK (state IN ('PENDING', 'RUNNING', 'FINISHED', 'CANCELLED')),
+  force INTEGER NOT NULL CHECK (force IN (0, 1)),
+  tables TEXT NOT NULL,
+  run INTEGER NOT NULL,
+  epoch INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  create_ms INTEGER NOT NULL,
+  start_ms INTEGER,
+  finish_ms INTEGER,
+  err_msg TEXT NOT NULL,
+  all_batch INTEGER NOT NULL,
+  finish_batch INTEGER NOT NULL,
+  all_bytes INTEGER NOT NULL,
+  finish_bytes INTEGER NOT NULL,
+  cached_bytes INTEGER NOT NULL,
+  all_tablets INTEGER NOT NULL,
+  done_tablets INTEGER NOT NULL,
+  skipped_tablets INTEGER NOT NULL,
+  failed_tablets INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE warm_up_slot (
+  dst_group TEXT NOT NULL PRIMARY KEY,
+  job_id INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX backend_by_group ON backend (compute_group_id);
+
+CREATE INDEX garbage_by_due ON garbage (not_before_ms, garbage_id);
+
+CREATE INDEX hotspot_by_day ON cloud_cache_hotspot (insert_day);
+
+CREATE INDEX load_txn_by_database ON load_txn (database_id, created_ms);
+
+CREATE INDEX load_txn_by_state ON load_txn (state, finished_ms);
+
+CREATE INDEX partition_def_by_state ON partition_def (state, partition_id);
+
+CREATE INDEX partition_def_by_table ON partition_def (table_id, state, position);
+
+CREATE INDEX rowset_by_txn ON rowset (txn_id);
+
+CREATE INDEX table_def_by_database ON table_def (database_id);
+
+CREATE INDEX table_def_by_state ON table_def (state, table_id);
+
+CREATE INDEX tablet_by_partition ON tablet (partition_id);
+
+CREATE INDEX warm_up_job_by_state ON warm_up_job (state, finish_ms);
+
+CREATE INDEX warm_up_job_by_time ON warm_up_job (create_ms, job_id);
