@@ -10,7 +10,7 @@
 import type { IToken, TokenType } from 'chevrotain';
 import { SqlError } from '../base/errors.ts';
 import { syntaxError } from './syntax_error.ts';
-import { T, wordType } from './tokens.ts';
+import { K, T, wordType } from './tokens.ts';
 
 /** Version comments up to this one are read: 5.7.99, which the server announces by default. */
 export const COMMENT_VERSION_MAX = 50_799;
@@ -186,6 +186,18 @@ export class Scanner {
       tokenTypeIdx: type.tokenTypeIdx ?? 0,
       tokenType: type,
     };
+  }
+
+  /** The state before the token under the scanner: `rewind` makes `advance` find it again. */
+  mark(): { readonly start: number; readonly versionComment: number } {
+    return { start: this.start, versionComment: this.versionComment };
+  }
+
+  rewind(mark: { readonly start: number; readonly versionComment: number }): void {
+    this.end = mark.start;
+    this.versionComment = mark.versionComment;
+    this.#afterDot = false;
+    this.#afterName = false;
   }
 
   #set(type: TokenType, end: number): void {
@@ -430,18 +442,25 @@ export function tokenize(text: string): Token[] {
   return tokens;
 }
 
-/** Counts open brackets, before any recursive rule sees them. */
+/** Counts open brackets and CASEs, before any recursive rule sees them. */
 export class Nesting {
   depth = 0;
+  #cases = 0;
 
   step(type: TokenType | undefined): void {
     if (type === T.LParen || type === T.LBracket || type === T.LBrace) {
       this.depth += 1;
-      if (this.depth > NESTING_MAX) {
-        throw new SqlError('STATEMENT_TOO_COMPLEX', { limit: NESTING_MAX });
-      }
+      if (this.depth > NESTING_MAX) throw tooDeep();
     } else if (type === T.RParen || type === T.RBracket || type === T.RBrace) {
-      this.depth -= 1;
+      this.depth = Math.max(0, this.depth - 1);
+    } else if (type === K.CASE) {
+      // END is also a name, so it is not taken as the other end of anything.
+      this.#cases += 1;
+      if (this.#cases > NESTING_MAX) throw tooDeep();
     }
   }
+}
+
+function tooDeep(): SqlError {
+  return new SqlError('STATEMENT_TOO_COMPLEX', { limit: NESTING_MAX, what: 'levels of nesting' });
 }

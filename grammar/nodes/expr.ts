@@ -72,7 +72,7 @@ export type Expr =
   | {
       readonly kind: 'Case';
       readonly operand: Expr | undefined;
-      readonly whens: readonly { readonly when: Expr; readonly then: Expr }[];
+      readonly whens: readonly { readonly when: Expr; readonly result: Expr }[];
       readonly otherwise: Expr | undefined;
     }
   /** `type` in upper case, e.g. `SIGNED`, `DECIMAL(10,2)`, `CHAR(5)`. */

@@ -166,7 +166,6 @@ export interface ShowReplication {
   readonly kind: 'ShowReplication';
   readonly what:
     | 'MASTER STATUS'
-    | 'BINARY LOG STATUS'
     | 'SLAVE STATUS'
     | 'REPLICA STATUS'
     | 'BINARY LOGS'

@@ -1,0 +1,346 @@
+/** Users, roles and privileges. */
+import { nameValue, userVarName } from '../literals.ts';
+import type {
+  AccountRef,
+  AlterUser,
+  CreateRole,
+  CreateUser,
+  Credential,
+  DropRole,
+  DropUser,
+  Grant,
+  Grantee,
+  GrantRole,
+  GrantScope,
+  Privilege,
+  Revoke,
+  RevokeRole,
+  ShowGrants,
+  UserSpec,
+} from '../nodes/accounts.ts';
+import { K, Name, T } from '../tokens.ts';
+import { alts } from './expr.ts';
+import { ShowRules } from './show.ts';
+
+export class AccountRules extends ShowRules {
+  /** `'user'@'host'`, `user@host`, `'user'`, `CURRENT_USER[()]`. */
+  account = this.RULE('account', (): AccountRef =>
+    this.OR(
+      alts<AccountRef>([
+        {
+          ALT: () => {
+            this.CONSUME(K.CURRENT_USER);
+            this.OPTION(() => {
+              this.CONSUME(T.LParen);
+              this.CONSUME(T.RParen);
+            });
+            return { kind: 'current' };
+          },
+        },
+        {
+          ALT: () => {
+            const user = this.SUBRULE(this.nameOrString);
+            const host = this.OPTION2(() => this.SUBRULE(this.accountHost));
+            return { kind: 'account', user, host: host ?? '%' };
+          },
+        },
+      ]),
+    ),
+  );
+
+  accountHost = this.RULE('accountHost', (): string =>
+    this.OR([
+      { ALT: () => userVarName(this.CONSUME(T.UserVar).image) },
+      {
+        ALT: () => {
+          this.CONSUME(T.At);
+          return this.OR2([
+            { ALT: () => this.SUBRULE(this.nameOrString) },
+            { ALT: () => (this.CONSUME(T.Percent), '%') },
+          ]);
+        },
+      },
+    ]),
+  );
+
+  accounts = this.RULE('accounts', (): AccountRef[] => {
+    const list: AccountRef[] = [];
+    this.AT_LEAST_ONE_SEP({
+      SEP: T.Comma,
+      DEF: () => void list.push(this.SUBRULE(this.account)),
+    });
+    return list;
+  });
+
+  userSpecs = this.RULE('userSpecs', (): UserSpec[] => {
+    const list: UserSpec[] = [];
+    this.AT_LEAST_ONE_SEP({
+      SEP: T.Comma,
+      DEF: () => {
+        const account = this.SUBRULE(this.account);
+        const credential = this.OPTION(() => this.SUBRULE(this.credential));
+        list.push({ account, credential });
+      },
+    });
+    return list;
+  });
+
+  /** `IDENTIFIED [WITH plugin] [BY 'x' | BY PASSWORD 'hash' | AS 'hash']`. */
+  credential = this.RULE('credential', (): Credential => {
+    this.CONSUME(K.IDENTIFIED);
+    const plugin = this.OPTION(() => {
+      this.CONSUME(K.WITH);
+      return this.SUBRULE(this.nameOrString);
+    });
+    const password = this.OPTION2(() =>
+      this.OR(
+        alts<NonNullable<Credential['password']>>([
+          {
+            ALT: () => {
+              this.CONSUME(K.BY);
+              const hash = this.OPTION3(() => this.CONSUME(K.PASSWORD)) !== undefined;
+              return { kind: hash ? 'hash' : 'clear', text: this.SUBRULE(this.stringLiteral) };
+            },
+          },
+          {
+            ALT: () => {
+              this.CONSUME(K.AS);
+              return { kind: 'hash', text: this.SUBRULE2(this.stringLiteral) };
+            },
+          },
+        ]),
+      ),
+    );
+    return { plugin, password };
+  });
+
+  createUser = this.RULE('createUser', (): CreateUser => {
+    this.CONSUME(K.CREATE);
+    this.CONSUME(K.USER);
+    const ifNotExists = this.SUBRULE(this.ifNotExists);
+    const users = this.SUBRULE(this.userSpecs);
+    const defaultRole = this.OPTION(() => {
+      this.CONSUME(K.DEFAULT);
+      this.CONSUME(K.ROLE);
+      return this.SUBRULE(this.nameOrString);
+    });
+    const comment = this.SUBRULE(this.commentClause);
+    return { kind: 'CreateUser', ifNotExists, users, defaultRole, comment };
+  });
+
+  alterUser = this.RULE('alterUser', (): AlterUser => {
+    this.CONSUME(K.ALTER);
+    this.CONSUME(K.USER);
+    const ifExists = this.SUBRULE(this.ifExists);
+    const users = this.SUBRULE(this.userSpecs);
+    const lock = this.OPTION(() => {
+      this.CONSUME(K.ACCOUNT);
+      return this.OR([
+        { ALT: () => (this.CONSUME(K.LOCK), true) },
+        { ALT: () => (this.CONSUME(K.UNLOCK), false) },
+      ]);
+    });
+    const comment = this.SUBRULE(this.commentClause);
+    return { kind: 'AlterUser', ifExists, users, lock, comment };
+  });
+
+  dropUser = this.RULE('dropUser', (): DropUser => {
+    this.CONSUME(K.DROP);
+    this.CONSUME(K.USER);
+    const ifExists = this.SUBRULE(this.ifExists);
+    return { kind: 'DropUser', ifExists, accounts: this.SUBRULE(this.accounts) };
+  });
+
+  roleNames = this.RULE('roleNames', (): string[] => {
+    const list: string[] = [];
+    this.AT_LEAST_ONE_SEP({
+      SEP: T.Comma,
+      DEF: () => void list.push(this.SUBRULE(this.nameOrString)),
+    });
+    return list;
+  });
+
+  createRole = this.RULE('createRole', (): CreateRole => {
+    this.CONSUME(K.CREATE);
+    this.CONSUME(K.ROLE);
+    const ifNotExists = this.SUBRULE(this.ifNotExists);
+    return { kind: 'CreateRole', ifNotExists, roles: this.SUBRULE(this.roleNames) };
+  });
+
+  dropRole = this.RULE('dropRole', (): DropRole => {
+    this.CONSUME(K.DROP);
+    this.CONSUME(K.ROLE);
+    const ifExists = this.SUBRULE(this.ifExists);
+    return { kind: 'DropRole', ifExists, roles: this.SUBRULE(this.roleNames) };
+  });
+
+  /** GRANT of privileges (with ON) or of roles. */
+  grant = this.RULE('grant', (): Grant | GrantRole => {
+    this.CONSUME(K.GRANT);
+    const privileges = this.SUBRULE(this.privileges);
+    const on = this.OPTION(() => this.SUBRULE(this.grantScope));
+    this.CONSUME(K.TO);
+    const to = this.SUBRULE(this.grantees);
+    const withGrantOption = this.OPTION2(() => {
+      this.CONSUME(K.WITH);
+      this.CONSUME2(K.GRANT);
+      this.CONSUME(K.OPTION);
+      return true;
+    });
+    if (on === undefined) return { kind: 'GrantRole', roles: roles(privileges), to: users(to) };
+    return { kind: 'Grant', privileges, on, to, withGrantOption: withGrantOption ?? false };
+  });
+
+  revoke = this.RULE('revoke', (): Revoke | RevokeRole => {
+    this.CONSUME(K.REVOKE);
+    const privileges = this.SUBRULE(this.privileges);
+    const on = this.OPTION(() => this.SUBRULE(this.grantScope));
+    this.CONSUME(K.FROM);
+    const from = this.SUBRULE(this.grantees);
+    if (on === undefined) {
+      return { kind: 'RevokeRole', roles: roles(privileges), from: users(from) };
+    }
+    return { kind: 'Revoke', privileges, on, from };
+  });
+
+  privileges = this.RULE('privileges', (): Privilege[] => {
+    const list: Privilege[] = [];
+    this.AT_LEAST_ONE_SEP({
+      SEP: T.Comma,
+      DEF: () => void list.push(this.SUBRULE(this.privilege)),
+    });
+    return list;
+  });
+
+  /** One or more words (`CREATE USER`), perhaps with columns; or a role's name in quotes. */
+  privilege = this.RULE('privilege', (): Privilege => {
+    const name = this.OR([
+      { ALT: () => this.SUBRULE(this.privilegeWords) },
+      { ALT: () => this.SUBRULE(this.stringLiteral) },
+    ]);
+    const columns = this.OPTION(() => this.SUBRULE(this.nameList)) ?? [];
+    return { name, columns };
+  });
+
+  privilegeWords = this.RULE('privilegeWords', (): string => {
+    const words: string[] = [];
+    this.AT_LEAST_ONE(() => {
+      const { image } = this.OR([
+        { ALT: () => this.CONSUME(Name) },
+        { ALT: () => this.CONSUME(K.ALL) },
+        { ALT: () => this.CONSUME(K.ALTER) },
+        { ALT: () => this.CONSUME(K.CREATE) },
+        { ALT: () => this.CONSUME(K.DATABASES) },
+        { ALT: () => this.CONSUME(K.DELETE) },
+        { ALT: () => this.CONSUME(K.DROP) },
+        { ALT: () => this.CONSUME(K.GRANT) },
+        { ALT: () => this.CONSUME(K.INDEX) },
+        { ALT: () => this.CONSUME(K.INSERT) },
+        { ALT: () => this.CONSUME(K.LOCK) },
+        { ALT: () => this.CONSUME(K.SELECT) },
+        { ALT: () => this.CONSUME(K.SHOW) },
+        { ALT: () => this.CONSUME(K.UPDATE) },
+      ]);
+      if (!this.RECORDING_PHASE) words.push(nameValue(image));
+    });
+    return words.join(' ');
+  });
+
+  grantScope = this.RULE('grantScope', (): GrantScope => {
+    this.CONSUME(K.ON);
+    return this.OR(
+      alts<GrantScope>([
+        {
+          GATE: () => this.LA(2).tokenType !== T.Dot,
+          ALT: () => {
+            this.CONSUME(K.RESOURCE);
+            return { kind: 'resource', name: this.SUBRULE(this.scopeName) };
+          },
+        },
+        {
+          ALT: () => {
+            this.SUBRULE(this.computeGroupWords);
+            return { kind: 'computeGroup', name: this.SUBRULE2(this.scopeName) };
+          },
+        },
+        {
+          ALT: () => {
+            this.SUBRULE(this.vaultWords);
+            return { kind: 'storageVault', name: this.SUBRULE3(this.scopeName) };
+          },
+        },
+        {
+          ALT: () => {
+            this.OPTION(() => this.CONSUME(K.TABLE));
+            return this.SUBRULE(this.tableScope);
+          },
+        },
+      ]),
+    );
+  });
+
+  tableScope = this.RULE('tableScope', (): GrantScope => {
+    const first = this.SUBRULE(this.nameOrStar);
+    const second = this.OPTION(() => {
+      this.CONSUME(T.Dot);
+      return this.SUBRULE2(this.nameOrStar);
+    });
+    return second === undefined
+      ? { kind: 'localTable', table: first }
+      : { kind: 'table', db: first, table: second };
+  });
+
+  nameOrStar = this.RULE('nameOrStar', (): string =>
+    this.OR([{ ALT: () => this.SUBRULE(this.name) }, { ALT: () => (this.CONSUME(T.Star), '*') }]),
+  );
+
+  /** Doris writes `'*'` or `'%'` for all of them. */
+  scopeName = this.RULE('scopeName', (): string =>
+    this.OR([
+      { ALT: () => this.SUBRULE(this.nameOrString) },
+      { ALT: () => (this.CONSUME(T.Star), '*') },
+    ]),
+  );
+
+  grantees = this.RULE('grantees', (): Grantee[] => {
+    const list: Grantee[] = [];
+    this.AT_LEAST_ONE_SEP({
+      SEP: T.Comma,
+      DEF: () => {
+        this.OR([
+          {
+            ALT: () => {
+              this.CONSUME(K.ROLE);
+              list.push({ kind: 'role', name: this.SUBRULE(this.nameOrString) });
+            },
+          },
+          { ALT: () => void list.push({ kind: 'user', account: this.SUBRULE(this.account) }) },
+        ]);
+      },
+    });
+    return list;
+  });
+
+  showGrants = this.RULE('showGrants', (): ShowGrants => {
+    this.CONSUME(K.SHOW);
+    const all = this.OPTION(() => this.CONSUME(K.ALL)) !== undefined;
+    this.CONSUME(K.GRANTS);
+    const account = this.OPTION2(() => {
+      this.CONSUME(K.FOR);
+      return this.SUBRULE(this.account);
+    });
+    return { kind: 'ShowGrants', account, all };
+  });
+}
+
+/** What was read as privileges are roles when no ON follows. */
+function roles(privileges: readonly Privilege[] | undefined): string[] {
+  return Array.isArray(privileges) ? privileges.map((one: Privilege) => one.name) : [];
+}
+
+function users(grantees: readonly Grantee[] | undefined): AccountRef[] {
+  if (!Array.isArray(grantees)) return [];
+  return grantees.map((one: Grantee) =>
+    one.kind === 'user' ? one.account : { kind: 'account', user: one.name, host: '%' },
+  );
+}
