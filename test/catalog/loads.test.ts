@@ -175,11 +175,11 @@ describe('a commit in many transactions', () => {
     const txnId = await beginLoad(catalog, wide, 'l');
     const committing = catalog.commitLoad(txnId, rowsetsFor(catalog, wide, 1), COUNTS);
     const counts = new Set<number>();
-    let isDone = false;
+    const state = { isDone: false };
     const watched = committing.finally(() => {
-      isDone = true;
+      state.isDone = true;
     });
-    while (!isDone) {
+    while (!state.isDone) {
       counts.add((await seen(catalog, wide)).reduce((sum, n) => sum + n, 0));
       await nextTurn();
     }

@@ -128,6 +128,20 @@ describe('tables', () => {
     expect(catalog.tablets.size).toBe(2000);
   });
 
+  it('may have 100,000 tablets made by one statement, and not one more', async () => {
+    const table = await createTable(catalog, 'wide', 100, 1000);
+    expect(catalog.tablets.size).toBe(100_000);
+    const tablets = catalog.tables.loadTarget(table).tablets;
+    catalog = await fixture.reopen(catalog);
+    expect(catalog.tables.loadTarget(await catalog.tables.get('d', 'wide')).tablets).toEqual(
+      tablets,
+    );
+    const wider = await newTable(catalog, 'wider', 1001, 100);
+    await expect(catalog.tableChanges.create(wider)).rejects.toMatchObject({
+      message: 'Invalid table definition: 100100 tablets in one statement, at most 100000',
+    });
+  });
+
   it('half created at a crash are gone after the next start', async () => {
     await catalog.databases.create('d');
     const creating = catalog.tableChanges.create(await newTable(catalog, 't', 10, 1000));

@@ -1,0 +1,139 @@
+/** The tablet index against a plain map, for any order of changes. */
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { id } from '../../base/ids.ts';
+import type { IndexId, PartitionId, TableId, TabletId } from '../../base/ids.ts';
+import { TabletIndex, type TabletInfo } from '../../catalog/tablet_index.ts';
+
+type Step =
+  | { kind: 'partition'; table: number; buckets: number; indexes: number; late: boolean }
+  | { kind: 'grow'; nth: number; bytes: number }
+  | { kind: 'dropPartition'; nth: number }
+  | { kind: 'dropTable'; table: number };
+
+const STEP: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({
+    kind: fc.constant('partition' as const),
+    table: fc.integer({ min: 1, max: 3 }),
+    buckets: fc.integer({ min: 1, max: 5 }),
+    indexes: fc.integer({ min: 1, max: 2 }),
+    late: fc.boolean(),
+  }),
+  fc.record({ kind: fc.constant('grow' as const), nth: fc.nat(50), bytes: fc.nat(100) }),
+  fc.record({ kind: fc.constant('dropPartition' as const), nth: fc.nat(10) }),
+  fc.record({
+    kind: fc.constant('dropTable' as const),
+    table: fc.integer({ min: 1, max: 3 }),
+  }),
+);
+
+/** The same as the index does, the slow way. */
+class Model {
+  tablets: TabletInfo[] = [];
+  #nextId = 1;
+
+  plan(step: Extract<Step, { kind: 'partition' }>): TabletInfo[] {
+    const partitionId = id<PartitionId>(this.#nextId);
+    this.#nextId += 1;
+    const made: TabletInfo[] = [];
+    for (let index = 0; index < step.indexes; index += 1) {
+      for (let bucket = 0; bucket < step.buckets; bucket += 1) {
+        made.push({
+          tabletId: id<TabletId>(this.#nextId),
+          tableId: id<TableId>(step.table),
+          partitionId,
+          indexId: id<IndexId>(step.table * 10 + index),
+          bucket,
+          bytes: 0,
+          rows: 0,
+        });
+        this.#nextId += 1;
+      }
+    }
+    return made;
+  }
+
+  add(made: readonly TabletInfo[]): void {
+    this.tablets = [...this.tablets, ...made].sort((a, b) => a.tabletId - b.tabletId);
+  }
+}
+
+function apply(step: Step, model: Model, index: TabletIndex, waiting: TabletInfo[][]): void {
+  const { tablets } = model;
+  switch (step.kind) {
+    case 'partition': {
+      const made = model.plan(step);
+      // Ids are reserved before the commit: a later statement may commit first.
+      if (step.late) waiting.push(made);
+      for (const batch of step.late ? [] : [made, ...waiting.splice(0)]) {
+        model.add(batch);
+        index.add(batch);
+      }
+      return;
+    }
+    case 'grow': {
+      const tablet = tablets[step.nth % Math.max(1, tablets.length)];
+      if (tablet === undefined) return;
+      index.addSize(tablet.tabletId, step.bytes, 1);
+      const grown = { ...tablet, bytes: tablet.bytes + step.bytes, rows: tablet.rows + 1 };
+      model.tablets = tablets.map((other) => (other === tablet ? grown : other));
+      return;
+    }
+    case 'dropPartition': {
+      const ids = [...new Set(tablets.map((tablet) => tablet.partitionId))];
+      const gone = ids[step.nth % Math.max(1, ids.length)];
+      if (gone === undefined) return;
+      index.removePartition(gone);
+      model.tablets = tablets.filter((tablet) => tablet.partitionId !== gone);
+      return;
+    }
+    case 'dropTable':
+      index.removeTable(id<TableId>(step.table));
+      model.tablets = tablets.filter((tablet) => tablet.tableId !== step.table);
+  }
+}
+
+function check({ tablets }: Model, index: TabletIndex): void {
+  expect(index.size).toBe(tablets.length);
+  for (const tablet of tablets) expect(index.get(tablet.tabletId)).toEqual(tablet);
+  for (const table of [1, 2, 3].map((n) => id<TableId>(n))) {
+    const mine = tablets.filter((tablet) => tablet.tableId === table);
+    expect(index.ofTable(table)).toEqual(mine);
+    expect(index.tableSize(table)).toEqual({
+      tablets: mine.length,
+      bytes: mine.reduce((sum, tablet) => sum + tablet.bytes, 0),
+      rows: mine.reduce((sum, tablet) => sum + tablet.rows, 0),
+    });
+  }
+  for (const { partitionId, indexId } of tablets) {
+    const mine = tablets.filter((tablet) => tablet.partitionId === partitionId);
+    expect(index.ofPartition(partitionId)).toEqual(mine);
+    const buckets = mine.filter((tablet) => tablet.indexId === indexId);
+    expect(index.buckets(partitionId, indexId)).toEqual(buckets.map((tablet) => tablet.tabletId));
+  }
+}
+
+describe('tablet index', () => {
+  it('knows what a plain list knows after any changes', () => {
+    fc.assert(
+      fc.property(fc.array(STEP, { maxLength: 40 }), (steps) => {
+        const model = new Model();
+        const index = new TabletIndex();
+        const waiting: TabletInfo[][] = [];
+        for (const step of steps) apply(step, model, index, waiting);
+        check(model, index);
+      }),
+      { numRuns: 150, seed: 20_260_110 },
+    );
+  });
+
+  it('knows nothing of tablets that never were', () => {
+    const index = new TabletIndex();
+    expect(index.get(id<TabletId>(5))).toBeUndefined();
+    expect(index.ofPartition(id<PartitionId>(5))).toEqual([]);
+    expect(index.ofTable(id<TableId>(5))).toEqual([]);
+    index.removeTable(id<TableId>(5));
+    index.addSize(id<TabletId>(5), 1, 1);
+    expect(index.size).toBe(0);
+  });
+});
