@@ -20,7 +20,7 @@ export interface AuthChannel {
   readonly scramble: Buffer;
   /** The client can be told to use another plugin. */
   readonly canSwitch: boolean;
-  /** Nobody can listen: TLS or a unix socket. A password may then come in clear. */
+  /** Nobody can listen: TLS, a unix socket or loopback. A password may then come in clear. */
   readonly isPrivate: boolean;
   send(encode: (packets: PacketEncoder) => void): void;
   /** Payload of the client's next packet; rejects when it is gone. */
@@ -113,16 +113,20 @@ export class Authenticator {
     return accepted;
   }
 
+  /**
+   * The password of a full authentication: encrypted for our key, or in clear. libmariadb sends
+   * it in clear whenever its TLS option is on (the default of the `mysql` program), even when the
+   * connection has no TLS. That is accepted where nobody can listen.
+   */
   async #receivePassword(channel: AuthChannel): Promise<Buffer | undefined> {
     let payload = await channel.receive();
-    if (channel.isPrivate) {
-      return payload.at(-1) === 0 ? payload.subarray(0, -1) : undefined;
-    }
     if (payload.length === 1 && payload[0] === REQUEST_PUBLIC_KEY) {
       sendMore(channel, Buffer.from(await this.#rsa.publicPem()));
       payload = await channel.receive();
     }
-    return this.#rsa.decryptPassword(payload, channel.scramble);
+    const decrypted = await this.#rsa.decryptPassword(payload, channel.scramble);
+    if (decrypted !== undefined || payload.at(-1) !== 0) return decrypted;
+    return channel.isPrivate ? payload.subarray(0, -1) : undefined;
   }
 
   #verifySlowly(authString: string, password: Buffer): Promise<boolean> {

@@ -55,7 +55,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   readonly scramble: Buffer;
   /** Resolves when the socket is closed. */
   readonly closed: Promise<void>;
-  readonly isPrivate = false;
+  readonly isPrivate: boolean;
   multiStatements = false;
   database = '';
   statement: string | undefined;
@@ -84,6 +84,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     this.id = id;
     this.host = (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
     this.port = socket.remotePort ?? 0;
+    this.isPrivate = /^(127\.|::1$)/.test(this.host);
     this.scramble = tameBytes(services.random.bytes(SCRAMBLE_BYTES));
     this.#services = services;
     this.#socket = socket;
@@ -243,20 +244,20 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   }
 
   async changeUser(body: Buffer): Promise<void> {
-    if (this.#login === undefined) throw new Error('a command ran before the login');
-    const claim = parseChangeUser(body, this.#login);
+    const login = this.#login;
+    if (login === undefined) throw new Error('a command ran before the login');
     this.#closeSession();
     this.#user = NOBODY;
     const stopTimer = this.#limitLogin();
     try {
-      await this.#authenticate(claim);
+      await this.#authenticate(parseChangeUser(body, login));
     } catch (error) {
       if (!isClientGone(error)) this.#end(this.#sqlError(error));
       throw clientGone();
     } finally {
       stopTimer();
     }
-    this.multiStatements = has(this.#login.capabilities, CAPABILITY.MULTI_STATEMENTS);
+    this.multiStatements = has(login.capabilities, CAPABILITY.MULTI_STATEMENTS);
     encodeOk(this.out.packets, this.replyState());
   }
 

@@ -1,8 +1,18 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { systemRandom } from '../../../base/system_ports.ts';
+import { Authenticator } from '../../../server/mysql/authenticator.ts';
+import type { AuthChannel } from '../../../server/mysql/authenticator.ts';
 import { makeCachingSha2 } from '../../../server/mysql/passwords.ts';
 import { ManualClock } from './manual_clock.ts';
-import { FLAGS, RawClient, commandBytes, packetBytes, parseError, parseOk } from './raw_client.ts';
+import {
+  FLAGS,
+  RawClient,
+  commandBytes,
+  packetBytes,
+  parseError,
+  parseOk,
+  sha2Response,
+} from './raw_client.ts';
 import { startServer, until } from './scripted_front_door.ts';
 import type { TestServer } from './scripted_front_door.ts';
 
@@ -101,14 +111,29 @@ describe('passwords', () => {
     expect(await logIn('other')).toBe('fast ok');
   });
 
-  it('a password in clear is refused on a connection that others can read', async () => {
+  it('a password in clear is accepted from loopback and refused where others can read', async () => {
     const client = await connect();
     await client.readGreeting();
     client.send(client.loginPayload({ user: 'sha', password: 'secret', plugin: SHA }), 1);
     await client.read();
     client.send(Buffer.from('secret\0'), 3);
-    const answer = await client.read();
-    expect(parseError(answer?.payload ?? Buffer.alloc(9)).errno).toBe(1045);
+    expect((await client.read())?.payload[0]).toBe(0);
+
+    const answers = [sha2Response('secret', Buffer.alloc(20, 1)), Buffer.from('secret\0')];
+    const remote: AuthChannel = {
+      host: '192.0.2.1',
+      scramble: Buffer.alloc(20, 1),
+      canSwitch: true,
+      isPrivate: false,
+      send: () => undefined,
+      receive: () => Promise.resolve(answers.shift() ?? Buffer.alloc(0)),
+    };
+    const claim = { user: 'sha', database: '', plugin: '', collationId: 45, attributes: {} };
+    const login = new Authenticator(server.door).authenticate(remote, {
+      ...claim,
+      response: Buffer.alloc(0),
+    });
+    await expect(login).rejects.toMatchObject({ errno: 1045 });
   });
 
   it('a client without plugins logs in natively, and is told when it cannot', async () => {

@@ -156,6 +156,6 @@ describe('encoder', () => {
     encoder.sequence = 255;
     encoder.appendPackets(block, 2);
     expect(encoder.sequence).toBe(1);
-    expect(encoder.take().toString('hex')).toBe('010000ff01' + '020000000203');
+    expect(encoder.take().toString('hex')).toBe('010000ff01020000000203');
   });
 });
