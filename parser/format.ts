@@ -1,0 +1,517 @@
+/**
+ * Statement → text. The text parses to the same statement (offsets aside), and secrets can be
+ * masked for logs. A table by kind: a new kind does not compile until it is here.
+ */
+import { nameText, stringText } from '../grammar/literals.ts';
+import type { AccountRef, Credential, Grantee, GrantScope } from '../grammar/nodes/accounts.ts';
+import type { BackendRef } from '../grammar/nodes/cluster.ts';
+import type { ShowFilter, TableName } from '../grammar/nodes/clauses.ts';
+import type { Assignment } from '../grammar/nodes/session.ts';
+import type { Statement, StatementKind, StatementOf } from '../grammar/nodes/statement.ts';
+import type { WarmUp } from '../grammar/nodes/warm_up.ts';
+import {
+  filterText,
+  jobText,
+  limitText,
+  names,
+  partitionsText,
+  properties,
+  propertyList,
+  secretText,
+  tableText,
+  words,
+  type FormatOptions,
+} from './format_clauses.ts';
+import { formatExpr, userVarText, variableText } from './format_expr.ts';
+import { alterActionText, createTableText, insertText } from './format_tables.ts';
+
+type Formatter<Kind extends StatementKind> = (
+  statement: StatementOf<Kind>,
+  options: FormatOptions,
+) => string;
+type Formatters = { readonly [Kind in StatementKind]: Formatter<Kind> };
+
+/** Text of a statement; canonical: one spelling where the language has several. */
+export function formatStatement(
+  statement: Statement,
+  options: FormatOptions = { maskSecrets: false },
+): string {
+  return (FORMATTERS[statement.kind] as Formatter<StatementKind>)(statement, options);
+}
+
+/** `SHOW words filter`. */
+const show =
+  (what: string) =>
+  ({ filter }: { readonly filter: ShowFilter }): string =>
+    words(`SHOW ${what}`, filterText(filter));
+
+/** `SHOW words [FROM db] filter`. */
+const showIn =
+  (what: string) =>
+  (statement: { readonly db: string | undefined; readonly filter: ShowFilter }): string =>
+    words(`SHOW ${what}`, inDatabase(statement.db), filterText(statement.filter));
+
+const inDatabase = (db: string | undefined): string | undefined =>
+  db === undefined ? undefined : `FROM ${nameText(db)}`;
+
+const showFrom =
+  (what: string) =>
+  (statement: { readonly table: TableName; readonly filter: ShowFilter }): string =>
+    words(`SHOW ${what} FROM`, tableText(statement.table), filterText(statement.filter));
+
+const ofTable = (table: TableName | undefined): string | undefined =>
+  table === undefined ? undefined : `FROM ${tableText(table)}`;
+
+const ifExists = (written: boolean): string | false => written && 'IF EXISTS';
+const ifNotExists = (written: boolean): string | false => written && 'IF NOT EXISTS';
+const force = (written: boolean): string | false => written && 'FORCE';
+
+type Stored = { readonly name: string; readonly properties: WarmUp['properties'] };
+
+const createStored =
+  (what: string) =>
+  (statement: Stored & { readonly ifNotExists: boolean }, options: FormatOptions): string =>
+    words(
+      `CREATE ${what}`,
+      ifNotExists(statement.ifNotExists),
+      nameText(statement.name),
+      `PROPERTIES ${propertyList(statement.properties, options)}`,
+    );
+
+const alterStored =
+  (what: string) =>
+  (statement: Stored, options: FormatOptions): string =>
+    `ALTER ${what} ${nameText(statement.name)} PROPERTIES ${propertyList(statement.properties, options)}`;
+
+const dropStored =
+  (what: string) =>
+  (statement: { readonly name: string; readonly ifExists: boolean }): string =>
+    words(`DROP ${what}`, ifExists(statement.ifExists), nameText(statement.name));
+
+const jobStatement =
+  (what: string) =>
+  ({
+    job,
+  }: StatementOf<
+    | 'CancelWarmUpJob'
+    | 'CancelCooldownJob'
+    | 'PauseWarmUpJob'
+    | 'ResumeWarmUpJob'
+    | 'RetryWarmUpJob'
+  >): string =>
+    words(what, jobText(job));
+
+const backend = (ref: BackendRef): string =>
+  ref.kind === 'id' ? String(ref.id) : stringText(`${ref.host}:${ref.port}`);
+
+function account(ref: AccountRef): string {
+  if (ref.kind === 'current') return 'CURRENT_USER()';
+  return `${stringText(ref.user)}@\`${ref.host.replaceAll('`', '``')}\``;
+}
+
+function credentialText(
+  credential: Credential | undefined,
+  options: FormatOptions,
+): string | undefined {
+  if (credential === undefined) return undefined;
+  const { plugin, password } = credential;
+  const by = password?.kind === 'hash' ? 'AS' : 'BY';
+  return words(
+    'IDENTIFIED',
+    plugin !== undefined && `WITH ${stringText(plugin)}`,
+    password !== undefined && `${by} ${secretText(password.text, options)}`,
+  );
+}
+
+const users = (list: StatementOf<'CreateUser'>['users'], options: FormatOptions): string =>
+  list
+    .map((user) => words(account(user.account), credentialText(user.credential, options)))
+    .join(', ');
+
+const strings = (list: readonly string[]): string => list.map(stringText).join(', ');
+
+const grantee = (one: Grantee): string =>
+  one.kind === 'role' ? `ROLE ${stringText(one.name)}` : account(one.account);
+
+const star = (name: string): string => (name === '*' ? '*' : nameText(name));
+
+function scopeText(scope: GrantScope): string {
+  switch (scope.kind) {
+    case 'table':
+      return `${star(scope.db)}.${star(scope.table)}`;
+    case 'localTable':
+      return `TABLE ${star(scope.table)}`;
+    case 'computeGroup':
+      return `COMPUTE GROUP ${stringText(scope.name)}`;
+    case 'resource':
+      return `RESOURCE ${stringText(scope.name)}`;
+    case 'storageVault':
+      return `STORAGE VAULT ${stringText(scope.name)}`;
+  }
+}
+
+const privileges = (list: StatementOf<'Grant'>['privileges']): string =>
+  list
+    .map(({ name, columns }) =>
+      words(stringText(name), columns.length > 0 && `(${names(columns)})`),
+    )
+    .join(', ');
+
+function warmUpText(statement: WarmUp, options: FormatOptions): string {
+  const { source, onTables } = statement;
+  const from =
+    source.kind === 'computeGroup'
+      ? `COMPUTE GROUP ${nameText(source.name)}`
+      : source.tables
+          .map((table) =>
+            words(
+              `TABLE ${tableText(table)}`,
+              table.partition !== undefined && `PARTITION ${nameText(table.partition)}`,
+            ),
+          )
+          .join(' AND ');
+  const rules = onTables.map(({ action, pattern }) => `${action} ${stringText(pattern)}`);
+  return words(
+    `WARM UP COMPUTE GROUP ${nameText(statement.target)} WITH ${from}`,
+    force(statement.force),
+    rules.length > 0 && `ON TABLES (${rules.join(', ')})`,
+    properties(statement.properties, options),
+  );
+}
+
+function passwordText(
+  { kind, text }: StatementOf<'SetPassword'>['password'],
+  options: FormatOptions,
+): string {
+  return kind === 'clear' ? `PASSWORD(${secretText(text, options)})` : secretText(text, options);
+}
+
+function assignmentText(assignment: Assignment, options: FormatOptions): string {
+  switch (assignment.kind) {
+    case 'userVar':
+      return `${userVarText(assignment.name)} = ${formatExpr(assignment.value)}`;
+    case 'systemVar': {
+      const scope = assignment.scope === undefined ? '' : `${assignment.scope}.`;
+      return `@@${scope}${variableText(assignment.name)} = ${formatExpr(assignment.value)}`;
+    }
+    case 'names':
+      return words(
+        'NAMES',
+        assignment.charset === undefined ? 'DEFAULT' : nameText(assignment.charset),
+        assignment.collation !== undefined && `COLLATE ${nameText(assignment.collation)}`,
+      );
+    case 'charset': {
+      const { charset } = assignment;
+      return `CHARACTER SET ${charset === undefined ? 'DEFAULT' : nameText(charset)}`;
+    }
+    case 'password':
+      return words(
+        'PASSWORD',
+        assignment.account !== undefined && `FOR ${account(assignment.account)}`,
+        `= ${passwordText(assignment.password, options)}`,
+      );
+    case 'transaction': {
+      const { scope, isolation, readOnly } = assignment;
+      const parts = [
+        isolation === undefined ? undefined : `ISOLATION LEVEL ${isolation}`,
+        accessMode(readOnly),
+      ];
+      return words(scope, 'TRANSACTION', parts.filter((part) => part !== undefined).join(', '));
+    }
+  }
+}
+
+const accessMode = (readOnly: boolean | undefined): string | undefined =>
+  readOnly === undefined ? undefined : readOnly ? 'READ ONLY' : 'READ WRITE';
+
+const FORMATTERS: Formatters = {
+  // warm-up
+  WarmUp: warmUpText,
+  ExplainWarmUp: ({ warmUp }, options) => `EXPLAIN ${warmUpText(warmUp, options)}`,
+  WarmUpSelect: ({ explain, text }) => words(explain && 'EXPLAIN', 'WARM UP', text),
+  ShowWarmUpJobs: show('WARM UP JOB'),
+  ShowWarmUpJobRuns: ({ id, filter }) =>
+    words('SHOW WARM UP JOB', id?.toString(), 'RUNS', filterText(filter)),
+  ShowWarmUpJobFailures: ({ id, filter }) =>
+    words('SHOW WARM UP JOB', id?.toString(), 'FAILURES', filterText(filter)),
+  CancelWarmUpJob: jobStatement('CANCEL WARM UP JOB'),
+  PauseWarmUpJob: jobStatement('PAUSE WARM UP JOB'),
+  ResumeWarmUpJob: jobStatement('RESUME WARM UP JOB'),
+  RetryWarmUpJob: jobStatement('RETRY WARM UP JOB'),
+  AlterWarmUpJob: ({ job, properties: list }, options) =>
+    words('ALTER WARM UP JOB', jobText(job), 'SET', propertyList(list, options)),
+  WaitForWarmUpJob: ({ job, timeoutSeconds }) =>
+    words(
+      'WAIT FOR WARM UP JOB',
+      jobText(job),
+      timeoutSeconds !== undefined && `TIMEOUT ${timeoutSeconds}`,
+    ),
+  ShowCacheHotspot: ({ path }) => `SHOW CACHE HOTSPOT ${stringText(path)}`,
+
+  // databases and tables
+  CreateDatabase: (statement, options) => {
+    const { charset, collation } = statement;
+    return words(
+      'CREATE DATABASE',
+      ifNotExists(statement.ifNotExists),
+      nameText(statement.name),
+      charset !== undefined && `CHARSET ${nameText(charset)}`,
+      collation !== undefined && `COLLATE ${nameText(collation)}`,
+      properties(statement.properties, options),
+    );
+  },
+  DropDatabase: (statement) =>
+    words(
+      'DROP DATABASE',
+      ifExists(statement.ifExists),
+      nameText(statement.name),
+      force(statement.force),
+    ),
+  CreateTable: createTableText,
+  CreateTableLike: (statement) =>
+    words(
+      'CREATE TABLE',
+      ifNotExists(statement.ifNotExists),
+      tableText(statement.table),
+      'LIKE',
+      tableText(statement.like),
+    ),
+  DropTable: (statement) =>
+    words(
+      'DROP TABLE',
+      ifExists(statement.ifExists),
+      statement.tables.map(tableText).join(', '),
+      force(statement.force),
+    ),
+  TruncateTable: (statement) =>
+    words(
+      'TRUNCATE TABLE',
+      tableText(statement.table),
+      partitionsText(statement.partitions),
+      force(statement.force),
+    ),
+  AlterTable: ({ table, actions }, options) =>
+    `ALTER TABLE ${tableText(table)} ${actions.map((action) => alterActionText(action, options)).join(', ')}`,
+  Insert: insertText,
+
+  // compute groups and backends
+  CreateComputeGroup: (statement, options) =>
+    words(
+      'CREATE COMPUTE GROUP',
+      ifNotExists(statement.ifNotExists),
+      nameText(statement.name),
+      properties(statement.properties, options),
+    ),
+  DropComputeGroup: (statement) =>
+    words(
+      'DROP COMPUTE GROUP',
+      ifExists(statement.ifExists),
+      nameText(statement.name),
+      force(statement.force),
+    ),
+  RenameComputeGroup: ({ name, newName }) =>
+    `ALTER SYSTEM RENAME COMPUTE GROUP ${nameText(name)} ${nameText(newName)}`,
+  AddBackend: ({ backends, computeGroup, properties: list }, options) => {
+    const added = backends.map((one) =>
+      one.kind === 'embedded' ? "'embedded'" : stringText(`${one.host}:${one.port}`),
+    );
+    return words(
+      'ALTER SYSTEM ADD BACKEND',
+      added.join(', '),
+      computeGroup !== undefined && `TO COMPUTE GROUP ${nameText(computeGroup)}`,
+      properties(list, options),
+    );
+  },
+  DropBackend: (statement) =>
+    `ALTER SYSTEM ${statement.force ? 'DROPP' : 'DROP'} BACKEND ${statement.backends.map(backend).join(', ')}`,
+  DecommissionBackend: ({ backends }) =>
+    `ALTER SYSTEM DECOMMISSION BACKEND ${backends.map(backend).join(', ')}`,
+  StopBackend: (statement) => `ALTER SYSTEM STOP BACKEND ${backend(statement.backend)}`,
+  StartBackend: (statement) => `ALTER SYSTEM START BACKEND ${backend(statement.backend)}`,
+  KillBackend: (statement) => `ALTER SYSTEM KILL BACKEND ${backend(statement.backend)}`,
+  ShowBackends: show('BACKENDS'),
+  ShowComputeGroups: show('COMPUTE GROUPS'),
+  ShowFrontends: show('FRONTENDS'),
+
+  // vaults, resources, policies, cooldown
+  CreateStorageVault: createStored('STORAGE VAULT'),
+  AlterStorageVault: alterStored('STORAGE VAULT'),
+  DropStorageVault: dropStored('STORAGE VAULT'),
+  ShowStorageVaults: show('STORAGE VAULTS'),
+  SetDefaultStorageVault: ({ name }) => `SET ${nameText(name)} AS DEFAULT STORAGE VAULT`,
+  UnsetDefaultStorageVault: () => 'UNSET DEFAULT STORAGE VAULT',
+  CreateResource: createStored('RESOURCE'),
+  AlterResource: alterStored('RESOURCE'),
+  DropResource: dropStored('RESOURCE'),
+  ShowResources: show('RESOURCES'),
+  CreateStoragePolicy: createStored('STORAGE POLICY'),
+  AlterStoragePolicy: alterStored('STORAGE POLICY'),
+  DropStoragePolicy: dropStored('STORAGE POLICY'),
+  ShowStoragePolicies: show('STORAGE POLICY'),
+  ShowStoragePolicyUsing: ({ policy, filter }) =>
+    words(
+      'SHOW STORAGE POLICY USING',
+      policy !== undefined && `FOR ${nameText(policy)}`,
+      filterText(filter),
+    ),
+  ShowCooldownJobs: show('COOLDOWN JOB'),
+  ShowCooldownTablets: showFrom('COOLDOWN'),
+  CancelCooldownJob: jobStatement('CANCEL COOLDOWN JOB'),
+  AdminCooldownTable: ({ table, partitions }) =>
+    words('ADMIN COOLDOWN TABLE', tableText(table), partitionsText(partitions)),
+  AdminSetCooldownLeader: ({ tabletId, replicaId }) =>
+    `ADMIN SET COOLDOWN LEADER FOR TABLET ${tabletId} TO REPLICA ${replicaId}`,
+  CheckCooldownTable: ({ table, repair }) =>
+    words('CHECK COOLDOWN TABLE', tableText(table), repair && 'REPAIR'),
+
+  // SHOW
+  ShowDatabases: show('DATABASES'),
+  ShowTables: ({ full, db, filter }) =>
+    words('SHOW', full && 'FULL', 'TABLES', inDatabase(db), filterText(filter)),
+  ShowColumns: ({ full, table, filter }) =>
+    words('SHOW', full && 'FULL', 'COLUMNS', ofTable(table), filterText(filter)),
+  Describe: ({ table, column, all }) =>
+    words('DESCRIBE', tableText(table), column !== undefined && stringText(column), all && 'ALL'),
+  ShowCreateTable: ({ table }) => `SHOW CREATE TABLE ${tableText(table)}`,
+  ShowCreateDatabase: (statement) =>
+    words('SHOW CREATE DATABASE', ifNotExists(statement.ifNotExists), nameText(statement.name)),
+  ShowCreateOther: ({ what, name }) => `SHOW CREATE ${what} ${tableText(name)}`,
+  ShowTableStatus: showIn('TABLE STATUS'),
+  ShowOpenTables: showIn('OPEN TABLES'),
+  ShowTriggers: showIn('TRIGGERS'),
+  ShowEvents: showIn('EVENTS'),
+  ShowIndex: showFrom('INDEX'),
+  ShowPartitions: ({ temporary, table, filter }) =>
+    words('SHOW', temporary && 'TEMPORARY', 'PARTITIONS', ofTable(table), filterText(filter)),
+  ShowTablets: ({ table, partitions, filter }) =>
+    words('SHOW TABLETS', ofTable(table), partitionsText(partitions), filterText(filter)),
+  ShowTablet: ({ tabletId }) => `SHOW TABLET ${tabletId}`,
+  ShowData: ({ table, filter }) => words('SHOW DATA', ofTable(table), filterText(filter)),
+  ShowReplicaStatus: ({ table, partitions, filter }) =>
+    words(
+      'ADMIN SHOW REPLICA STATUS',
+      ofTable(table),
+      partitionsText(partitions),
+      filterText(filter),
+    ),
+  ShowVariables: ({ scope, filter }) => words('SHOW', scope, 'VARIABLES', filterText(filter)),
+  ShowStatus: ({ scope, filter }) => words('SHOW', scope, 'STATUS', filterText(filter)),
+  ShowWarnings: ({ count, limit }) =>
+    words('SHOW', count && 'COUNT(*)', 'WARNINGS', limit && limitText(limit)),
+  ShowErrors: ({ count, limit }) =>
+    words('SHOW', count && 'COUNT(*)', 'ERRORS', limit && limitText(limit)),
+  ShowProcesslist: ({ full, filter }) =>
+    words('SHOW', full && 'FULL', 'PROCESSLIST', filterText(filter)),
+  ShowEngines: show('ENGINES'),
+  ShowEngineStatus: ({ engine, what }) => `SHOW ENGINE ${nameText(engine)} ${what}`,
+  ShowCollation: show('COLLATION'),
+  ShowCharset: show('CHARACTER SET'),
+  ShowPlugins: show('PLUGINS'),
+  ShowPrivileges: show('PRIVILEGES'),
+  ShowProcedureStatus: show('PROCEDURE STATUS'),
+  ShowFunctionStatus: show('FUNCTION STATUS'),
+  ShowCatalogs: show('CATALOGS'),
+  ShowConfig: show('CONFIG'),
+  AdminShowConfig: ({ filter }) => words('ADMIN SHOW FRONTEND CONFIG', filterText(filter)),
+  AdminSetConfig: ({ properties: list, all }, options) =>
+    words('ADMIN SET', all ? 'ALL FRONTENDS' : 'FRONTEND', 'CONFIG', propertyList(list, options)),
+  ShowCompactionStatus: ({ table, filter }) =>
+    words('SHOW COMPACTION STATUS', ofTable(table), filterText(filter)),
+  ShowAlterTable: ({ what, db, filter }) =>
+    words('SHOW ALTER TABLE', what, inDatabase(db), filterText(filter)),
+  ShowLoad: showIn('LOAD'),
+  ShowStreamLoad: showIn('STREAM LOAD'),
+  ShowTransaction: showIn('TRANSACTION'),
+  ShowProc: ({ path }) => `SHOW PROC ${stringText(path)}`,
+  ShowReplication: ({ what }) => `SHOW ${what}`,
+  ShowProfiles: () => 'SHOW PROFILES',
+
+  // session
+  Use: ({ db, computeGroup }) =>
+    `USE ${nameText(db)}${computeGroup === undefined ? '' : userVarText(computeGroup)}`,
+  UseComputeGroup: ({ name }) => `USE ${userVarText(name)}`,
+  SetVariables: ({ assignments }, options) =>
+    `SET ${assignments.map((one) => assignmentText(one, options)).join(', ')}`,
+  Select: ({ text }) => text,
+  Explain: ({ option, text }) => words('EXPLAIN', option, text),
+  Kill: ({ what, connectionId }) => `KILL ${what} ${connectionId}`,
+  Begin: ({ consistentSnapshot, readOnly }) => {
+    const parts = [
+      consistentSnapshot ? 'WITH CONSISTENT SNAPSHOT' : undefined,
+      accessMode(readOnly),
+    ];
+    return words('START TRANSACTION', parts.filter((part) => part !== undefined).join(', '));
+  },
+  Commit: () => 'COMMIT',
+  Rollback: ({ savepoint }) =>
+    words('ROLLBACK', savepoint !== undefined && `TO SAVEPOINT ${nameText(savepoint)}`),
+  Savepoint: ({ name }) => `SAVEPOINT ${nameText(name)}`,
+  ReleaseSavepoint: ({ name }) => `RELEASE SAVEPOINT ${nameText(name)}`,
+  LockTables: ({ tables }) =>
+    `LOCK TABLES ${tables.map((table) => words(tableText(table), table.alias !== undefined && `AS ${nameText(table.alias)}`, table.mode)).join(', ')}`,
+  UnlockTables: () => 'UNLOCK TABLES',
+  Flush: ({ options: list, tables, withReadLock }) =>
+    words(
+      'FLUSH',
+      list.join(', '),
+      tables.map(tableText).join(', '),
+      withReadLock && 'WITH READ LOCK',
+    ),
+  Help: ({ topic }) => `HELP ${stringText(topic)}`,
+  TableMaintenance: ({ what, tables }) => `${what} TABLE ${tables.map(tableText).join(', ')}`,
+  Do: ({ exprs }) => `DO ${exprs.map(formatExpr).join(', ')}`,
+  Shutdown: () => 'SHUTDOWN',
+  Empty: () => '/* */',
+  Unsupported: ({ text }) => text,
+
+  // accounts
+  CreateUser: (statement, options) =>
+    words(
+      'CREATE USER',
+      ifNotExists(statement.ifNotExists),
+      users(statement.users, options),
+      statement.defaultRole !== undefined && `DEFAULT ROLE ${stringText(statement.defaultRole)}`,
+      statement.comment !== undefined && `COMMENT ${stringText(statement.comment)}`,
+    ),
+  AlterUser: (statement, options) =>
+    words(
+      'ALTER USER',
+      ifExists(statement.ifExists),
+      users(statement.users, options),
+      statement.lock !== undefined && `ACCOUNT ${statement.lock ? 'LOCK' : 'UNLOCK'}`,
+      statement.comment !== undefined && `COMMENT ${stringText(statement.comment)}`,
+    ),
+  DropUser: (statement) =>
+    words('DROP USER', ifExists(statement.ifExists), statement.accounts.map(account).join(', ')),
+  SetPassword: (statement, options) =>
+    words(
+      'SET PASSWORD',
+      statement.account !== undefined && `FOR ${account(statement.account)}`,
+      '=',
+      passwordText(statement.password, options),
+    ),
+  CreateRole: (statement) =>
+    words('CREATE ROLE', ifNotExists(statement.ifNotExists), strings(statement.roles)),
+  DropRole: (statement) =>
+    words('DROP ROLE', ifExists(statement.ifExists), strings(statement.roles)),
+  Grant: (statement) =>
+    words(
+      `GRANT ${privileges(statement.privileges)} ON ${scopeText(statement.on)} TO ${statement.to.map(grantee).join(', ')}`,
+      statement.withGrantOption && 'WITH GRANT OPTION',
+    ),
+  Revoke: (statement) =>
+    `REVOKE ${privileges(statement.privileges)} ON ${scopeText(statement.on)} FROM ${statement.from.map(grantee).join(', ')}`,
+  GrantRole: ({ roles, to }) => `GRANT ${strings(roles)} TO ${to.map(account).join(', ')}`,
+  RevokeRole: ({ roles, from }) => `REVOKE ${strings(roles)} FROM ${from.map(account).join(', ')}`,
+  ShowGrants: (statement) =>
+    words(
+      'SHOW',
+      statement.all && 'ALL',
+      'GRANTS',
+      statement.account !== undefined && `FOR ${account(statement.account)}`,
+    ),
+  ShowRoles: show('ROLES'),
+};
+
+/** All kinds, in the order of the table above. */
+export const STATEMENT_KINDS = Object.keys(FORMATTERS) as StatementKind[];
