@@ -87,6 +87,7 @@ export const ERRORS = {
   BAD_PROPERTY:            row(1105, 'HY000', "Invalid value '{value}' for property '{name}'; allowed: {allowed}"),
   MISSING_PROPERTY:        row(1105, 'HY000', "Property '{name}' is required: {why}"),
   DUPLICATE_PROPERTY:      row(1105, 'HY000', "Property '{name}' is given twice"),
+  USELESS_PROPERTY:        row(1105, 'HY000', "Property '{name}' means nothing {where}"),
   UNKNOWN_PARTITION:       row(1735, 'HY000', "Unknown partition '{partition}' in table '{table}'"),
   PARTITION_EXISTS:        row(1517, 'HY000', "Duplicate partition name {name}"),
   NO_PARTITION_FOR_VALUE:  row(1526, 'HY000', 'Table has no partition for value {value}'),

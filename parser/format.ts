@@ -2,6 +2,7 @@
  * Statement → text. The text parses to the same statement (offsets aside), and secrets can be
  * masked for logs. A table by kind: a new kind does not compile until it is here.
  */
+import { isReserved } from '../grammar/keywords.ts';
 import { nameText, stringText } from '../grammar/literals.ts';
 import type { AccountRef, Credential, Grantee, GrantScope } from '../grammar/nodes/accounts.ts';
 import type { BackendRef } from '../grammar/nodes/cluster.ts';
@@ -153,9 +154,17 @@ function scopeText(scope: GrantScope): string {
 const privileges = (list: StatementOf<'Grant'>['privileges']): string =>
   list
     .map(({ name, columns }) =>
-      words(stringText(name), columns.length > 0 && `(${names(columns)})`),
+      words(privilegeName(name), columns.length > 0 && `(${names(columns)})`),
     )
     .join(', ');
+
+/** Words stand as they are, whatever else (a name with odd characters) in quotes. */
+function privilegeName(name: string): string {
+  const plain = /^[A-Za-z_]+$/.test(name) && (!isReserved(name) || RESERVED_PRIVILEGES.test(name));
+  return plain ? name : stringText(name);
+}
+
+const RESERVED_PRIVILEGES = /^(?:ALL|ALTER|CREATE|DELETE|DROP|INDEX|INSERT|SELECT|SHOW|UPDATE)$/i;
 
 function warmUpText(statement: WarmUp, options: FormatOptions): string {
   const { source, onTables } = statement;

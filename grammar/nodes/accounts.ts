@@ -75,7 +75,7 @@ export type GrantScope =
   | { readonly kind: 'storageVault'; readonly name: string };
 
 export interface Privilege {
-  /** Upper case as written: SELECT_PRIV, SELECT, ALL, CREATE USER, ... */
+  /** As written: SELECT_PRIV, SELECT, ALL, CREATE USER, ...; compare without regard to case. */
   readonly name: string;
   readonly columns: readonly string[];
 }

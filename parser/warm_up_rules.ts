@@ -1,0 +1,132 @@
+/**
+ * What a WARM UP statement asks for, checked: modes, properties and ON TABLES
+ * (reference/warm-up 1.3, 1.4, 1.8; DESIGN 4.4). Pure functions; names are not looked up here.
+ */
+import { SqlError } from '../base/errors.ts';
+import type { JobRef, Properties, Property } from '../grammar/nodes/clauses.ts';
+import type { OnTablesRule, WarmUp } from '../grammar/nodes/warm_up.ts';
+import { badProperty, freeText, oneOf, readProperties } from './properties.ts';
+
+export type WarmUpMode =
+  | { readonly mode: 'ONCE' }
+  /** start to start, 1 or more */
+  | { readonly mode: 'PERIODIC'; readonly intervalSeconds: number }
+  /** `filter` undefined: all tables. */
+  | {
+      readonly mode: 'EVENT_DRIVEN';
+      readonly event: 'LOAD';
+      readonly filter: TableFilter | undefined;
+    };
+
+/** Globs of ON TABLES, sorted, each once. */
+export interface TableFilter {
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+}
+
+const MODES = oneOf('once', 'periodic', 'event_driven');
+const SCHEMA = {
+  sync_mode: MODES,
+  // Read below, where their errors have Doris's words.
+  sync_interval_sec: freeText(),
+  sync_event: freeText(),
+};
+const INTERVAL_MAX_SECONDS = 2 ** 31 - 1;
+
+/** Throws the errors of the property list and those named WARM_UP_... */
+export function warmUpMode(statement: WarmUp): WarmUpMode {
+  const { source, onTables, properties } = statement;
+  if (source.kind === 'tables' && onTables.length > 0)
+    throw new SqlError('WARM_UP_ON_TABLES_TABLE');
+  const values = readProperties(properties, SCHEMA);
+  const mode = values.sync_mode ?? 'once';
+  if (source.kind === 'tables' && mode !== 'once') {
+    const property = find(properties, 'sync_mode');
+    if (property !== undefined) throw badProperty(property, 'once (a WITH TABLE job runs once)');
+  }
+  if (onTables.length > 0 && mode !== 'event_driven') throw new SqlError('WARM_UP_ON_TABLES_MODE');
+  switch (mode) {
+    case 'once':
+      refuse(properties, 'sync_interval_sec', mode);
+      refuse(properties, 'sync_event', mode);
+      return { mode: 'ONCE' };
+    case 'periodic':
+      refuse(properties, 'sync_event', mode);
+      return { mode: 'PERIODIC', intervalSeconds: intervalSeconds(values.sync_interval_sec) };
+    case 'event_driven':
+      refuse(properties, 'sync_interval_sec', mode);
+      checkEvent(values.sync_event);
+      return {
+        mode: 'EVENT_DRIVEN',
+        event: 'LOAD',
+        filter: onTables.length === 0 ? undefined : tableFilter(onTables),
+      };
+  }
+}
+
+function find(properties: Properties, key: string): Property | undefined {
+  return properties.find((property) => property.key === key);
+}
+
+/** A property that means nothing in this mode. */
+function refuse(properties: Properties, name: string, mode: string): void {
+  if (find(properties, name) === undefined) return;
+  throw new SqlError('USELESS_PROPERTY', { name, where: `with sync_mode=${mode}` });
+}
+
+function intervalSeconds(text: string | undefined): number {
+  if (text === undefined) throw new SqlError('WARM_UP_NO_INTERVAL');
+  const value = /^\d{1,10}$/.test(text.trim()) ? Number(text) : 0;
+  if (value >= 1 && value <= INTERVAL_MAX_SECONDS) return value;
+  throw new SqlError('WARM_UP_BAD_INTERVAL', { value: text.slice(0, 60) });
+}
+
+function checkEvent(text: string | undefined): void {
+  if (text === undefined) throw new SqlError('WARM_UP_NO_EVENT');
+  if (text.trim().toLowerCase() === 'load') return;
+  throw new SqlError('WARM_UP_BAD_EVENT', { value: text.slice(0, 60) });
+}
+
+/** Throws WARM_UP_ONLY_EXCLUDE, WARM_UP_BAD_PATTERN. */
+export function tableFilter(rules: readonly OnTablesRule[]): TableFilter {
+  for (const { pattern } of rules) {
+    // A dot that stands for itself, with something on both sides.
+    if (!/^[^.]+\..+$/s.test(pattern)) {
+      throw new SqlError('WARM_UP_BAD_PATTERN', { pattern: pattern.slice(0, 130) });
+    }
+  }
+  const patterns = (action: OnTablesRule['action']): string[] => [
+    ...new Set(rules.filter((rule) => rule.action === action).map((rule) => rule.pattern)),
+  ];
+  const include = patterns('INCLUDE').toSorted();
+  if (include.length === 0) throw new SqlError('WARM_UP_ONLY_EXCLUDE');
+  return { include, exclude: patterns('EXCLUDE').toSorted() };
+}
+
+/** The canonical form: two filters are the same when their texts are. */
+export function tableFilterText({ include, exclude }: TableFilter): string {
+  return JSON.stringify(exclude.length === 0 ? { include } : { include, exclude });
+}
+
+/** The job of CANCEL, PAUSE, ... : `17` or `WHERE id = 17`. Throws WARM_UP_NO_ID, WARM_UP_WHERE. */
+export function jobIdOf(job: JobRef): number {
+  switch (job.kind) {
+    case 'id':
+      return job.id;
+    case 'none':
+      throw new SqlError('WARM_UP_NO_ID');
+    case 'where':
+      return idInWhere(job.where);
+  }
+}
+
+function idInWhere(where: Extract<JobRef, { kind: 'where' }>['where']): number {
+  const id = where.kind === 'Binary' && where.op === '=' ? where : undefined;
+  const column = id?.left.kind === 'Column' && id.left.path.length === 1 ? id.left.path[0] : '';
+  const text = id?.right.kind === 'Number' ? id.right.text : '';
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
+  if (!/^(?:id|jobid)$/i.test(column ?? '') || !Number.isSafeInteger(value)) {
+    throw new SqlError('WARM_UP_WHERE');
+  }
+  return value;
+}
