@@ -17,12 +17,12 @@ export interface CivilTime {
   readonly micros: number;
 }
 
-export function isLeapYear(year: number): boolean {
+function isLeapYear(year: number): boolean {
   return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
 }
 
 /** Whether there is such a day; year 0..9999. */
-export function isRealDate(year: number, month: number, day: number): boolean {
+function isRealDate(year: number, month: number, day: number): boolean {
   const inside = year >= 0 && year <= 9999 && month >= 1 && month <= 12 && day >= 1;
   if (!inside) return false;
   const days = DAYS_IN_MONTH[month - 1] ?? 0;
@@ -73,11 +73,7 @@ export function civilText(time: CivilTime, precision: number): string | undefine
   return precision === 0 ? text : `${text}.${pad(time.micros, 6).slice(0, precision)}`;
 }
 
-/** Microseconds since 1970-01-01 as INT64, how Parquet's TIMESTAMP(MICROS) has them. */
-export function microsOf(time: CivilTime): bigint {
-  return BigInt(time.seconds) * 1_000_000n + BigInt(time.micros);
-}
-
+/** Of microseconds since 1970-01-01, how Parquet's TIMESTAMP(MICROS) has them. */
 export function civilOfMicros(micros: bigint): CivilTime {
   const seconds = Number(micros / 1_000_000n);
   const rest = Number(micros % 1_000_000n);

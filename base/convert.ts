@@ -17,10 +17,10 @@ export type InputValue = SqlValue | boolean;
 export type Converter = (value: InputValue, row: number) => SqlValue;
 
 /** Longest STRING or JSON value, characters (Doris: string_type_length_soft_limit_bytes). */
-export const STRING_LENGTH_MAX = 1_048_576;
+const STRING_LENGTH_MAX = 1_048_576;
 
 /** Characters of a bad value that an error quotes. */
-export const QUOTED_VALUE_MAX = 80;
+const QUOTED_VALUE_MAX = 80;
 
 /** Digits of the longest number read as text; a longer exponent cannot fit any column. */
 const EXPONENT_MAX = 400;

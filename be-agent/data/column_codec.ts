@@ -13,13 +13,13 @@
  * | DECIMAL(p,s) | INT32 up to 9 digits, INT64 up to 18, else FIXED_LEN_BYTE_ARRAY(16) |
  * | DATE | INT32, DATE |
  * | DATETIME(p) | INT64, TIMESTAMP(MICROS, not adjusted to UTC) |
- * | CHAR, VARCHAR, STRING | BYTE_ARRAY, STRING |
- * | JSON | BYTE_ARRAY, JSON |
+ * | CHAR, VARCHAR, STRING, JSON | BYTE_ARRAY, STRING (the type JSON is bytes to some readers) |
  */
 import type { SchemaElement } from 'hyparquet';
 import { civilOfMicros, civilText, dayText, daysOf } from '../../base/civil_time.ts';
 import { decimalText } from '../../base/convert.ts';
 import type { ColumnType, SqlValue } from '../../base/values.ts';
+import type { CellStorage } from './cells.ts';
 
 export type Physical = boolean | number | bigint | string | Uint8Array;
 
@@ -32,6 +32,7 @@ export interface ColumnCodec {
   readonly encode: (value: Present) => Physical;
   /** Physical → canonical; throws on what the type cannot be. */
   readonly decode: (value: Physical) => Present;
+  readonly storage: CellStorage;
   /** Bytes one value holds in memory while a segment is collected, about. */
   readonly bytes: (value: Present) => number;
 }
@@ -41,9 +42,12 @@ const WIDE_BYTES = 16;
 /** Texts of days and decimals kept to be reused; most columns have few distinct ones. */
 const MEMO_MAX = 4096;
 
-const NUMBER_BYTES = 8;
-const BIGINT_BYTES = 24;
-const TEXT_BYTES = 24;
+/** With the slack of arrays that double. */
+const FIXED_BYTES = 12;
+/** A bigint of up to 128 bits, and its place in an array. */
+const WIDE_NUMBER_BYTES = 48;
+/** Head of a string, rounding, and its place in an array. */
+const TEXT_BYTES = 32;
 
 export function columnCodec(type: ColumnType): ColumnCodec {
   switch (type.kind) {
@@ -52,31 +56,34 @@ export function columnCodec(type: ColumnType): ColumnCodec {
         element: { type: 'BOOLEAN' },
         encode: (value) => value === 1,
         decode: (value) => (value === true ? 1 : 0),
-        bytes: () => NUMBER_BYTES,
+        storage: 'any',
+        bytes: () => FIXED_BYTES,
       };
     case 'TINYINT':
-      return numberCodec({ type: 'INT32', converted_type: 'INT_8' });
+      return numberCodec({ type: 'INT32', converted_type: 'INT_8' }, 'int32');
     case 'SMALLINT':
-      return numberCodec({ type: 'INT32', converted_type: 'INT_16' });
+      return numberCodec({ type: 'INT32', converted_type: 'INT_16' }, 'int32');
     case 'INT':
-      return numberCodec({ type: 'INT32' });
+      return numberCodec({ type: 'INT32' }, 'int32');
     case 'FLOAT':
-      return numberCodec({ type: 'FLOAT' });
+      return numberCodec({ type: 'FLOAT' }, 'float64');
     case 'DOUBLE':
-      return numberCodec({ type: 'DOUBLE' });
+      return numberCodec({ type: 'DOUBLE' }, 'float64');
     case 'BIGINT':
       return {
         element: { type: 'INT64' },
         encode: (value) => value,
         decode: asBigint,
-        bytes: () => BIGINT_BYTES,
+        storage: 'int64',
+        bytes: () => FIXED_BYTES,
       };
     case 'LARGEINT':
       return {
         element: decimalElement(38, 0),
         encode: (value) => value,
         decode: (value) => bigintOf(value),
-        bytes: () => BIGINT_BYTES + WIDE_BYTES,
+        storage: 'any',
+        bytes: () => WIDE_NUMBER_BYTES,
       };
     case 'DECIMAL':
       return decimalCodec(type.precision, type.scale);
@@ -87,13 +94,12 @@ export function columnCodec(type: ColumnType): ColumnCodec {
     case 'CHAR':
     case 'VARCHAR':
     case 'STRING':
-      return textCodec({ converted_type: 'UTF8', logical_type: { type: 'STRING' } });
     case 'JSON':
-      return textCodec({ logical_type: { type: 'JSON' } });
+      return textCodec();
   }
 }
 
-function numberCodec(element: ColumnCodec['element']): ColumnCodec {
+function numberCodec(element: ColumnCodec['element'], storage: CellStorage): ColumnCodec {
   return {
     element,
     encode: (value) => value,
@@ -101,18 +107,20 @@ function numberCodec(element: ColumnCodec['element']): ColumnCodec {
       if (typeof value !== 'number') throw new TypeError(`expected a number, got ${typeof value}`);
       return value;
     },
-    bytes: () => NUMBER_BYTES,
+    storage,
+    bytes: () => FIXED_BYTES,
   };
 }
 
-function textCodec(element: ColumnCodec['element']): ColumnCodec {
+function textCodec(): ColumnCodec {
   return {
-    element: { type: 'BYTE_ARRAY', ...element },
+    element: { type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } },
     encode: (value) => value,
     decode: (value) => {
       if (typeof value !== 'string') throw new TypeError(`expected text, got ${typeof value}`);
       return value;
     },
+    storage: 'any',
     bytes: (value) => TEXT_BYTES + String(value).length,
   };
 }
@@ -131,7 +139,8 @@ function decimalCodec(precision: number, scale: number): ColumnCodec {
     // The writer takes a bigint as the unscaled value.
     encode: (value) => BigInt(String(value).replace('.', '')),
     decode: (value) => decimalText(bigintOf(value), scale),
-    bytes: () => BIGINT_BYTES + (precision > 18 ? WIDE_BYTES : 0),
+    storage: precision > 18 ? 'any' : 'int64',
+    bytes: () => (precision > 18 ? WIDE_NUMBER_BYTES : FIXED_BYTES),
   };
 }
 
@@ -140,7 +149,8 @@ function dateCodec(): ColumnCodec {
     element: { type: 'INT32', converted_type: 'DATE', logical_type: { type: 'DATE' } },
     encode: memo((value: Present) => daysOfText(String(value))),
     decode: memo((value: Physical) => present(dayText(Number(value)), value)),
-    bytes: () => NUMBER_BYTES,
+    storage: 'int32',
+    bytes: () => FIXED_BYTES,
   };
 }
 
@@ -154,7 +164,8 @@ function datetimeCodec(precision: number): ColumnCodec {
     decode: memo((value: Physical) =>
       present(civilText(civilOfMicros(asBigint(value)), precision), value),
     ),
-    bytes: () => BIGINT_BYTES,
+    storage: 'int64',
+    bytes: () => FIXED_BYTES,
   };
 }
 

@@ -88,7 +88,7 @@ async function settled(start: (done: (error?: Error | null) => void) => void): P
 }
 
 /** Checks a stream of bytes piece by piece. */
-export class Utf8Watch {
+class Utf8Watch {
   #carry: Uint8Array = new Uint8Array(0);
 
   /** Whether everything up to here is UTF-8, a character cut at the end aside. */

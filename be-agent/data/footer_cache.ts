@@ -5,7 +5,7 @@
  */
 import { type ParquetFile, TAIL_BYTES, footerLength, parseFooter } from './parquet_file.ts';
 
-export const FOOTER_CACHE_BYTES_MAX = 16 * 1024 * 1024;
+const FOOTER_CACHE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** An immutable object, read by ranges; the block cache provides it. */
 export interface ReadObject {

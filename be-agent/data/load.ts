@@ -3,6 +3,7 @@
  * into the vault with bounded memory. Nothing of it is visible before the server commits the
  * rowsets; when anything fails, what was written is deleted and the cause is thrown.
  */
+import { setImmediate } from 'node:timers/promises';
 import type { LoadOutcome, LoadTarget } from '../../base/agent_messages.ts';
 import type { Config } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
@@ -17,7 +18,10 @@ import { SegmentUploader } from './segment_uploader.ts';
 import { SEGMENT_ROWS_MAX, SegmentBuilder, codecsOf } from './segment_writer.ts';
 
 /** Errors of refused rows that an answer quotes; the rest only count. */
-export const ROW_ERRORS_MAX = 10;
+const ROW_ERRORS_MAX = 10;
+
+/** Rows after which other work of the thread (heartbeats, reads) gets its turn, some 20 ms. */
+const ROWS_WITHOUT_PAUSE = 4096;
 
 export interface LoadServices {
   readonly store: ObjectStore;
@@ -106,6 +110,7 @@ class Load {
     for (const row of batch.rows) {
       const writer = this.#addRow(row);
       if (writer !== undefined) await this.#makeRoom(writer);
+      if (this.#rows % ROWS_WITHOUT_PAUSE === 0) await setImmediate();
     }
   }
 

@@ -91,7 +91,7 @@ export class RowConverter {
 }
 
 /** Index of a column by name, letter case aside; throws UNKNOWN_COLUMN. */
-export function columnIndex(table: TableDef, name: string): number {
+function columnIndex(table: TableDef, name: string): number {
   const wanted = name.toLowerCase();
   const index = table.columns.findIndex((column) => column.name.toLowerCase() === wanted);
   if (index >= 0) return index;

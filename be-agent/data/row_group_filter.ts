@@ -22,7 +22,7 @@ interface Bounds {
 /** A footer has decimals as floats: this much relative doubt is left to them. */
 const FLOAT_DOUBT = 1e-9;
 
-/** `columns`: the wanted columns with their types; predicates on others are not used. */
+/** `fileTypes`: SQL types of the columns; predicates on others are not used. */
 export function canSkip(
   file: ParquetFile,
   group: number,

@@ -25,9 +25,9 @@ import { canSkip } from './row_group_filter.ts';
 import { FILE_KEYS, type FileColumn } from './segment_writer.ts';
 
 /** Rows of a batch at most. */
-export const BATCH_ROWS_MAX = 65_536;
+const BATCH_ROWS_MAX = 65_536;
 /** Small row groups are joined until a batch has this many rows. */
-export const BATCH_ROWS_MIN = 8192;
+const BATCH_ROWS_MIN = 8192;
 /** Footers asked for at once. */
 const FOOTERS_AHEAD = 8;
 /** Row groups read before they are asked for, and so held in memory beyond the current batch. */

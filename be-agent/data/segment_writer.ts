@@ -10,7 +10,8 @@ import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import type { RowsetId, TabletId } from '../../base/ids.ts';
 import type { ColumnDef, SegmentMeta } from '../../base/schema.ts';
 import { type ColumnType, type SqlValue } from '../../base/values.ts';
-import { type ColumnCodec, type Physical, columnCodec } from './column_codec.ts';
+import { type Cells, newCells } from './cells.ts';
+import { type ColumnCodec, columnCodec } from './column_codec.ts';
 
 export const ROW_GROUP_ROWS_MAX = 65_536;
 /**
@@ -46,12 +47,10 @@ export interface BuiltSegment {
   readonly body: Uint8Array;
 }
 
-type Cell = Physical | null;
-
 export class SegmentBuilder {
   readonly #columns: readonly ColumnDef[];
   readonly #codecs: readonly ColumnCodec[];
-  readonly #cells: Cell[][];
+  readonly #cells: readonly Cells[];
   readonly #identity: SegmentIdentity;
   #rows = 0;
   #bytes = 0;
@@ -64,7 +63,7 @@ export class SegmentBuilder {
   ) {
     this.#columns = columns;
     this.#codecs = codecs;
-    this.#cells = columns.map(() => []);
+    this.#cells = codecs.map(({ storage }) => newCells(storage));
     this.#identity = identity;
   }
 
@@ -148,11 +147,7 @@ export class SegmentBuilder {
   #rowGroup(order: Uint32Array | undefined, start: number) {
     const end = Math.min(start + ROW_GROUP_ROWS_MAX, this.#rows);
     return this.#columns.map(({ name }, i) => {
-      const cells = this.#cells[i] ?? [];
-      const data: Cell[] =
-        order === undefined
-          ? cells.slice(start, end)
-          : Array.from(order.subarray(start, end), (row) => cells[row] ?? null);
+      const data = this.#cells[i]?.slice(order, start, end) ?? [];
       return { name, data, columnIndex: true };
     });
   }
@@ -163,7 +158,7 @@ export class SegmentBuilder {
     if (keys.length === 0) return undefined;
     const compare = (a: number, b: number): number => {
       for (const cells of keys) {
-        const compared = compareCells(cells[a] ?? null, cells[b] ?? null);
+        const compared = cells.compare(a, b);
         if (compared !== 0) return compared;
       }
       return a - b;
@@ -173,14 +168,6 @@ export class SegmentBuilder {
     if (sorted) return undefined;
     return Uint32Array.from({ length: this.#rows }, (_, row) => row).sort(compare);
   }
-}
-
-/** NULL first. Text in UTF-16 order: only the closeness of equal and similar keys matters here. */
-function compareCells(left: Cell, right: Cell): number {
-  if (left === right) return 0;
-  if (left === null) return -1;
-  if (right === null) return 1;
-  return left < right ? -1 : left > right ? 1 : 0;
 }
 
 /** Codecs of a table's columns, in order. */

@@ -4,8 +4,8 @@
  */
 import { SqlError } from '../../base/errors.ts';
 
-export const STREAM_LOAD_FORMATS = ['csv', 'csv_with_names', 'json', 'parquet'] as const;
-export type StreamLoadFormat = (typeof STREAM_LOAD_FORMATS)[number];
+const STREAM_LOAD_FORMATS = ['csv', 'csv_with_names', 'json', 'parquet'] as const;
+type StreamLoadFormat = (typeof STREAM_LOAD_FORMATS)[number];
 
 export interface StreamLoadOptions {
   /** undefined: the server draws one. */

@@ -92,7 +92,7 @@ export function memoryStore(): MemoryStore {
 }
 
 /** The same ids in every run. */
-export function countingRandom(): Random {
+function countingRandom(): Random {
   let calls = 0;
   return {
     bytes: (count) => {
