@@ -165,8 +165,10 @@ export function differenceIn(unit: string, from: Micros, to: Micros): bigint {
     const date = new Date(Number(value / 1000n));
     return date.getUTCFullYear() * 12 + date.getUTCMonth();
   };
-  let months = month(high) - month(low);
-  if (addMonths(low, months) > high) months -= 1;
+  // Days are compared as numbers: from the 31st to the 29th is no full month, whatever the month.
+  const rest = (value: Micros): bigint =>
+    BigInt(new Date(Number(value / 1000n)).getUTCDate()) * DAY + mod(value, DAY);
+  const months = month(high) - month(low) - (rest(high) < rest(low) ? 1 : 0);
   return BigInt(sign * Math.trunc(months / step));
 }
 

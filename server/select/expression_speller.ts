@@ -178,10 +178,10 @@ function spellColumn(ctx: SpellerContext): Spelled {
   if (ctx.is('(')) throw new SqlError('UNKNOWN_FUNCTION', { name: path.join('.') });
   const name = path.at(-1) ?? '';
   const qualifier = path.at(-2);
-  const full = path.join('.').toLowerCase();
-  for (const form of [full, name.toLowerCase()]) {
-    if (!ctx.firstClause.has(form)) ctx.firstClause.set(form, ctx.clause);
-  }
+  const alias = qualifier === undefined ? ctx.aliases.get(name.toLowerCase()) : undefined;
+  if (alias !== undefined) return alias;
+  const form = path.slice(-2).join('.').toLowerCase();
+  if (!ctx.firstClause.has(form)) ctx.firstClause.set(form, ctx.clause);
   ctx.columnNames.add(name.toLowerCase());
   const { scope } = ctx;
   if (ROW_IDS.has(name.toLowerCase())) refuseRowId(ctx, path);

@@ -3,7 +3,7 @@ import { SqlError } from '../../base/errors.ts';
 import type { ScanPredicate } from '../../base/agent_messages.ts';
 import { spellExpression } from './expression_speller.ts';
 import { acceptAlias, nameList, spellTables } from './from_speller.ts';
-import { commonType, quoteName, typed, type Spelled } from './spelled.ts';
+import { commonType, quoteName, typed, type Spelled, type StaticType } from './spelled.ts';
 import type { Scope, ScopeColumn, SpelledQuery, SpellerContext } from './speller_context.ts';
 import { RESERVED, isQueryAhead } from './words.ts';
 
@@ -70,9 +70,23 @@ function spellBody(ctx: SpellerContext): { readonly query: SpelledQuery; readonl
     name: column.name,
     nocase: column.nocase,
     origin: undefined,
-    type: () => commonType(branches.map((branch) => branch.columns[at]?.type())),
+    type: unlessAsking(() => commonType(branches.map((branch) => branch.columns[at]?.type()))),
   }));
   return { query: { sql, columns, predicates: NO_PREDICATES }, tail };
+}
+
+/** A recursive query's type is asked for while it is found out; there it says nothing. */
+function unlessAsking(find: () => StaticType): () => StaticType {
+  let asking = false;
+  return () => {
+    if (asking) return { kind: 'NULL' };
+    asking = true;
+    try {
+      return find();
+    } finally {
+      asking = false;
+    }
+  };
 }
 
 function acceptSetOperator(ctx: SpellerContext): string | undefined {
@@ -104,6 +118,7 @@ function spellTerm(ctx: SpellerContext): Term {
     ctx.scope = scope;
     ctx.selects += 1;
     ctx.wantsAll = true;
+    ctx.heavy = true;
     const sql = `SELECT * FROM ${spellTables(ctx)}`;
     return { sql, columns: starColumns(scope, undefined), predicates: NO_PREDICATES, scope };
   }
@@ -174,22 +189,39 @@ function spellSelect(ctx: SpellerContext): Term {
   const distinct = modifiers.has('DISTINCT') || modifiers.has('DISTINCTROW') ? 'DISTINCT ' : '';
   const where = ctx.accept('WHERE') ? ctx.within('WHERE', () => spellExpression(ctx)) : undefined;
   const group = spellGroupBy(ctx);
-  const having = ctx.accept('HAVING')
-    ? ctx.within('HAVING', () => spellExpression(ctx))
-    : undefined;
+  const having = spellHaving(ctx, group === '', list.aliases);
   const windows = spellWindows(ctx);
+  const filters = [where?.sql, having.filter].filter((filter) => filter !== undefined);
   let sql = `SELECT ${distinct}${list.sql}${from}`;
-  if (where !== undefined) sql += ` WHERE ${where.sql}`;
-  sql += group;
-  if (having !== undefined) {
-    // MySQL's HAVING without groups filters rows by the names of the select list.
-    if (group === '' && ctx.aggregates === 0) sql = `SELECT * FROM (${sql}) WHERE ${having.sql}`;
-    else sql += ` HAVING ${having.sql}`;
-  }
+  if (filters.length > 0) sql += ` WHERE ${filters.join(' AND ')}`;
+  sql += group + having.clause;
   ctx.aggregates = outerAggregates;
   ctx.scope = outerScope;
   const predicates = where?.conjuncts ?? NO_PREDICATES;
   return { sql: sql + windows, columns: list.columns, predicates, scope };
+}
+
+/**
+ * HAVING as SQLite has it, or, where nothing is grouped, as a filter of rows: MySQL lets it use the
+ * names of the select list there.
+ */
+function spellHaving(
+  ctx: SpellerContext,
+  ungrouped: boolean,
+  aliases: ReadonlyMap<string, Spelled>,
+): { readonly clause: string; readonly filter: string | undefined } {
+  if (!ctx.accept('HAVING')) return { clause: '', filter: undefined };
+  const start = ctx.at;
+  if (ungrouped && ctx.aggregates === 0) {
+    const before = ctx.aliases;
+    ctx.aliases = aliases;
+    const filter = ctx.within('HAVING', () => spellExpression(ctx));
+    ctx.aliases = before;
+    if (ctx.aggregates === 0) return { clause: '', filter: filter.sql };
+    ctx.at = start;
+  }
+  const condition = ctx.within('HAVING', () => spellExpression(ctx));
+  return { clause: ` HAVING ${condition.sql}`, filter: undefined };
 }
 
 /** Moves behind this SELECT's FROM; false when it has none. */
@@ -220,6 +252,8 @@ function spellFrom(ctx: SpellerContext): string {
 }
 
 interface SelectList {
+  /** Expressions by the lower-case name they are given. */
+  readonly aliases: ReadonlyMap<string, Spelled>;
   readonly sql: string;
   readonly columns: readonly ScopeColumn[];
 }
@@ -227,6 +261,7 @@ interface SelectList {
 function spellList(ctx: SpellerContext, scope: Scope): SelectList {
   const sql: string[] = [];
   const columns: ScopeColumn[] = [];
+  const aliases = new Map<string, Spelled>();
   do {
     const star = acceptStar(ctx);
     if (star !== undefined) {
@@ -240,6 +275,7 @@ function spellList(ctx: SpellerContext, scope: Scope): SelectList {
     const end = ctx.tokens[ctx.at - 1]?.end ?? start;
     const alias = ctx.token.kind === 'string' ? ctx.next().text : acceptAlias(ctx);
     const name = alias ?? itemName(ctx, item, start, end);
+    aliases.set(name.toLowerCase(), item);
     sql.push(`${item.sql} AS ${quoteName(name)}`);
     columns.push({
       name,
@@ -248,7 +284,7 @@ function spellList(ctx: SpellerContext, scope: Scope): SelectList {
       origin: item.origin?.(),
     });
   } while (ctx.accept(','));
-  return { sql: sql.join(', '), columns };
+  return { sql: sql.join(', '), columns, aliases };
 }
 
 /** MySQL's name for a column without an alias: a column's name, a string's value, else the text. */

@@ -45,8 +45,12 @@ function prepare(db: Connection, sql: string): Prepared {
   return statement;
 }
 
-/** Numbers bind as REAL, so whole ones go in as bigint. */
+const INT64_MIN = -(2n ** 63n);
+const INT64_MAX = 2n ** 63n - 1n;
+
+/** Numbers bind as REAL, so whole ones go in as bigint; those beyond 64 bits as text. */
 function bindable(value: SqlValue): SqlValue {
+  if (typeof value === 'bigint' && (value < INT64_MIN || value > INT64_MAX)) return String(value);
   return typeof value === 'number' && Number.isInteger(value) ? BigInt(value) : value;
 }
 

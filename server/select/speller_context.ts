@@ -102,6 +102,8 @@ export class SpellerContext {
   aggregates = 0;
   /** Counts names given to derived tables and common table expressions. */
   derivedTables = 0;
+  /** Names of the select list that stand for their expressions (HAVING without groups). */
+  aliases: ReadonlyMap<string, Spelled> = new Map();
   /** How many SELECT cores there are. */
   selects = 0;
   /** `*` or NATURAL JOIN: every column counts. */
