@@ -7,46 +7,82 @@ import { SqlError } from '../base/errors.ts';
 import { nearest } from '../base/near_miss.ts';
 import type { Properties, Property } from '../grammar/nodes/clauses.ts';
 
-/** How one property is read. */
-export interface PropertyType<Value> {
-  /** undefined: not a value of this type. */
-  readonly read: (text: string) => Value | undefined;
-  /** For BAD_PROPERTY: `allowed: ...`. */
-  readonly allowed: string;
-}
+/** What a property's value may be. */
+export type PropertySpec =
+  /** Any text, or what `pattern` matches; `allowed` then says what that is. */
+  | { readonly kind: 'text'; readonly pattern?: RegExp; readonly allowed?: string }
+  | { readonly kind: 'int'; readonly min: number; readonly max: number }
+  | { readonly kind: 'bool' }
+  /** One of the words, whatever the case; the value is the word as listed. */
+  | { readonly kind: 'choice'; readonly choices: readonly string[] };
 
-export type PropertySchema = Readonly<Record<string, PropertyType<unknown>>>;
+/** By property name. */
+export type PropertySchemas = Readonly<Record<string, PropertySpec>>;
+
+type ValueOf<Spec extends PropertySpec> = Spec extends { readonly kind: 'int' }
+  ? number
+  : Spec extends { readonly kind: 'bool' }
+    ? boolean
+    : Spec extends { readonly kind: 'choice'; readonly choices: readonly (infer Choice)[] }
+      ? Choice
+      : string;
 
 /** Values by property name; undefined where the property was not given. */
-export type PropertyValues<Schema extends PropertySchema> = {
-  readonly [Name in keyof Schema]: Schema[Name] extends PropertyType<infer Value>
-    ? Value | undefined
-    : never;
+export type PropertyValues<Schemas extends PropertySchemas> = {
+  readonly [Name in keyof Schemas]: ValueOf<Schemas[Name]> | undefined;
 };
 
 /** Throws UNKNOWN_PROPERTY, BAD_PROPERTY, DUPLICATE_PROPERTY. Names are compared exactly. */
-export function readProperties<Schema extends PropertySchema>(
+export function readProperties<const Schemas extends PropertySchemas>(
   list: Properties,
-  schema: Schema,
-): PropertyValues<Schema> {
+  schema: Schemas,
+): PropertyValues<Schemas> {
   const values: Record<string, unknown> = Object.fromEntries(
     Object.keys(schema).map((name) => [name, undefined]),
   );
   const seen = new Set<string>();
   for (const property of list) {
-    const type = Object.hasOwn(schema, property.key) ? schema[property.key] : undefined;
-    if (type === undefined) throw unknownProperty(property, Object.keys(schema));
+    const spec = Object.hasOwn(schema, property.key) ? schema[property.key] : undefined;
+    if (spec === undefined) throw unknownProperty(property, Object.keys(schema));
     if (seen.has(property.key)) throw new SqlError('DUPLICATE_PROPERTY', { name: property.key });
     seen.add(property.key);
-    values[property.key] = readOne(property, type);
+    values[property.key] = readOne(property, spec);
   }
-  return values as PropertyValues<Schema>;
+  return values as PropertyValues<Schemas>;
 }
 
-function readOne(property: Property, type: PropertyType<unknown>): unknown {
-  const value = type.read(property.value);
-  if (value === undefined) throw badProperty(property, type.allowed);
+function readOne(property: Property, spec: PropertySpec): string | number | boolean {
+  const value = valueOf(property.value, spec);
+  if (value === undefined) throw badProperty(property, allowedText(spec));
   return value;
+}
+
+function valueOf(text: string, spec: PropertySpec): string | number | boolean | undefined {
+  switch (spec.kind) {
+    case 'text':
+      return spec.pattern?.test(text) === false ? undefined : text;
+    case 'int': {
+      const value = /^-?\d{1,15}$/.test(text.trim()) ? Number(text) : NaN;
+      return value >= spec.min && value <= spec.max ? value : undefined;
+    }
+    case 'bool':
+      return /^true$/i.test(text) ? true : /^false$/i.test(text) ? false : undefined;
+    case 'choice':
+      return spec.choices.find((word) => word.toLowerCase() === text.trim().toLowerCase());
+  }
+}
+
+function allowedText(spec: PropertySpec): string {
+  switch (spec.kind) {
+    case 'text':
+      return spec.allowed ?? 'any text';
+    case 'int':
+      return `a whole number from ${spec.min} to ${spec.max}`;
+    case 'bool':
+      return 'true, false';
+    case 'choice':
+      return spec.choices.join(', ');
+  }
 }
 
 export function badProperty({ key, value }: Property, allowed: string): SqlError {
@@ -63,33 +99,4 @@ export function unknownProperty({ key }: Property, known: readonly string[]): Sq
 /** Long values are cut: the message is one line. */
 function shown(value: string): string {
   return value.length <= 60 ? value : `${value.slice(0, 57)}...`;
-}
-
-/** One of some words, whatever their case; the value is the word as listed. */
-export function oneOf<const Word extends string>(...allowed: readonly Word[]): PropertyType<Word> {
-  return {
-    read: (text) => allowed.find((word) => word.toLowerCase() === text.trim().toLowerCase()),
-    allowed: allowed.join(', '),
-  };
-}
-
-export const FLAG: PropertyType<boolean> = {
-  read: (text) => (/^true$/i.test(text) ? true : /^false$/i.test(text) ? false : undefined),
-  allowed: 'true, false',
-};
-
-/** A whole number from `min` to `max`. */
-export function wholeNumber(min: number, max: number): PropertyType<number> {
-  return {
-    read: (text) => {
-      const value = /^-?\d{1,15}$/.test(text.trim()) ? Number(text) : NaN;
-      return value >= min && value <= max ? value : undefined;
-    },
-    allowed: `a whole number from ${min} to ${max}`,
-  };
-}
-
-/** Any text; `pattern` may say which. */
-export function freeText(allowed = 'any text', pattern = /^/): PropertyType<string> {
-  return { read: (text) => (pattern.test(text) ? text : undefined), allowed };
 }

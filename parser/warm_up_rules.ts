@@ -3,18 +3,24 @@
  * (reference/warm-up 1.3, 1.4, 1.8; DESIGN 4.4). Pure functions; names are not looked up here.
  */
 import { SqlError } from '../base/errors.ts';
-import type { JobRef, Properties, Property } from '../grammar/nodes/clauses.ts';
+import type { Properties, Property } from '../grammar/nodes/clauses.ts';
 import type { OnTablesRule, WarmUp } from '../grammar/nodes/warm_up.ts';
-import { badProperty, freeText, oneOf, readProperties } from './properties.ts';
+import { badProperty, readProperties } from './properties.ts';
 
-export type WarmUpMode =
-  | { readonly mode: 'ONCE' }
-  /** start to start, 1 or more */
-  | { readonly mode: 'PERIODIC'; readonly intervalSeconds: number }
-  /** `filter` undefined: all tables. */
+/** `syncModeText` is what the SyncMode column shows. */
+export type WarmUpRules =
+  | { readonly syncMode: 'ONCE'; readonly syncModeText: 'ONCE' }
   | {
-      readonly mode: 'EVENT_DRIVEN';
+      readonly syncMode: 'PERIODIC';
+      readonly syncModeText: string;
+      /** Start to start, 1 or more. */
+      readonly intervalSeconds: number;
+    }
+  | {
+      readonly syncMode: 'EVENT_DRIVEN';
+      readonly syncModeText: string;
       readonly event: 'LOAD';
+      /** undefined: all tables. */
       readonly filter: TableFilter | undefined;
     };
 
@@ -24,17 +30,16 @@ export interface TableFilter {
   readonly exclude: readonly string[];
 }
 
-const MODES = oneOf('once', 'periodic', 'event_driven');
 const SCHEMA = {
-  sync_mode: MODES,
+  sync_mode: { kind: 'choice', choices: ['once', 'periodic', 'event_driven'] },
   // Read below, where their errors have Doris's words.
-  sync_interval_sec: freeText(),
-  sync_event: freeText(),
-};
+  sync_interval_sec: { kind: 'text' },
+  sync_event: { kind: 'text' },
+} as const;
 const INTERVAL_MAX_SECONDS = 2 ** 31 - 1;
 
 /** Throws the errors of the property list and those named WARM_UP_... */
-export function warmUpMode(statement: WarmUp): WarmUpMode {
+export function checkWarmUp(statement: WarmUp): WarmUpRules {
   const { source, onTables, properties } = statement;
   if (source.kind === 'tables' && onTables.length > 0)
     throw new SqlError('WARM_UP_ON_TABLES_TABLE');
@@ -49,15 +54,19 @@ export function warmUpMode(statement: WarmUp): WarmUpMode {
     case 'once':
       refuse(properties, 'sync_interval_sec', mode);
       refuse(properties, 'sync_event', mode);
-      return { mode: 'ONCE' };
-    case 'periodic':
+      return { syncMode: 'ONCE', syncModeText: 'ONCE' };
+    case 'periodic': {
       refuse(properties, 'sync_event', mode);
-      return { mode: 'PERIODIC', intervalSeconds: intervalSeconds(values.sync_interval_sec) };
+      const seconds = intervalSeconds(values.sync_interval_sec);
+      const syncModeText = `PERIODIC (${seconds}s)`;
+      return { syncMode: 'PERIODIC', syncModeText, intervalSeconds: seconds };
+    }
     case 'event_driven':
       refuse(properties, 'sync_interval_sec', mode);
       checkEvent(values.sync_event);
       return {
-        mode: 'EVENT_DRIVEN',
+        syncMode: 'EVENT_DRIVEN',
+        syncModeText: 'EVENT_DRIVEN (LOAD)',
         event: 'LOAD',
         filter: onTables.length === 0 ? undefined : tableFilter(onTables),
       };
@@ -106,27 +115,4 @@ export function tableFilter(rules: readonly OnTablesRule[]): TableFilter {
 /** The canonical form: two filters are the same when their texts are. */
 export function tableFilterText({ include, exclude }: TableFilter): string {
   return JSON.stringify(exclude.length === 0 ? { include } : { include, exclude });
-}
-
-/** The job of CANCEL, PAUSE, ... : `17` or `WHERE id = 17`. Throws WARM_UP_NO_ID, WARM_UP_WHERE. */
-export function jobIdOf(job: JobRef): number {
-  switch (job.kind) {
-    case 'id':
-      return job.id;
-    case 'none':
-      throw new SqlError('WARM_UP_NO_ID');
-    case 'where':
-      return idInWhere(job.where);
-  }
-}
-
-function idInWhere(where: Extract<JobRef, { kind: 'where' }>['where']): number {
-  const id = where.kind === 'Binary' && where.op === '=' ? where : undefined;
-  const column = id?.left.kind === 'Column' && id.left.path.length === 1 ? id.left.path[0] : '';
-  const text = id?.right.kind === 'Number' ? id.right.text : '';
-  const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
-  if (!/^(?:id|jobid)$/i.test(column ?? '') || !Number.isSafeInteger(value)) {
-    throw new SqlError('WARM_UP_WHERE');
-  }
-  return value;
 }
