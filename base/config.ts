@@ -48,7 +48,7 @@ const INT_MAX = 2 ** 31 - 1;
 // prettier-ignore
 export const CONFIG = {
   // front door
-  max_connections: { type: 'int', default: 1024, min: 1, max: 100_000, ...MUTABLE, help: 'Most MySQL connections at once; one more gets error 1040.' },
+  max_connections: { type: 'int', default: 1024, min: 1, max: 100_000, ...MUTABLE, help: 'Most MySQL connections at once; one more gets error 1040. One place more is kept for root.' },
   handshake_timeout_ms: { type: 'int', default: 10_000, min: 10, max: INT_MAX, ...MUTABLE, help: 'Milliseconds a client may take from connecting to being logged in.' },
   wait_timeout: { type: 'int', default: 28_800, min: 1, max: 31_536_000, ...MUTABLE, help: 'Seconds a logged-in connection may be idle; default of the session variable of this name.' },
   net_write_timeout_ms: { type: 'int', default: 60_000, min: 10, max: INT_MAX, ...MUTABLE, help: 'Milliseconds a client may leave a result unread before it is disconnected.' },
@@ -158,6 +158,11 @@ export class Config {
 
   get<Key extends ConfigKey>(key: Key): ConfigValue<Key> {
     return (this.#values.get(key) ?? CONFIG[key].default) as ConfigValue<Key>;
+  }
+
+  /** Whether it was set, or has its default. */
+  isSet(key: ConfigKey): boolean {
+    return this.#values.has(key);
   }
 
   /** Changes a mutable key while running; throws UNKNOWN_CONFIG, CONFIG_NOT_MUTABLE, BAD_CONFIG. */

@@ -1,5 +1,5 @@
 /** Bytes of a pooled output buffer: a SHOW of 20 × 26 cells fits with its column block. */
-export const POOLED_BYTES = 64 * 1024;
+const POOLED_BYTES = 64 * 1024;
 /** Free buffers kept: 4 MiB at most, whatever the number of connections. */
 const FREE_MAX = 64;
 

@@ -1,5 +1,6 @@
 /** One client connection, from its greeting to its end. */
 import type { Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Config } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { Clock, Log, Random } from '../../base/ports.ts';
@@ -29,6 +30,8 @@ const LINGER_MS = 1000;
 /** How long a stopped statement may take to answer before the socket is closed, milliseconds. */
 const ABORT_GRACE_MS = 1000;
 
+/** Commands of one client answered in a row before the event loop gets its turn. */
+const TURN_COMMANDS = 32;
 /** As whom a client that has not logged in is listed; MySQL's words. */
 const NOBODY = 'unauthenticated user';
 
@@ -154,9 +157,13 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     try {
       await this.#logIn();
       stopTimer();
-      while (await this.#serveCommand());
+      for (let count = 1; await this.#serveCommand(); count += 1) {
+        // Commands that wait in memory need no event of the loop: let the others have theirs.
+        const pipelined = this.#reader.heldBytes > 0;
+        if (pipelined && count % TURN_COMMANDS === 0) await nextTurn();
+      }
     } catch (error) {
-      if (!isClientGone(error)) this.#end(this.#sqlError(error));
+      if (!isClientGone(error)) this.#fail(this.#sqlError(error));
     } finally {
       stopTimer();
     }
@@ -252,7 +259,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     try {
       await this.#authenticate(parseChangeUser(body, login));
     } catch (error) {
-      if (!isClientGone(error)) this.#end(this.#sqlError(error));
+      if (!isClientGone(error)) this.#fail(this.#sqlError(error));
       throw clientGone();
     } finally {
       stopTimer();
@@ -360,6 +367,14 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     this.#stopTimer = this.#services.clock.after(ABORT_GRACE_MS, () => {
       this.destroy();
     });
+  }
+
+  /** Ends the connection because of what the client did. */
+  #fail(error: SqlError): void {
+    const { id, host } = this;
+    const { errno, message } = error;
+    this.#services.log.info('MySQL connection ended with an error', { id, host, errno, message });
+    this.#end(error);
   }
 
   /** Says goodbye, with `error` in packet number `sequence` (default: the next one). */

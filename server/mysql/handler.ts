@@ -17,7 +17,7 @@ export interface Account {
   readonly authString: string;
 }
 
-export interface ConnectionInfo {
+interface ConnectionInfo {
   /** 32-bit, unique while the server lives; what CONNECTION_ID() and KILL use. */
   readonly connectionId: number;
   /** Peer address without port, e.g. `127.0.0.1`. */

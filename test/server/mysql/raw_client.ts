@@ -394,7 +394,7 @@ export function parseOk(payload: Buffer): RawResult {
   return { ...NOTHING, affected, status, warnings, info };
 }
 
-export function parseEof(payload: Buffer): RawResult {
+function parseEof(payload: Buffer): RawResult {
   return { ...NOTHING, warnings: payload.readUInt16LE(1), status: payload.readUInt16LE(3) };
 }
 

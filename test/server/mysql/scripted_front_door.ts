@@ -18,7 +18,7 @@ import type {
   SessionHandler,
 } from '../../../server/mysql/handler.ts';
 import { MysqlListener } from '../../../server/mysql/listener.ts';
-import { makeCachingSha2, makeNative } from '../../../server/mysql/passwords.ts';
+import { SALT_BYTES, makeCachingSha2, makeNative } from '../../../server/mysql/passwords.ts';
 
 export type QueryScript = (
   sql: string,
@@ -133,7 +133,7 @@ export async function startServer(
   const door = new ScriptedFrontDoor();
   const native = 'mysql_native_password';
   const sha = 'caching_sha2_password';
-  const shaSecret = await makeCachingSha2('secret', systemRandom.bytes(20));
+  const shaSecret = await makeCachingSha2('secret', systemRandom.bytes(SALT_BYTES));
   door.accounts.set('root', { plugin: native, authString: '' });
   door.accounts.set('native', { plugin: native, authString: makeNative('secret') });
   door.accounts.set('sha', { plugin: sha, authString: shaSecret });
