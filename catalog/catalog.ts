@@ -160,7 +160,10 @@ export class Catalog extends Stores {
       const catalog = new Catalog(opened, options);
       await catalog.#firstStart(dir);
       const rolledBack = await catalog.#loadCommit.rollBackAll();
-      if (rolledBack > 0) options.log.warn('loads were rolled back', { loads: rolledBack });
+      if (rolledBack > 0)
+        options.log.warn('loads that ran when the server ended were aborted', {
+          loads: rolledBack,
+        });
       await catalog.#purger.abandonAll();
       await catalog.#loadTablets(opened.reader);
       catalog.#purger.start();

@@ -9,6 +9,9 @@ import { join } from 'node:path';
 import { SqlError } from '../base/errors.ts';
 import { driverCode } from './driver_errors.ts';
 
+/** Password hashes and data are nobody else's to read. */
+const DIRECTORY_MODE = 0o700;
+
 export class DirectoryLock {
   readonly #database: Database.Database;
   readonly #pidFile: string;
@@ -40,7 +43,7 @@ export class DirectoryLock {
 
 function prepare(dir: string): void {
   try {
-    mkdirSync(dir, { recursive: true });
+    mkdirSync(dir, { recursive: true, mode: DIRECTORY_MODE });
     accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (cause) {
     throw notWritable(dir, cause);

@@ -6,7 +6,7 @@ import type { Session, WriteSession } from './session.ts';
 import { upsert } from './upsert.ts';
 
 /** Days that are kept, and over which `query_per_week` sums. */
-export const HOTSPOT_DAYS = 7;
+const HOTSPOT_DAYS = 7;
 const DAY_MS = 86_400_000;
 /** Rows of one transaction while counts are added or expired. */
 const ROWS_PER_TRANSACTION = 500;

@@ -6,7 +6,7 @@ import type { SqliteConnection } from './sqlite_connection.ts';
 /** Ids reserved at once, and lost at a crash. */
 const BATCH = 2000;
 /** What is in hand, at least, when a transaction begins: no transaction takes more than these. */
-export const IDS_PER_TRANSACTION_MAX = 1000;
+const IDS_PER_TRANSACTION_MAX = 1000;
 
 export class IdAllocator implements Ids {
   readonly #connection: SqliteConnection;

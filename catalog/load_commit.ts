@@ -75,7 +75,11 @@ export class LoadCommit {
     });
   }
 
-  /** For `Catalog.open`: what was COMMITTING when the process ended is rolled back. */
+  /**
+   * For `Catalog.open`: loads that ran when the process ended. COMMITTING ones are rolled back;
+   * PREPARE ones are aborted, so that their labels are free: who still writes one gets
+   * LOAD_TXN_UNKNOWN at its commit. Answers how many of both.
+   */
   async rollBackAll(): Promise<number> {
     const rows = this.#session.bulk.all<[number]>(
       "SELECT txn_id FROM load_txn WHERE state = 'COMMITTING'",
@@ -84,7 +88,12 @@ export class LoadCommit {
     for (const [txnId] of rows) {
       await this.#rollBack(id<TxnId>(txnId), 'the server was stopped during the commit');
     }
-    return rows.length;
+    let count = rows.length;
+    const running = "SELECT txn_id FROM load_txn WHERE state = 'PREPARE' LIMIT 1";
+    while (this.#session.bulk.all(running, []).length > 0) {
+      count += await this.#session.write(abortSomeRunning);
+    }
+    return count;
   }
 
   async #commit(
@@ -253,6 +262,19 @@ export class LoadCommit {
       await nextTurn();
     }
   }
+}
+
+/** PREPARE → ABORTED for some loads; how many. */
+async function abortSomeRunning(tx: WriteSession): Promise<number> {
+  const rows = await tx.db
+    .selectFrom('load_txn')
+    .selectAll()
+    .where('state', '=', 'PREPARE')
+    .limit(ROWSETS_PER_TRANSACTION)
+    .execute();
+  const columns = { reason: 'the server was restarted', finished_ms: tx.clock.now() };
+  for (const row of rows) await moveLoad(tx, row, 'ABORTED', columns);
+  return rows.length;
 }
 
 /** Errors after which a repeat cannot succeed; after others the backend may try again. */

@@ -111,17 +111,18 @@ export class Purger {
     return rows.map(([found]) => found);
   }
 
-  /** Tables of dropped databases; false when there was none. */
+  /** Some tables of dropped databases; false when there was none. */
   async #markOrphans(): Promise<boolean> {
-    return this.#session.write(async (tx) => {
-      const rows = await tx.db
-        .selectFrom('table_def')
-        .selectAll()
-        .where('state', '=', 'NORMAL')
-        .where('database_id', 'not in', (eb) => eb.selectFrom('database_def').select('database_id'))
-        .limit(TABLES_PER_TRANSACTION)
-        .execute();
-      for (const row of rows) {
+    const orphans = await this.#session.db
+      .selectFrom('table_def')
+      .selectAll()
+      .where('state', '=', 'NORMAL')
+      .where('database_id', 'not in', (eb) => eb.selectFrom('database_def').select('database_id'))
+      .limit(TABLES_PER_TRANSACTION)
+      .execute();
+    if (orphans.length === 0) return false;
+    await this.#session.write(async (tx) => {
+      for (const row of orphans) {
         await moveTable(tx, row, 'DROPPED');
         tx.onCommit(() => {
           this.#tablets.removeTable(id<TableId>(row.table_id));
@@ -131,8 +132,8 @@ export class Purger {
           row.name,
         ]);
       }
-      return rows.length > 0;
     });
+    return true;
   }
 
   async #purgeTable(tableId: TableId, state: PresenceState): Promise<void> {

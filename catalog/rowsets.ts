@@ -3,7 +3,6 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { id, rowsetId } from '../base/ids.ts';
 import type { PartitionId, TabletId, TxnId, VaultId } from '../base/ids.ts';
 import type { NewRowset, RowsetMeta, SegmentMeta } from '../base/schema.ts';
-import { fromJson, toJson } from './json_text.ts';
 import type { Session, WriteSession } from './session.ts';
 import type { TabletIndex } from './tablet_index.ts';
 
@@ -98,7 +97,7 @@ export function insertRowset(
       place.version,
       rowset.rows,
       rowset.bytes,
-      toJson(rowset.segments),
+      JSON.stringify(rowset.segments),
       place.vaultId,
       place.txnId,
       tx.clock.now(),
@@ -129,7 +128,7 @@ function toRowset(tabletId: TabletId, row: RowsetColumns): RowsetMeta {
     endVersion: row[3],
     rows: row[4],
     bytes: row[5],
-    segments: fromJson<SegmentMeta[]>(row[6]),
+    segments: JSON.parse(row[6]) as SegmentMeta[],
     vaultId: id<VaultId>(row[7]),
     txnId: id<TxnId>(row[8]),
     createdMs: row[9],

@@ -19,7 +19,7 @@ import type { CatalogRows } from './rows.ts';
 import type { Bulk, BulkValue } from './session.ts';
 
 /** How long a statement waits for another process's lock; it blocks the thread meanwhile. */
-export const BUSY_TIMEOUT_MS = 2000;
+const BUSY_TIMEOUT_MS = 2000;
 /** Prepared statements kept; IN lists of many lengths must not fill the memory. */
 const STATEMENTS_MAX = 500;
 

@@ -26,7 +26,7 @@ import type { TabletInfo } from './tablet_index.ts';
 /** Rows of one transaction. */
 const ROWS_PER_TRANSACTION = 1500;
 /** Most tablets one statement may make. */
-export const TABLETS_PER_STATEMENT_MAX = 100_000;
+const TABLETS_PER_STATEMENT_MAX = 100_000;
 
 export interface NewPartition {
   readonly name: string;

@@ -19,7 +19,7 @@ export interface BatchId {
   readonly batch: number;
 }
 
-export interface BatchCounts {
+interface BatchCounts {
   readonly totalBytes: number;
   readonly doneBytes: number;
   readonly cachedBytes: number;

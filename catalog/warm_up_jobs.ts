@@ -7,7 +7,7 @@ import type { Session, WriteSession } from './session.ts';
 import { StaleRow, expectOne } from './stale_row.ts';
 
 /** Most rows that SHOW WARM UP JOB returns (Doris's constant). */
-export const SHOW_JOBS_MAX = 2000;
+const SHOW_JOBS_MAX = 2000;
 
 /** One `WITH TABLE` item; without a partition the whole table. */
 export interface WarmUpItem {

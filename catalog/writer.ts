@@ -8,13 +8,18 @@ import { KeyedMutex } from './keyed_mutex.ts';
 import type { WriteSession } from './session.ts';
 import type { SqliteConnection } from './sqlite_connection.ts';
 
+/** Travels with the async context of a transaction's body, to tell a nested one. */
+interface Scope {
+  isOpen: boolean;
+}
+
 export class Writer {
   readonly ids: IdAllocator;
   readonly #connection: SqliteConnection;
   readonly #clock: Clock;
   readonly #epoch: number;
   readonly #mutex = new KeyedMutex<'writer'>();
-  readonly #current = new AsyncLocalStorage<{ isOpen: boolean }>();
+  readonly #current = new AsyncLocalStorage<Scope>();
   #isClosed = false;
 
   constructor(connection: SqliteConnection, clock: Clock, epoch: number) {
@@ -36,9 +41,9 @@ export class Writer {
     }
     return this.#mutex.run('writer', async () => {
       if (this.#isClosed) throw new SqlError('CATALOG_CLOSED');
-      const scope = { isOpen: true };
+      const scope: Scope = { isOpen: true };
       try {
-        return await this.#current.run(scope, () => this.#run(body));
+        return await this.#current.run(scope, () => this.#run(scope, body));
       } finally {
         scope.isOpen = false;
       }
@@ -61,7 +66,7 @@ export class Writer {
     });
   }
 
-  async #run<T>(body: (tx: WriteSession) => Promise<T>): Promise<T> {
+  async #run<T>(scope: Scope, body: (tx: WriteSession) => Promise<T>): Promise<T> {
     const connection = this.#connection;
     const hooks: (() => void)[] = [];
     const session: WriteSession = {
@@ -86,6 +91,8 @@ export class Writer {
       if (connection.inTransaction) connection.exec('ROLLBACK');
       throw toCatalogError(error);
     }
+    // What a hook starts may want a transaction of its own.
+    scope.isOpen = false;
     for (const hook of hooks) hook();
     return result;
   }

@@ -608,7 +608,7 @@ export class WarmUpJobs {
       ...(final ? { finishMs: this.#deps.clock.now() } : {}),
     });
     if (final) await tx.warmUpJobs.releaseSlot(job.jobId);
-    tx.session.onCommit(() => {
+    tx.onCommit(() => {
       if (cell.effect === 'stop') void this.#stop(job);
       if (final) this.#ended(job.jobId);
     });

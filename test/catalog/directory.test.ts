@@ -5,9 +5,10 @@ import { once } from 'node:events';
 import { chmodSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { CatalogFixture } from './fixture.ts';
 
-const CHILD = join(import.meta.dirname, 'child_writer.ts');
+const CHILD = fileURLToPath(new URL('./child_writer.ts', import.meta.url));
 const NOBODY = 65_534;
 const KILLS = 50;
 /** A child that is not heard of for this long is given up. */
@@ -104,6 +105,17 @@ describe('data directory', () => {
     } finally {
       chmodSync(fixture.dir, 0o755);
     }
+  });
+
+  it('with a catalog file that cannot be written is refused', async () => {
+    await fixture.close(await fixture.open());
+    chmodSync(fixture.dir, 0o777);
+    const file = join(fixture.dir, 'catalog.db');
+    chmodSync(file, 0o444);
+    chmodSync(join(fixture.dir, 'server.lock'), 0o666);
+    const child = start(fixture.dir, 'hold', process.getuid?.() === 0 ? NOBODY : undefined);
+    expect(await child.line()).toMatch(/^CATALOG_READ_ONLY the catalog is read only/);
+    await child.ended;
   });
 
   it('that cannot be made is refused with its name', async () => {

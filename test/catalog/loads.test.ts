@@ -58,6 +58,17 @@ describe('labels', () => {
     await expect(beginLoad(catalog, table, label)).rejects.toMatchObject({ code: 'BAD_LABEL' });
   });
 
+  it('of loads that were running are free after a restart', async () => {
+    const txnId = await beginLoad(catalog, table, 'l');
+    catalog = await fixture.reopen(catalog);
+    const aborted = { state: 'ABORTED', reason: 'the server was restarted' };
+    expect(await catalog.loads.find(txnId)).toMatchObject(aborted);
+    await expect(catalog.commitLoad(txnId, [], COUNTS)).rejects.toMatchObject({
+      code: 'LOAD_TXN_UNKNOWN',
+    });
+    await beginLoad(catalog, table, 'l');
+  });
+
   it('are forgotten after their time, and running loads time out', async () => {
     await load(catalog, table, 1);
     const slow = await beginLoad(catalog, table, 'slow');

@@ -66,6 +66,18 @@ describe('transactions', () => {
     await catalog.databases.create('d');
   });
 
+  it('may be started by what a commit hook does', async () => {
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    await catalog.transaction(async (tx) => {
+      await tx.databases.create('d');
+      tx.onCommit(() => {
+        resolve(catalog.databases.create('e'));
+      });
+    });
+    await promise;
+    expect((await catalog.databases.list()).map((database) => database.name)).toEqual(['d', 'e']);
+  });
+
   it('end with a clear error after the catalog was closed', async () => {
     await fixture.close(catalog);
     await expect(catalog.databases.create('d')).rejects.toMatchObject({ code: 'CATALOG_CLOSED' });
