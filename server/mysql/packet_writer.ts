@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 import type { Clock } from '../../base/ports.ts';
 import type { BufferPool } from './buffer_pool.ts';
 import { PacketEncoder } from './packet_encoder.ts';
@@ -8,8 +8,8 @@ export const FLUSH_BYTES = 48 * 1024;
 /** Longest piece handed to the socket at once: the write timeout sees progress piece by piece. */
 const PIECE_BYTES = 256 * 1024;
 
-export type WriteStream = Pick<
-  Socket,
+type WriteStream = Pick<
+  Writable,
   'write' | 'destroy' | 'destroyed' | 'writable' | 'writableLength' | 'writableNeedDrain' | 'on'
 >;
 
