@@ -19,7 +19,11 @@ import type { StreamLoadOptions } from './stream_load_options.ts';
 const CHUNK_BYTES_MAX = 1024 * 1024;
 
 export interface StreamLoadInput {
-  readonly body: AsyncIterable<Uint8Array>;
+  /**
+   * When the load fails early, a stream is not destroyed but read to its end and dropped: destroying
+   * a request would close the connection before the client has its answer.
+   */
+  readonly body: AsyncIterable<Uint8Array> | Readable;
   readonly options: StreamLoadOptions;
   readonly target: LoadTarget;
   /** Existing directory for the spool file of Parquet bodies. */
@@ -37,8 +41,20 @@ export async function runStreamLoad(
   input: StreamLoadInput,
   services: LoadServices,
 ): Promise<LoadReport> {
-  const { options, target, signal } = input;
   const body = new CountedBody(input.body, services.config.get('streaming_load_max_bytes'));
+  try {
+    return await loadBody(body, input, services);
+  } finally {
+    body.drop();
+  }
+}
+
+async function loadBody(
+  body: CountedBody,
+  input: StreamLoadInput,
+  services: LoadServices,
+): Promise<LoadReport> {
+  const { options, target, signal } = input;
   const load = async (source: Source) =>
     runLoad(
       target,
@@ -67,12 +83,12 @@ export async function runStreamLoad(
 
 /** Counts and limits the bytes of the body, before they are unpacked. */
 class CountedBody {
-  readonly #source: AsyncIterable<Uint8Array>;
+  readonly #source: AsyncIterable<Uint8Array> | Readable;
   readonly #bytesMax: number;
   #bytes = 0;
   #reported = 0;
 
-  constructor(source: AsyncIterable<Uint8Array>, bytesMax: number) {
+  constructor(source: AsyncIterable<Uint8Array> | Readable, bytesMax: number) {
     this.#source = source;
     this.#bytesMax = bytesMax;
   }
@@ -85,7 +101,7 @@ class CountedBody {
   }
 
   async *raw(): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const chunk of this.#source) {
+    for await (const chunk of this.#chunks()) {
       this.#bytes += chunk.byteLength;
       if (this.#bytes > this.#bytesMax) {
         const why = `the body exceeds streaming_load_max_bytes (${this.#bytesMax})`;
@@ -95,6 +111,17 @@ class CountedBody {
         yield chunk.subarray(at, at + CHUNK_BYTES_MAX);
       }
     }
+  }
+
+  /** Reads and drops what is left of a stream. */
+  drop(): void {
+    if ('resume' in this.#source) this.#source.resume();
+  }
+
+  #chunks(): AsyncIterable<Uint8Array> {
+    return 'resume' in this.#source
+      ? (this.#source.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>)
+      : this.#source;
   }
 
   chunks(gzip: boolean): AsyncGenerator<Uint8Array, void, undefined> {

@@ -105,7 +105,7 @@ describe('Scan', () => {
     const columns = [column('k', 'INT')];
     const outcome = await load(
       target(columns, { buckets: 7 }),
-      Array.from({ length: 150_000 }, (_, i) => [i]),
+      Array.from({ length: 60_000 }, (_, i) => [i]),
       services(store),
     );
     const scan = new Scan(scanRequest(outcome, columns), opener(store), new FooterCache());
@@ -115,7 +115,7 @@ describe('Scan', () => {
       sizes.push(batch.rows);
       if (batch.done) break;
     }
-    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(150_000);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(60_000);
     for (const size of sizes) expect(size).toBeLessThanOrEqual(65_536);
     for (const size of sizes.slice(0, -1)) expect(size).toBeGreaterThanOrEqual(8192);
   });
@@ -220,7 +220,7 @@ describe('skipping row groups', () => {
         if (matching.length > 0) expect(read).toEqual(rows);
       },
     );
-    await fc.assert(property, { numRuns: 100 });
+    await fc.assert(property, { numRuns: 60 });
   });
 });
 

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -264,6 +266,39 @@ describe('CSV', () => {
       '31.95376472',
       -89.23450472,
     ]);
+  });
+});
+
+describe('a request over HTTP that fails early', () => {
+  it.each<[string, HeaderValues]>([
+    ['plain', COMMA],
+    ['gzip', { ...COMMA, compress_type: 'gz' }],
+  ])('is answered on a connection that goes on (%s)', async (_, headers) => {
+    const server = createServer((request, response) => {
+      const input = {
+        body: request,
+        options: parseStreamLoadHeaders(headers),
+        target: target(AB),
+        tempDir,
+      };
+      failure(runStreamLoad(input, services(memoryStore()))).then(
+        (message) => response.end(message),
+        (error: unknown) => response.end(String(error)),
+      );
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = server.address() as AddressInfo;
+      const text = `bad,x\n${'1,y\n'.repeat(2_000_000)}`;
+      const body = headers === COMMA ? text : gzipSync(text, { level: 0 });
+      for (let turn = 0; turn < 2; turn += 1) {
+        const answer = await fetch(`http://127.0.0.1:${port}/`, { method: 'PUT', body });
+        expect(await answer.text()).toBe("Incorrect integer value: 'bad' for column 'a' at row 1");
+      }
+    } finally {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    }
   });
 });
 
