@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import type { ScanPredicate } from '../../../base/agent_messages.ts';
 import { SqlError } from '../../../base/errors.ts';
@@ -22,11 +23,7 @@ const WIDE = Array.from({ length: 20 }, (_, i) => column(`c${i}`, 'STRING'));
 
 /** Texts that do not compress, 100 characters each. */
 function noise(row: number, at: number): string {
-  let state = (row * 7919 + at * 104_729 + 1) >>> 0;
-  return Array.from({ length: 100 }, () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return String.fromCharCode(33 + ((state >>> 16) % 90));
-  }).join('');
+  return createHash('sha512').update(`${row}/${at}`).digest('base64').padEnd(100, `${row}`);
 }
 
 async function wideTable() {
