@@ -236,6 +236,8 @@ export class TabletIndex {
       runs[runs.length - 1] = { firstTabletId: run.firstTabletId, count: run.count + 1 };
     } else {
       runs.push({ firstTabletId: tabletId, count: 1 });
+      const isInOrder = run === undefined || run.firstTabletId < tabletId;
+      if (!isInOrder) runs.sort((a, b) => a.firstTabletId - b.firstTabletId);
     }
   }
 

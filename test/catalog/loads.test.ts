@@ -200,6 +200,18 @@ describe('a commit in many transactions', () => {
     expect(catalog.tablets.tableSize(wide.tableId)).toMatchObject({ bytes: 400_000 });
   });
 
+  it('waits for another of the same table, and both are visible', async () => {
+    const wide = await big();
+    const txns = [await beginLoad(catalog, wide, 'a'), await beginLoad(catalog, wide, 'b')];
+    const loads = txns.map((txnId, i) =>
+      catalog.commitLoad(txnId, rowsetsFor(catalog, wide, i), COUNTS),
+    );
+    expect((await Promise.all(loads)).map((txn) => txn.state)).toEqual(['VISIBLE', 'VISIBLE']);
+    const { partitions } = await catalog.tables.get('d', 'big');
+    expect(partitions.map((part) => part.visibleVersion)).toEqual([3, 3, 3, 3]);
+    expect(new Set(await seen(catalog, wide))).toEqual(new Set([2]));
+  });
+
   it('is rolled back after a crash, and its objects are garbage', async () => {
     const wide = await big();
     const txnId = await beginLoad(catalog, wide, 'l');

@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { id } from '../../base/ids.ts';
 import type { TableId } from '../../base/ids.ts';
 import type { Catalog } from '../../catalog/catalog.ts';
+import { TableCache } from '../../catalog/table_cache.ts';
 import { CatalogFixture, createTable, load, newTable, tabletIdsOf } from './fixture.ts';
 
 let fixture: CatalogFixture;
@@ -206,6 +207,27 @@ describe('tables', () => {
     });
     await expect(rolledBack).rejects.toThrow('no');
     expect((await catalog.tables.get('d', 't')).comment).toBe('a table');
+  });
+});
+
+describe('the cache of table definitions', () => {
+  it('ignores what was read before the last commit', async () => {
+    const table = await createTable(catalog, 't');
+    const cache = new TableCache();
+    const { generation } = cache;
+    cache.forget(table.tableId);
+    cache.put(table, generation);
+    expect(cache.byId(table.tableId)).toBeUndefined();
+    cache.put(table, cache.generation);
+    expect(cache.byName('d', 't')).toBe(table);
+    const [partition] = table.partitions;
+    const versions = new Map(partition === undefined ? [] : [[partition.partitionId, 5]]);
+    cache.setVersions(table.tableId, versions);
+    expect(cache.byId(table.tableId)?.partitions.map((part) => part.visibleVersion)).toEqual([
+      5, 1,
+    ]);
+    cache.forgetDatabase(table.databaseId);
+    expect(cache.byName('d', 't')).toBeUndefined();
   });
 });
 

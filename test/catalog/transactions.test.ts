@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { id } from '../../base/ids.ts';
-import type { DatabaseId } from '../../base/ids.ts';
+import type { DatabaseId, VaultId } from '../../base/ids.ts';
 import type { Catalog } from '../../catalog/catalog.ts';
 import { isDuplicateKey, toCatalogError } from '../../catalog/driver_errors.ts';
 import { migrate, takeLease } from '../../catalog/migrator.ts';
@@ -96,6 +96,30 @@ describe('transactions', () => {
     }
     expect(taken[0]).toBeGreaterThanOrEqual(10_001);
     expect(taken).toEqual([...new Set(taken)].sort((a, b) => a - b));
+  });
+});
+
+describe('ids', () => {
+  it('are enough for a large transaction, and go on after a restart', async () => {
+    const items = Array.from({ length: 900 }, (_, i) => ({
+      vaultId: id<VaultId>(1),
+      prefix: `data/${i}/`,
+    }));
+    for (let life = 0; life < 3; life += 1) {
+      for (let i = 0; i < 3; i += 1) await catalog.garbage.add(items, 'test', 0);
+      catalog = await fixture.reopen(catalog);
+    }
+    expect(fixture.number('count(DISTINCT garbage_id) FROM garbage')).toBe(9 * 900);
+  });
+
+  it('that were not put in hand are refused', async () => {
+    const greedy = catalog.garbage.add(
+      Array.from({ length: 5000 }, () => ({ vaultId: id<VaultId>(1), prefix: 'data/1/' })),
+      'test',
+      0,
+    );
+    await expect(greedy).rejects.toThrow('a transaction took more than 1000 ids');
+    expect(await catalog.garbage.count()).toBe(0);
   });
 });
 
