@@ -51,12 +51,15 @@ export const systemBlockIo: BlockIo = {
     await fs.promises.mkdir(path, { recursive: true });
   },
   rmdir: (path) => fs.promises.rmdir(path),
-  readdir: async (path) => {
+  // Synchronous inside: only a start asks, in small steps, and promises cost it twice the CPU.
+  readdir: (path) => {
     try {
-      return await fs.promises.readdir(path);
+      return Promise.resolve(fs.readdirSync(path));
     } catch (error) {
-      if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return [];
-      throw error;
+      if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') {
+        return Promise.resolve([]);
+      }
+      return Promise.reject(error);
     }
   },
   size: (path) => {

@@ -19,8 +19,11 @@ export interface IndexedObject {
   readonly indexOffset: number;
   readonly tabletId: number;
   readonly partitionId: number;
-  /** Slot by block number; `NO_SLOT` when it is not cached. */
-  readonly slots: Int32Array;
+  /**
+   * Slot by block number; `NO_SLOT` when it is not cached. A plain array: a typed one costs four
+   * times as much for the many objects of one block.
+   */
+  readonly slots: number[];
   cached: number;
 }
 
@@ -78,7 +81,7 @@ export class BlockIndex {
       indexOffset: identity.indexOffset,
       tabletId: identity.tabletId,
       partitionId: identity.partitionId,
-      slots: new Int32Array(blockCount(identity.size)).fill(NO_SLOT),
+      slots: Array.from({ length: blockCount(identity.size) }, () => NO_SLOT),
       cached: 0,
     };
     this.#byPlace[place] = object;
