@@ -23,6 +23,7 @@ export class CatalogFixture {
   readonly dir: string;
   readonly clock = new FixedClock();
   readonly #open = new Set<Catalog>();
+  readonly #images: CatalogFixture[] = [];
 
   constructor(dir: string = mkdtempSync(join(tmpdir(), 'thermocline-catalog-'))) {
     this.dir = dir;
@@ -59,6 +60,7 @@ export class CatalogFixture {
   /** What a crash at this moment would leave: the files as they are, in another directory. */
   crashImage(): CatalogFixture {
     const image = new CatalogFixture();
+    this.#images.push(image);
     for (const name of readdirSync(this.dir)) {
       if (name !== 'server.lock') cpSync(join(this.dir, name), join(image.dir, name));
     }
@@ -70,7 +72,9 @@ export class CatalogFixture {
     return this.raw((db) => db.prepare(`SELECT ${expression}`).pluck().get() as number);
   }
 
+  /** Crash images too. */
   async remove(): Promise<void> {
+    for (const image of this.#images) await image.remove();
     for (const catalog of this.#open) await catalog.close();
     rmSync(this.dir, { recursive: true, force: true });
   }

@@ -233,7 +233,6 @@ describe('a commit in many transactions', () => {
     const again = await after.tables.get('d', 'big');
     expect(again.partitions.map((part) => part.visibleVersion)).toEqual([1, 1, 1, 1]);
     await beginLoad(after, again, 'l');
-    await image.remove();
   });
 
   it('of a table that is dropped meanwhile fails and leaves nothing', async () => {

@@ -158,7 +158,6 @@ describe('tables', () => {
       expect([table, image.number(`count(*) FROM ${table}`)]).toEqual([table, 0]);
     }
     await createTable(after, 't');
-    await image.remove();
   });
 
   it('dropped are invisible at once, also when the crash comes before the purge', async () => {
@@ -177,7 +176,6 @@ describe('tables', () => {
     await after.purged();
     expect(await after.garbage.count()).toBe(1400);
     expect(image.number('count(*) FROM tablet')).toBe(0);
-    await image.remove();
   });
 
   it('are renamed and set, and each change raises the schema version', async () => {
