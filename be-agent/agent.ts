@@ -172,7 +172,7 @@ export class Agent {
   async kill(): Promise<void> {
     this.#end();
     await this.#http.close(true);
-    this.cache.abandon();
+    await this.cache.abandon();
     await this.stores.close();
   }
 

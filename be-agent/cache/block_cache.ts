@@ -526,20 +526,21 @@ export class BlockCache {
   /** Ends running downloads and writes the order of the blocks; blocks being written are kept. */
   async close(): Promise<void> {
     if (this.#closed) return;
+    await this.abandon();
+    await this.#snapshot();
+  }
+
+  /**
+   * Stops as a killed process would, without saving the order. Waits until the files are left
+   * alone: the directory may be opened again in the same process.
+   */
+  async abandon(): Promise<void> {
     this.#closed = true;
     this.#stopMaintenance();
     for (const download of this.#downloads) download.abort();
     for (const download of this.#downloads) await download.written;
     await this.#disk.deletionsSettled();
     await this.#snapshotting;
-    await this.#snapshot();
-  }
-
-  /** As a crash would leave it: running downloads end, nothing is saved. */
-  abandon(): void {
-    this.#closed = true;
-    this.#stopMaintenance();
-    for (const download of this.#downloads) download.abort();
   }
 
   // -------------------------------------------------------------------------------------------

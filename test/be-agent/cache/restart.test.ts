@@ -89,6 +89,22 @@ describe('restart', () => {
     expect(fixture.store.gets).toHaveLength(gets);
   });
 
+  it('after abandon in the same process: nothing saved, nothing lost, nothing half', async () => {
+    const cache = await fixture.cache();
+    const whole = fixture.object('whole', MIB);
+    const cut = fixture.object('cut', MIB);
+    await fill(cache, whole);
+    fixture.store.holding = true;
+    const reading = cache.read(cut, 0, 10);
+    await until(() => fixture.store.held === 1);
+    const abandoned = cache.abandon();
+    await expect(reading).rejects.toMatchObject({ name: 'AbortError' });
+    await abandoned;
+    expect(existsSync(snapshotPath(fixture.dir))).toBe(false);
+    const again = await fixture.cache();
+    expect([again.hasBlocks(whole), again.missingBytes(cut)]).toEqual([true, MIB]);
+  });
+
   it('drops torn, foreign and temporary files, and what the snapshot names but is gone', async () => {
     const cache = await fixture.cache();
     const object = fixture.object('k', 4 * MIB);
