@@ -128,6 +128,10 @@ export const ERRORS = {
   VAULT_IN_USE:            row(1105, 'HY000', 'Storage vault {name} is still used by {what}'),
   WRONG_NAME:              row(1105, 'HY000', "Incorrect {kind} name '{name}': {why}"),
   USER_EXISTS:             row(1396, 'HY000', "Operation CREATE USER failed for '{user}'@'{host}'"),
+  NO_SUCH_GRANT:           row(1141, '42000', "There is no such grant defined for user '{user}' on host '{host}'"),
+  PLUGIN_NOT_LOADED:       row(1524, 'HY000', "Plugin '{name}' is not loaded; there are caching_sha2_password and mysql_native_password"),
+  BAD_PASSWORD_HASH:       row(1827, 'HY000', "The password hash doesn't have the expected format."),
+  PASSWORD_TOO_LONG:       row(1105, 'HY000', 'The password is too long: {bytes} bytes, at most {limit} are allowed'),
   UNKNOWN_USER:            row(1396, 'HY000', "Operation {what} failed for '{user}'@'{host}': no such user"),
 
   // catalog and data directory
@@ -161,6 +165,7 @@ export const ERRORS = {
   WARM_UP_NO_ID:           row(1105, 'HY000', 'Missing job id'),
   WARM_UP_UNKNOWN_JOB:     row(1105, 'HY000', 'job id: {id} does not exist.'),
   WARM_UP_FINAL:           row(1105, 'HY000', 'job can not be cancelled. State: {state}'),
+  BAD_HOTSPOT_PATH:        row(1105, 'HY000', "Invalid path '{path}'; allowed: '/', '/group' and '/group/db.table'"),
 
   // config
   UNKNOWN_CONFIG:          row(1105, 'HY000', "Config '{name}' does not exist{hint}"),

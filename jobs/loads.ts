@@ -2,11 +2,7 @@
  * Loads from the server's side: begin and commit for backends (stream load), and the whole of
  * INSERT ... VALUES, whose rows a backend of the session's compute group writes.
  */
-import type {
-  AgentTransport,
-  BeginLoadReply,
-  LoadOutcome,
-} from '../base/agent_messages.ts';
+import type { AgentTransport, BeginLoadReply, LoadOutcome } from '../base/agent_messages.ts';
 import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import type { BackendId, TxnId } from '../base/ids.ts';

@@ -101,7 +101,8 @@ export class BackendControl {
   async kill(backend: BackendDef): Promise<void> {
     const { agents, registry } = this.#deps;
     this.#expectEmbedded(backend);
-    if (!agents.isRunning(backend.backendId)) this.#refuse(backend, 'not running', 'nothing to kill');
+    if (!agents.isRunning(backend.backendId))
+      this.#refuse(backend, 'not running', 'nothing to kill');
     await agents.kill(backend.backendId);
     registry.forget(backend.backendId);
   }

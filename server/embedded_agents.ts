@@ -97,8 +97,9 @@ export class EmbeddedAgents implements AgentTransport {
     request: AgentHostCalls[Name]['request'],
   ): Promise<AgentHostCalls[Name]['reply']> {
     const { rpc } = this.#ensureHost();
-    const reply: unknown = await rpc.call(name, request, { timeoutMs: HOST_CALL_TIMEOUT_MS });
-    return reply as AgentHostCalls[Name]['reply'];
+    const reply = await rpc.call(name, request, { timeoutMs: HOST_CALL_TIMEOUT_MS });
+    // The host answers each call with the reply of its name (be-agent/worker_main.ts).
+    return reply as never;
   }
 
   #ensureHost(): { readonly worker: Worker; readonly rpc: PortRpc } {

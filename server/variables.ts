@@ -68,10 +68,10 @@ const oneOf =
 
 const CHARSETS = ['utf8mb4', 'utf8mb3', 'utf8', 'latin1', 'ascii', 'binary'];
 /** The charsets a client may name; the server itself keeps everything as UTF-8. */
-export const KNOWN_CHARSETS: ReadonlySet<string> = new Set(CHARSETS);
+const KNOWN_CHARSETS: ReadonlySet<string> = new Set(CHARSETS);
 
 /** Default collation of each charset, as MySQL 5.7 announces it. */
-export const DEFAULT_COLLATIONS: Readonly<Record<string, string>> = {
+const DEFAULT_COLLATIONS: Readonly<Record<string, string>> = {
   utf8mb4: 'utf8mb4_general_ci',
   utf8mb3: 'utf8_general_ci',
   utf8: 'utf8_general_ci',

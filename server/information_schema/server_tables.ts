@@ -34,8 +34,8 @@ export const SERVER_TABLES: readonly ServerTable[] = [
   namedTable('GLOBAL_VARIABLES', PAIR, (source) => pairs(source.variables('global'))),
   namedTable('SESSION_STATUS', PAIR, (source) => pairs(source.status())),
   namedTable('GLOBAL_STATUS', PAIR, (source) => pairs(source.status())),
-  namedTable('USER_PRIVILEGES', 'GRANTEE TABLE_CATALOG PRIVILEGE_TYPE IS_GRANTABLE', (source) =>
-    source.administrators().flatMap((grantee) => ADMIN_PRIVILEGES.map((privilege) => ({
+  namedTable('USER_PRIVILEGES', 'GRANTEE TABLE_CATALOG PRIVILEGE_TYPE IS_GRANTABLE', async (source) =>
+    (await source.administrators()).flatMap((grantee) => ADMIN_PRIVILEGES.map((privilege) => ({
       GRANTEE: grantee, TABLE_CATALOG: 'def', PRIVILEGE_TYPE: privilege, IS_GRANTABLE: 'YES',
     })))),
   emptyTable('SCHEMA_PRIVILEGES', 'GRANTEE TABLE_CATALOG TABLE_SCHEMA PRIVILEGE_TYPE IS_GRANTABLE'),

@@ -33,5 +33,5 @@ export interface InformationSchemaSource {
   variables(scope: 'session' | 'global'): readonly (readonly [name: string, value: string])[];
   status(): readonly (readonly [name: string, value: string])[];
   /** `'user'@'host'` of accounts that may do everything. */
-  administrators(): readonly string[];
+  administrators(): Promise<readonly string[]> | readonly string[];
 }

@@ -22,7 +22,7 @@ const NAME_LENGTH = 512;
  * Columns in one string: `NAME` is text, `NAME#` BIGINT, `NAME@` DATETIME, `NAME~` long text;
  * a `?` behind it means that it may be NULL.
  */
-export function columnsOf(names: string): readonly SelectColumn[] {
+function columnsOf(names: string): readonly SelectColumn[] {
   return names
     .trim()
     .split(/\s+/)

@@ -3,7 +3,6 @@
  * two dialects disagree on precedence (`||`, `!`, NOT, `&`, `|`), so order must not matter.
  * SQLite still decides what is an expression; this only needs to know where operands end.
  */
-import type { ScanPredicate } from '../../base/agent_messages.ts';
 import { SqlError } from '../../base/errors.ts';
 import { canonicalPredicate, comparable } from './comparison.ts';
 import { isIntervalUnit } from './date_math.ts';
@@ -19,6 +18,7 @@ import {
   typed,
   type Spelled,
 } from './spelled.ts';
+import { spellPredicate } from './predicate_speller.ts';
 import type { SpellerContext } from './speller_context.ts';
 import { RESERVED, isQueryAhead } from './words.ts';
 
@@ -283,74 +283,6 @@ function spellQuantified(ctx: SpellerContext, operator: string, left: Spelled): 
     return typed(`(${left.sql} NOT IN ${query.sql})`, BIGINT);
   }
   throw ctx.unsupported(`${operator} ${key} (subquery)`);
-}
-
-/** IS, [NOT] IN, LIKE, REGEXP, BETWEEN after an operand. */
-function spellPredicate(ctx: SpellerContext, left: Spelled): Spelled | undefined {
-  if (ctx.accept('IS')) {
-    const not = ctx.accept('NOT') ? 'NOT ' : '';
-    const what = ctx.acceptAny(['NULL', 'TRUE', 'FALSE', 'UNKNOWN']);
-    if (what === undefined) throw ctx.unexpected('NULL, TRUE, FALSE or UNKNOWN');
-    return typed(`(${left.sql} IS ${not}${what === 'UNKNOWN' ? 'NULL' : what})`, BIGINT);
-  }
-  const negated =
-    ctx.is('NOT') && ['IN', 'LIKE', 'REGEXP', 'RLIKE', 'BETWEEN'].includes(ctx.peek(1).key);
-  if (negated) ctx.next();
-  const not = negated ? 'NOT ' : '';
-  const wrap = (sql: string, conjuncts?: () => readonly ScanPredicate[]): Spelled => ({
-    sql: negated ? `(NOT ${sql})` : sql,
-    type: () => BIGINT,
-    ...(conjuncts === undefined || negated ? {} : { conjuncts }),
-  });
-  if (ctx.accept('IN')) return spellIn(ctx, left, not);
-  if (ctx.accept('LIKE')) return wrap(spellLike(ctx, left));
-  if (ctx.acceptAny(['REGEXP', 'RLIKE']) !== undefined) {
-    ctx.heavy = true;
-    const pattern = spellExpression(ctx, BIT_OR - 1);
-    return wrap(`mysql_regexp(${left.sql}, ${pattern.sql})`);
-  }
-  if (ctx.accept('BETWEEN')) {
-    const low = spellExpression(ctx, BIT_OR - 1);
-    ctx.expect('AND');
-    const high = spellExpression(ctx, BIT_OR - 1);
-    const [a, from] = comparable(left, low);
-    const [b, to] = comparable(left, high);
-    const sql =
-      a === b ? `(${a} BETWEEN ${from} AND ${to})` : `(${a} >= ${from} AND ${b} <= ${to})`;
-    return wrap(sql, () => [
-      ...canonicalPredicate('>=', left, [low]),
-      ...canonicalPredicate('<=', left, [high]),
-    ]);
-  }
-  return undefined;
-}
-
-function spellIn(ctx: SpellerContext, left: Spelled, not: string): Spelled {
-  if (isQueryAhead(ctx)) {
-    return typed(`(${left.sql} ${not}IN ${ctx.grammar.subquery(ctx).sql})`, BIGINT);
-  }
-  ctx.expect('(');
-  const items: Spelled[] = [];
-  do items.push(spellExpression(ctx));
-  while (ctx.accept(','));
-  ctx.expect(')');
-  const list = items.map((item) => comparable(left, item)[1]).join(', ');
-  const operand = items.length > 0 ? comparable(left, items[0] ?? left)[0] : left.sql;
-  return {
-    sql: `(${operand} ${not}IN (${list}))`,
-    type: () => BIGINT,
-    ...(not === '' ? { conjuncts: () => canonicalPredicate('in', left, items) } : {}),
-  };
-}
-
-function spellLike(ctx: SpellerContext, left: Spelled): string {
-  ctx.heavy = true;
-  const pattern = spellExpression(ctx, BIT_OR - 1);
-  const escape = ctx.accept('ESCAPE') ? spellExpression(ctx, BIT_OR - 1).sql : String.raw`'\'`;
-  if (left.nocase?.() !== true && pattern.nocase?.() !== true) {
-    return `mysql_like(${left.sql}, ${pattern.sql}, ${escape})`;
-  }
-  return `(${left.sql} LIKE ${pattern.sql} ESCAPE ${escape})`;
 }
 
 function spellCollate(ctx: SpellerContext, left: Spelled): Spelled {

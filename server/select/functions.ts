@@ -96,7 +96,7 @@ const dayOfMonth = part('DAY');
 const variance = (name: string): FunctionSpec => aggregate(`mysql_${name}`, DOUBLE);
 
 // prettier-ignore
-export const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
+const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
   // choice
   IF: spelled(3, 3, (args) => common(args.slice(1)), (args) => `iif(${list(args)})`),
   IFNULL: native('ifnull', 2, 2, common), NVL: native('ifnull', 2, 2, common),

@@ -5,6 +5,7 @@ import { spellExpression } from './expression_speller.ts';
 import { acceptAlias, nameList, spellTables } from './from_speller.ts';
 import { commonType, quoteName, typed, type Spelled, type StaticType } from './spelled.ts';
 import type { Scope, ScopeColumn, SpelledQuery, SpellerContext } from './speller_context.ts';
+import { spellWindows } from './window_speller.ts';
 import { RESERVED, isQueryAhead } from './words.ts';
 
 const NO_PREDICATES = (): readonly ScanPredicate[] => [];
@@ -336,45 +337,6 @@ export function spellOrderItems(ctx: SpellerContext, ordered = true): string {
     items.push(ordered && direction !== undefined ? `${sql} ${direction}` : sql);
   } while (ctx.accept(','));
   return items.join(', ');
-}
-
-function spellWindows(ctx: SpellerContext): string {
-  if (!ctx.accept('WINDOW')) return '';
-  const windows: string[] = [];
-  do {
-    const name = quoteName(ctx.name());
-    ctx.expect('AS');
-    windows.push(`${name} AS ${spellWindow(ctx)}`);
-  } while (ctx.accept(','));
-  return ` WINDOW ${windows.join(', ')}`;
-}
-
-/** `call OVER ...`, or the call as it is. */
-export function spellOver(ctx: SpellerContext, call: Spelled): Spelled {
-  if (!ctx.accept('OVER')) return call;
-  const window = ctx.is('(') ? spellWindow(ctx) : quoteName(ctx.name());
-  return { sql: `${call.sql} OVER ${window}`, type: call.type };
-}
-
-const FRAME_WORDS = new Set(
-  'ROWS RANGE GROUPS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW FOLLOWING'.split(' '),
-);
-
-function spellWindow(ctx: SpellerContext): string {
-  ctx.expect('(');
-  const parts: string[] = [];
-  if (ctx.token.kind === 'name') parts.push(quoteName(ctx.name()));
-  if (ctx.accept('PARTITION', 'BY')) parts.push(`PARTITION BY ${spellOrderItems(ctx, false)}`);
-  if (ctx.accept('ORDER', 'BY')) parts.push(`ORDER BY ${spellOrderItems(ctx)}`);
-  while (!ctx.accept(')')) {
-    const token = ctx.next();
-    if (token.kind !== 'number' && !FRAME_WORDS.has(token.key)) {
-      ctx.at -= 1;
-      throw ctx.unexpected("')'");
-    }
-    parts.push(token.text);
-  }
-  return `(${parts.join(' ')})`;
 }
 
 /** ORDER BY, LIMIT and locks, in the scope of the SELECT they stand behind. */

@@ -3,13 +3,7 @@ import type { ScanPredicate } from '../../base/agent_messages.ts';
 import type { SqlValue } from '../../base/values.ts';
 import { spellCall } from './call_speller.ts';
 import { spellExpression } from './expression_speller.ts';
-import {
-  spellDerived,
-  spellOrderItems,
-  spellOver,
-  spellQuery,
-  spellSubquery,
-} from './query_speller.ts';
+import { spellDerived, spellOrderItems, spellQuery, spellSubquery } from './query_speller.ts';
 import {
   SpellerContext,
   type Clause,
@@ -18,6 +12,7 @@ import {
   type TableReference,
 } from './speller_context.ts';
 import type { SelectSession, SelectTable } from './table_provider.ts';
+import { spellOver } from './window_speller.ts';
 
 const GRAMMAR: Grammar = {
   expression: spellExpression,

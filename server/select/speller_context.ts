@@ -7,7 +7,7 @@ import type { SelectSession, SelectTable } from './table_provider.ts';
 import type { ColumnOrigin, Spelled, StaticType } from './spelled.ts';
 
 /** Deepest nesting of parentheses, subqueries and CASE; SQLite's own limit is 1000 per tree. */
-export const NESTING_MAX = 100;
+const NESTING_MAX = 100;
 
 export interface ScopeColumn {
   readonly name: string;
@@ -17,7 +17,7 @@ export interface ScopeColumn {
 }
 
 /** One entry of a FROM clause. `columns` undefined: the table is not resolved yet. */
-export interface ScopeTable {
+interface ScopeTable {
   readonly alias: string;
   readonly columns: () => readonly ScopeColumn[] | undefined;
 }
@@ -246,6 +246,6 @@ export class SpellerContext {
 }
 
 /** Names of databases and tables as written; NUL cannot be part of either. */
-export function tableKey(database: string, table: string): string {
+function tableKey(database: string, table: string): string {
   return `${database}\0${table}`;
 }

@@ -1,6 +1,9 @@
 /** SQLite's error texts → MySQL's errors. */
 import { SqlError } from '../../base/errors.ts';
-import { NESTING_MAX, type Clause } from './speller_context.ts';
+import type { Clause } from './speller_context.ts';
+
+/** Deepest expression SQLite takes; a chain of ANDs is as deep as it is long. */
+const SQLITE_DEPTH_MAX = 1000;
 
 /** What is needed of the statement to name things as the user did. */
 export interface StatementNames {
@@ -47,8 +50,8 @@ const RULES: readonly (readonly [RegExp, Maker])[] = [
   [/^row value misused/, () => new SqlError('OPERAND_COLUMNS', { count: '1' })],
   [/^integer overflow/, () => new SqlError('BIGINT_RANGE')],
   [
-    /^(?:Expression tree is too large|parser stack overflow|too many terms)/,
-    () => new SqlError('STATEMENT_TOO_COMPLEX', { limit: NESTING_MAX }),
+    /^(?:Expression tree is too large|parser stack overflow|too many terms|Recursion limit)/,
+    () => new SqlError('STATEMENT_TOO_COMPLEX', { limit: SQLITE_DEPTH_MAX }),
   ],
   [/^near "(.*)": syntax error/s, (match, names) => syntaxError(match, names)],
 ];

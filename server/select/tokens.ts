@@ -6,7 +6,7 @@
  */
 import { SqlError } from '../../base/errors.ts';
 
-export type TokenKind =
+type TokenKind =
   /** Keyword, or name without quotes. */
   | 'word'
   /** Name in backticks; `text` is the name. */
@@ -41,7 +41,8 @@ export interface ScanOptions {
   readonly noBackslashEscapes?: boolean;
 }
 
-const SPACE = /\s+/y;
+/** Some clients (mysqlslap) send their terminating NUL as part of the text. */
+const SPACE = /\s+|\0+$/y;
 const WORD = /[\p{L}_$\u0080-\uffff][\p{L}\p{N}_$\u0080-\uffff]*/uy;
 /** A name that begins with digits, as in `2nd_table`; tried after numbers. */
 const DIGIT_WORD = /\d+[\p{L}_$][\p{L}\p{N}_$]*/uy;

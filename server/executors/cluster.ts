@@ -1,0 +1,127 @@
+/** Compute groups and backends. */
+import { SqlError } from '../../base/errors.ts';
+import type { BackendId } from '../../base/ids.ts';
+import { id } from '../../base/ids.ts';
+import type { BackendDef } from '../../base/schema.ts';
+import { OK, type StatementResult } from '../../base/values.ts';
+import type { BackendRef, Properties } from '../../parser/statement.ts';
+import { readProperties } from '../../parser/properties.ts';
+import type { Services } from '../services.ts';
+import { type ExecContext, type Executor, computeGroupOf } from './executor.ts';
+
+export const createComputeGroup: Executor<'CreateComputeGroup'> = async (statement, context) => {
+  const { catalog } = context.services;
+  readProperties(statement.properties, {});
+  const known = await catalog.computeGroups.find(statement.name);
+  if (known !== undefined && statement.ifNotExists) {
+    const message = `Compute group ${statement.name} already exists`;
+    context.session.warn({ level: 'Note', code: 1105, message });
+    return OK;
+  }
+  await catalog.computeGroups.create(statement.name);
+  return OK;
+};
+
+export const dropComputeGroup: Executor<'DropComputeGroup'> = async (statement, context) => {
+  const { catalog, backends, warmUps } = context.services;
+  const { name, ifExists, force } = statement;
+  const group = await catalog.computeGroups.find(name);
+  if (group === undefined && ifExists) {
+    const message = `Compute group ${name} does not exist`;
+    context.session.warn({ level: 'Note', code: 1105, message });
+    return OK;
+  }
+  if (group !== undefined && force) {
+    for (const backend of await catalog.backends.ofGroup(group.computeGroupId)) {
+      await backends.drop(backend);
+    }
+  }
+  await catalog.computeGroups.drop(name);
+  await warmUps.groupDropped(name);
+  return OK;
+};
+
+export const renameComputeGroup: Executor<'RenameComputeGroup'> = async (statement, context) => {
+  const { catalog, warmUps } = context.services;
+  await catalog.computeGroups.rename(statement.name, statement.newName);
+  if (context.session.computeGroup === statement.name) {
+    context.session.computeGroup = statement.newName;
+  }
+  warmUps.wake();
+  return OK;
+};
+
+export const addBackend: Executor<'AddBackend'> = async (statement, context) => {
+  const { services } = context;
+  const group = await targetGroup(statement.computeGroup, statement.properties, context);
+  for (const backend of statement.backends) {
+    if (backend.kind === 'embedded') {
+      await services.backends.add(group, 0);
+      continue;
+    }
+    const name = `${backend.host}:${backend.port}`;
+    if (backend.host !== 'embedded') {
+      const what = `remote backends (${name}); add an embedded one with ALTER SYSTEM ADD BACKEND "embedded"`;
+      throw new SqlError('NOT_SUPPORTED', { what });
+    }
+    await services.backends.add(group, backend.port);
+  }
+  return OK;
+};
+
+/** `TO COMPUTE GROUP g`, or Doris's property; else the session's group. */
+async function targetGroup(
+  named: string | undefined,
+  properties: Properties,
+  context: ExecContext,
+): Promise<string> {
+  const values = readProperties(properties, { 'tag.compute_group_name': { kind: 'text' } });
+  const group = named ?? values['tag.compute_group_name'] ?? (await computeGroupOf(context));
+  return (await context.services.catalog.computeGroups.get(group)).name;
+}
+
+export const dropBackend: Executor<'DropBackend'> = async (statement, { services }) => {
+  const found = await findAll(services, statement.backends);
+  for (const backend of found) await services.backends.drop(backend);
+  return OK;
+};
+
+export const stopBackend: Executor<'StopBackend'> = async ({ backend }, { services }) => {
+  await services.backends.stop(await findBackend(services, backend));
+  return OK;
+};
+
+export const startBackend: Executor<'StartBackend'> = async ({ backend }, { services }) => {
+  await services.backends.start(await findBackend(services, backend));
+  services.warmUps.wake();
+  return OK;
+};
+
+export const killBackend: Executor<'KillBackend'> = async ({ backend }, { services }) => {
+  await services.backends.kill(await findBackend(services, backend));
+  return OK;
+};
+
+/** Shared tables have no data on a backend, so it can go at once. */
+export const decommissionBackend: Executor<'DecommissionBackend'> = async (
+  statement,
+  { services },
+): Promise<StatementResult> => {
+  const found = await findAll(services, statement.backends);
+  for (const backend of found) await services.backends.drop(backend);
+  return OK;
+};
+
+/** All of them, or an error before anything happened. */
+async function findAll(services: Services, refs: readonly BackendRef[]): Promise<BackendDef[]> {
+  return await Promise.all(refs.map(async (ref) => await findBackend(services, ref)));
+}
+
+async function findBackend({ catalog }: Services, ref: BackendRef): Promise<BackendDef> {
+  if (ref.kind === 'id') return await catalog.backends.get(id<BackendId>(ref.id));
+  const found = await catalog.backends.findByAddress(ref.host, ref.port);
+  if (found === undefined) {
+    throw new SqlError('UNKNOWN_BACKEND', { name: `${ref.host}:${ref.port}` });
+  }
+  return found;
+}

@@ -1,0 +1,65 @@
+/** CREATE and DROP DATABASE, USE. */
+import { SqlError } from '../../base/errors.ts';
+import { OK } from '../../base/values.ts';
+import { isSystemDatabase } from '../information_schema/system_databases.ts';
+import type { Executor } from './executor.ts';
+import { readProperties } from '../../parser/properties.ts';
+
+export const createDatabase: Executor<'CreateDatabase'> = async (statement, context) => {
+  const { catalog } = context.services;
+  const { name, ifNotExists } = statement;
+  readProperties(statement.properties, {});
+  const known = isSystemDatabase(name) || (await catalog.databases.find(name)) !== undefined;
+  if (known && ifNotExists) {
+    const message = `Can't create database '${name}'; database exists`;
+    context.session.warn({ level: 'Note', code: 1007, message });
+    return { kind: 'ok', affectedRows: 1 };
+  }
+  await catalog.databases.create(name);
+  return { kind: 'ok', affectedRows: 1 };
+};
+
+export const dropDatabase: Executor<'DropDatabase'> = async (statement, context) => {
+  const { catalog } = context.services;
+  const { name, ifExists } = statement;
+  const { user } = context.session;
+  if (isSystemDatabase(name)) throw new SqlError('SYSTEM_DB_ACCESS', { user, name });
+  const known = await catalog.databases.find(name);
+  if (known === undefined) {
+    if (!ifExists) throw new SqlError('DB_DROP_EXISTS', { name });
+    const message = `Can't drop database '${name}'; database doesn't exist`;
+    context.session.warn({ level: 'Note', code: 1008, message });
+    return OK;
+  }
+  const tables = await catalog.tables.list(known.databaseId);
+  await catalog.databases.drop(name, user);
+  if (context.session.database === name) context.session.database = '';
+  return { kind: 'ok', affectedRows: tables.length };
+};
+
+/** `USE db`, `USE db@group`. */
+export const use: Executor<'Use'> = async (statement, { services, session }) => {
+  const { db, computeGroup } = statement;
+  await expectDatabase(services, db);
+  if (computeGroup !== undefined) {
+    session.computeGroup = (await services.catalog.computeGroups.get(computeGroup)).name;
+  }
+  session.database = db;
+  return OK;
+};
+
+/** `USE @group`. */
+export const useComputeGroup: Executor<'UseComputeGroup'> = async ({ name }, context) => {
+  const group = await context.services.catalog.computeGroups.get(name);
+  context.session.computeGroup = group.name;
+  return OK;
+};
+
+/** Throws BAD_DB. */
+export async function expectDatabase(
+  { catalog }: Parameters<typeof use>[1]['services'],
+  name: string,
+): Promise<void> {
+  if (isSystemDatabase(name) || (await catalog.databases.find(name)) !== undefined) return;
+  throw new SqlError('BAD_DB', { name });
+}

@@ -1,0 +1,127 @@
+/** INSERT ... VALUES: literals to rows, rows to a backend, visible when the statement answers. */
+import { SqlError } from '../../base/errors.ts';
+import type { TableDef } from '../../base/schema.ts';
+import type { SqlValue } from '../../base/values.ts';
+import type { Expr, Insert } from '../../parser/statement.ts';
+import { isSystemDatabase } from '../information_schema/system_databases.ts';
+import { literalValue } from '../table_definition.ts';
+import { type Executor, computeGroupOf, tableNameOf } from './executor.ts';
+
+export const insert: Executor<'Insert'> = async (statement, context) => {
+  const { services, session, signal } = context;
+  const { db, table: name } = tableNameOf(statement.table, session);
+  if (isSystemDatabase(db)) {
+    throw new SqlError('SYSTEM_DB_ACCESS', { user: session.user, name: db });
+  }
+  const table = await services.catalog.tables.get(db, name);
+  if (statement.partitions.length > 0) {
+    throw new SqlError('NOT_SUPPORTED', { what: 'INSERT ... PARTITION' });
+  }
+  const columns = statement.columns ?? table.columns.map((column) => column.name);
+  checkColumns(table, columns);
+  const rows = readRows(statement, table, columns, services.clock.now());
+  const inserted = await services.loads.insert({
+    table,
+    columns: rows.columns,
+    rows: rows.values,
+    label: statement.label ?? '',
+    computeGroupName: await computeGroupOf(context),
+    signal,
+  });
+  const { label, txnId, rows: affectedRows } = inserted;
+  const info = `{'label':'${label}', 'status':'VISIBLE', 'txnId':'${txnId}'}`;
+  return { kind: 'ok', affectedRows, info };
+};
+
+function checkColumns(table: TableDef, columns: readonly string[]): void {
+  const seen = new Set<string>();
+  for (const name of columns) {
+    const known = table.columns.some((c) => c.name.toLowerCase() === name.toLowerCase());
+    if (!known) throw new SqlError('UNKNOWN_COLUMN', { name, where: 'field list' });
+    if (seen.has(name.toLowerCase())) throw new SqlError('DUP_FIELDNAME', { name });
+    seen.add(name.toLowerCase());
+  }
+}
+
+interface Rows {
+  readonly columns: readonly string[];
+  readonly values: readonly (readonly SqlValue[])[];
+}
+
+function readRows(
+  statement: Insert,
+  table: TableDef,
+  columns: readonly string[],
+  nowMs: number,
+): Rows {
+  const defaults = columns.map((name) => defaultOf(table, name, nowMs));
+  const values = statement.rows.map((row, index) => {
+    if (row.length !== columns.length) {
+      throw new SqlError('WRONG_VALUE_COUNT', { row: index + 1 });
+    }
+    return row.map((expr, at) => valueOf(expr, () => defaults[at]?.() ?? null, nowMs));
+  });
+  return { columns, values };
+}
+
+function valueOf(expr: Expr, defaultValue: () => SqlValue, nowMs: number): SqlValue {
+  switch (expr.kind) {
+    case 'Number':
+      return expr.text;
+    case 'String':
+      return expr.value;
+    case 'Null':
+      return null;
+    case 'Default':
+      return defaultValue();
+    case 'Call':
+      if (isNow(expr)) return timestamp(nowMs);
+      return literalValue(expr, 'value of INSERT');
+    case 'Bool':
+    case 'Bytes':
+    case 'Column':
+    case 'UserVar':
+    case 'SystemVar':
+    case 'Unary':
+    case 'Binary':
+    case 'In':
+    case 'Between':
+    case 'Like':
+    case 'Regexp':
+    case 'Is':
+    case 'Case':
+    case 'Cast':
+      return literalValue(expr, 'value of INSERT');
+  }
+}
+
+const NOW_FUNCTIONS: ReadonlySet<string> = new Set([
+  'NOW',
+  'CURRENT_TIMESTAMP',
+  'LOCALTIME',
+  'LOCALTIMESTAMP',
+  'SYSDATE',
+  'CURDATE',
+  'CURRENT_DATE',
+]);
+
+function isNow(expr: Extract<Expr, { readonly kind: 'Call' }>): boolean {
+  return NOW_FUNCTIONS.has(expr.name.toUpperCase()) && expr.args.length <= 1;
+}
+
+function timestamp(nowMs: number): string {
+  return new Date(nowMs).toISOString().replace('T', ' ').slice(0, 23);
+}
+
+/** DEFAULT of a column; an error only when a row really asks for it. */
+function defaultOf(table: TableDef, name: string, nowMs: number): () => SqlValue {
+  const column = table.columns.find((c) => c.name.toLowerCase() === name.toLowerCase());
+  return () => {
+    const value = column?.defaultValue;
+    if (value === undefined) {
+      if (column?.nullable === true) return null;
+      throw new SqlError('NO_DEFAULT', { column: name });
+    }
+    return typeof value === 'object' && value !== null ? timestamp(nowMs) : value;
+  };
+}

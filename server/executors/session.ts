@@ -1,0 +1,102 @@
+/** Statements about the session itself: SET, KILL, transactions, and other small things. */
+import { SqlError } from '../../base/errors.ts';
+import { OK, type SqlValue } from '../../base/values.ts';
+import type { Assignment, Expr } from '../../parser/statement.ts';
+import type { ExecContext, Executor } from './executor.ts';
+
+export const kill: Executor<'Kill'> = ({ what, connectionId }, { services }) => {
+  if (!services.connections.kill(connectionId, what)) {
+    throw new SqlError('NO_SUCH_THREAD', { id: connectionId });
+  }
+  return OK;
+};
+
+/** There are no transactions over statements: each is its own. Clients that ask are told OK. */
+export const begin: Executor<'Begin'> = () => OK;
+export const commit: Executor<'Commit'> = () => OK;
+export const rollback: Executor<'Rollback'> = ({ savepoint }) => {
+  if (savepoint === undefined) return OK;
+  throw new SqlError('NOT_SUPPORTED', { what: 'SAVEPOINT' });
+};
+export const unlockTables: Executor<'UnlockTables'> = () => OK;
+export const empty: Executor<'Empty'> = () => OK;
+
+export const unsupported: Executor<'Unsupported'> = ({ what }) => {
+  throw new SqlError('NOT_SUPPORTED', { what });
+};
+
+/** Evaluates an expression of SET: through the SELECT engine, which knows functions and @@x. */
+export type Evaluate = (expr: Expr, context: ExecContext) => Promise<SqlValue>;
+
+/** All assignments or none: values are worked out first. */
+export async function assignVariables(
+  assignments: readonly Assignment[],
+  context: ExecContext,
+  evaluate: Evaluate,
+): Promise<typeof OK> {
+  const { variables } = context.session;
+  const changes: (() => void)[] = [];
+  for (const assignment of assignments) {
+    switch (assignment.kind) {
+      case 'userVar': {
+        const value = await evaluate(assignment.value, context);
+        changes.push(() => {
+          variables.setUserVariable(assignment.name, value);
+        });
+        break;
+      }
+      case 'systemVar': {
+        const { name, value: expr } = assignment;
+        const scope = assignment.scope === 'GLOBAL' ? 'global' : 'session';
+        const value = await assigned(expr, context, evaluate);
+        changes.push(() => {
+          variables.set(name, value, scope);
+        });
+        break;
+      }
+      case 'names':
+        changes.push(() => {
+          variables.setNames(assignment.charset, assignment.collation);
+        });
+        break;
+      case 'charset':
+        changes.push(() => {
+          variables.setNames(assignment.charset, undefined);
+        });
+        break;
+      case 'password':
+        throw new SqlError('NOT_SUPPORTED', { what: 'SET PASSWORD beside other assignments' });
+      case 'transaction':
+        changes.push(() => {
+          setTransaction(assignment, context);
+        });
+        break;
+    }
+  }
+  for (const change of changes) change();
+  return OK;
+}
+
+/** A bare word is its own text (SET sql_mode = ANSI, SET autocommit = ON); DEFAULT is undefined. */
+async function assigned(
+  expr: Expr,
+  context: ExecContext,
+  evaluate: Evaluate,
+): Promise<SqlValue | undefined> {
+  if (expr.kind === 'Default') return undefined;
+  if (expr.kind === 'Column' && expr.path.length === 1) return expr.path[0] ?? '';
+  return await evaluate(expr, context);
+}
+
+function setTransaction(
+  { isolation, readOnly, scope }: Extract<Assignment, { readonly kind: 'transaction' }>,
+  { session }: ExecContext,
+): void {
+  const where = scope === 'GLOBAL' ? 'global' : 'session';
+  if (isolation !== undefined) {
+    session.variables.set('transaction_isolation', isolation.replaceAll(' ', '-'), where);
+  }
+  if (readOnly !== undefined) {
+    session.variables.set('transaction_read_only', readOnly ? 1 : 0, where);
+  }
+}

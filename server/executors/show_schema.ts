@@ -1,0 +1,233 @@
+/** SHOW of databases, tables, columns and keys: MySQL's columns over information_schema's rows. */
+import { SqlError } from '../../base/errors.ts';
+import { type RowsResult, textColumn } from '../../base/values.ts';
+import type { ShowFilter, TableName } from '../../parser/statement.ts';
+import { RESERVED_DATABASES } from '../../catalog/names.ts';
+import { InformationSchema } from '../information_schema/information_schema.ts';
+import { isSystemDatabase } from '../information_schema/system_databases.ts';
+import { SchemaSource } from '../schema_source.ts';
+import { expectDatabase } from './databases.ts';
+import { type ExecContext, type Executor, databaseOf, tableNameOf } from './executor.ts';
+import { NO_FILTER, type SchemaView, filtered, showView } from './filtered.ts';
+
+/** The database whose tables `information_schema` has too, and the one table it has. */
+const INTERNAL_SCHEMA = '__internal_schema';
+const INTERNAL_TABLE = 'cloud_cache_hotspot';
+
+/** MySQL puts the pattern into the name of the first column. */
+function listName(name: string, { like }: ShowFilter): string {
+  return like === undefined ? name : `${name} (${like})`;
+}
+
+export const showDatabases: Executor<'ShowDatabases'> = async ({ filter }, context) => {
+  const own = await new SchemaSource(context).databases();
+  const names = [...RESERVED_DATABASES, ...own].toSorted();
+  const name = listName('Database', filter);
+  const heading = { columns: [textColumn(name)], likeColumns: [name] };
+  const rows = names.map((database) => [database]);
+  return filtered(heading, rows, filter, context);
+};
+
+export const showTables: Executor<'ShowTables'> = async ({ db, full, filter }, context) => {
+  const database = databaseOf(db, context.session);
+  const tables = await tablesOf(database, context);
+  const name = listName(`Tables_in_${database}`, filter);
+  const columns = [textColumn(name), ...(full ? [textColumn('Table_type')] : [])];
+  const rows = tables.map((table) => (full ? [table.name, table.type] : [table.name]));
+  return filtered({ columns, likeColumns: [name] }, rows, filter, context);
+};
+
+interface NamedTable {
+  readonly name: string;
+  readonly type: 'BASE TABLE' | 'SYSTEM VIEW';
+}
+
+/** By name. Throws BAD_DB. */
+async function tablesOf(database: string, context: ExecContext): Promise<readonly NamedTable[]> {
+  const { catalog } = context.services;
+  if (InformationSchema.isName(database)) {
+    const tables = context.selects.schema.tables.map(({ name }) => name);
+    return tables.toSorted().map((name) => ({ name, type: 'SYSTEM VIEW' }));
+  }
+  if (isSystemDatabase(database)) {
+    return database === INTERNAL_SCHEMA ? [{ name: INTERNAL_TABLE, type: 'SYSTEM VIEW' }] : [];
+  }
+  const known = await catalog.databases.find(database);
+  if (known === undefined) throw new SqlError('BAD_DB', { name: database });
+  const tables = await catalog.tables.list(known.databaseId);
+  return tables.map(({ name }) => ({ name, type: 'BASE TABLE' }));
+}
+
+// prettier-ignore
+const TABLE_STATUS: SchemaView = {
+  table: 'TABLES',
+  like: 'Name',
+  columns: [
+    ['Name', 'TABLE_NAME'], ['Engine', 'ENGINE'], ['Version', 'VERSION'], ['Row_format', 'ROW_FORMAT'], ['Rows', 'TABLE_ROWS'],
+    ['Avg_row_length', 'AVG_ROW_LENGTH'], ['Data_length', 'DATA_LENGTH'], ['Max_data_length', 'MAX_DATA_LENGTH'],
+    ['Index_length', 'INDEX_LENGTH'], ['Data_free', 'DATA_FREE'], ['Auto_increment', 'AUTO_INCREMENT'],
+    ['Create_time', 'CREATE_TIME'], ['Update_time', 'UPDATE_TIME'], ['Check_time', 'CHECK_TIME'], ['Collation', 'TABLE_COLLATION'],
+    ['Checksum', 'CHECKSUM'], ['Create_options', 'CREATE_OPTIONS'], ['Comment', 'TABLE_COMMENT'],
+  ],
+};
+
+export const showTableStatus: Executor<'ShowTableStatus'> = async ({ db, filter }, context) => {
+  const database = databaseOf(db, context.session);
+  await expectDatabase(context.services, database);
+  const place = schemaPlace(database);
+  const source = new SchemaSource(context, { database: place });
+  return await showView(TABLE_STATUS, source, filter, (cell) => {
+    const inDatabase = cell('TABLE_SCHEMA') === place;
+    return inDatabase && (database !== INTERNAL_SCHEMA || cell('TABLE_NAME') === INTERNAL_TABLE);
+  });
+};
+
+/** Where information_schema's own tables list a database's tables. */
+function schemaPlace(database: string): string {
+  const virtual = InformationSchema.isName(database) || database === INTERNAL_SCHEMA;
+  return virtual ? 'information_schema' : database;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Columns and keys of one table
+
+const PLAIN_COLUMNS = [
+  ['Field', 'COLUMN_NAME'],
+  ['Type', 'COLUMN_TYPE'],
+  ['Null', 'IS_NULLABLE'],
+  // As information_schema has it: PRI for UNIQUE tables, MUL for the sort key of the others (its
+  // values may repeat), which is what MySQL's clients and BI tools understand.
+  ['Key', 'COLUMN_KEY'],
+  ['Default', 'COLUMN_DEFAULT'],
+  ['Extra', 'EXTRA'],
+] as const;
+const FULL_COLUMNS = [
+  ...PLAIN_COLUMNS.slice(0, 2),
+  ['Collation', 'COLLATION_NAME'] as const,
+  ...PLAIN_COLUMNS.slice(2),
+  ['Privileges', 'PRIVILEGES'] as const,
+  ['Comment', 'COLUMN_COMMENT'] as const,
+];
+
+export const showColumns: Executor<'ShowColumns'> = async ({ table, full, filter }, context) => {
+  const columns = full ? FULL_COLUMNS : PLAIN_COLUMNS;
+  return await showOfTable({ table: 'COLUMNS', like: 'Field', columns }, table, filter, context);
+};
+
+/** `DESC t`, `DESC t column`, `DESC t 'pattern'`; `DESC t ALL` names the index of each column. */
+export const describe: Executor<'Describe'> = async ({ table, column, all }, context) => {
+  const filter = { ...NO_FILTER, like: column };
+  const view = { table: 'COLUMNS', like: 'Field', columns: PLAIN_COLUMNS };
+  const result = await showOfTable(view, table, filter, context);
+  if (!all) return result;
+  return await describeAll(table, result, context);
+};
+
+/** Doris's first two columns in front: which index has the columns, and its kind of key. */
+async function describeAll(
+  name: TableName,
+  { columns, rows }: RowsResult,
+  context: ExecContext,
+): Promise<RowsResult> {
+  const { db, table } = tableNameOf(name, context.session);
+  const known = await context.services.catalog.tables.find(db, table);
+  if (known === undefined || !Array.isArray(rows)) return { kind: 'rows', columns, rows };
+  const indexed = known.indexes.flatMap((index) =>
+    (rows as readonly (readonly (string | null)[])[]).map((row, at) => [
+      at === 0 ? index.name : '',
+      at === 0 ? `${known.keysType.slice(0, 3)}_KEYS` : '',
+      ...row,
+    ]),
+  );
+  return {
+    kind: 'rows',
+    columns: [textColumn('IndexName'), textColumn('IndexKeysType'), ...columns],
+    rows: indexed,
+  };
+}
+
+// prettier-ignore
+const INDEX: SchemaView = {
+  table: 'STATISTICS',
+  like: 'Key_name',
+  columns: [
+    ['Table', 'TABLE_NAME'], ['Non_unique', 'NON_UNIQUE'], ['Key_name', 'INDEX_NAME'], ['Seq_in_index', 'SEQ_IN_INDEX'],
+    ['Column_name', 'COLUMN_NAME'], ['Collation', 'COLLATION'], ['Cardinality', 'CARDINALITY'], ['Sub_part', 'SUB_PART'],
+    ['Packed', 'PACKED'], ['Null', 'NULLABLE'], ['Index_type', 'INDEX_TYPE'], ['Comment', 'COMMENT'],
+    ['Index_comment', 'INDEX_COMMENT'], ['Visible', 'IS_VISIBLE'],
+  ],
+};
+
+export const showIndex: Executor<'ShowIndex'> = async ({ table, filter }, context) =>
+  await showOfTable(INDEX, table, filter, context);
+
+/** The rows of one table. Throws BAD_DB, NO_SUCH_TABLE. */
+async function showOfTable(
+  view: SchemaView,
+  name: TableName,
+  filter: ShowFilter,
+  context: ExecContext,
+): Promise<RowsResult> {
+  const { db, table } = tableNameOf(name, context.session);
+  if (isSystemDatabase(db)) {
+    const known = systemTable(db, table, context);
+    if (known === undefined) throw new SqlError('NO_SUCH_TABLE', { name: `${db}.${table}` });
+    const source = new SchemaSource(context, { database: db, table });
+    return await showView(
+      view,
+      source,
+      filter,
+      (cell) => cell('TABLE_SCHEMA') === schemaPlace(db) && cell('TABLE_NAME') === known,
+    );
+  }
+  await context.services.catalog.tables.get(db, table);
+  const source = new SchemaSource(context, { database: db, table });
+  return await showView(view, source, filter, (cell) => cell('TABLE_SCHEMA') === db);
+}
+
+/** Its name as it is listed. */
+function systemTable(db: string, table: string, { selects }: ExecContext): string | undefined {
+  if (InformationSchema.isName(db)) return selects.schema.table(table)?.name;
+  return db === INTERNAL_SCHEMA && table === INTERNAL_TABLE ? INTERNAL_TABLE : undefined;
+}
+
+// ---------------------------------------------------------------------------------------------
+// What MySQL has and this server does not: no rows, MySQL's columns
+
+// prettier-ignore
+const TRIGGERS: SchemaView = {
+  table: 'TRIGGERS',
+  like: 'Table',
+  columns: [
+    ['Trigger', 'TRIGGER_NAME'], ['Event', 'EVENT_MANIPULATION'], ['Table', 'EVENT_OBJECT_TABLE'], ['Statement', 'ACTION_STATEMENT'],
+    ['Timing', 'ACTION_TIMING'], ['Created', 'CREATED'], ['sql_mode', 'SQL_MODE'], ['Definer', 'DEFINER'],
+    ['character_set_client', 'CHARACTER_SET_CLIENT'], ['collation_connection', 'COLLATION_CONNECTION'], ['Database Collation', 'DATABASE_COLLATION'],
+  ],
+};
+// prettier-ignore
+const EVENTS: SchemaView = {
+  table: 'EVENTS',
+  like: 'Name',
+  columns: [
+    ['Db', 'EVENT_SCHEMA'], ['Name', 'EVENT_NAME'], ['Definer', 'DEFINER'], ['Time zone', 'TIME_ZONE'], ['Type', 'EVENT_TYPE'],
+    ['Execute at', 'EXECUTE_AT'], ['Interval value', 'INTERVAL_VALUE'], ['Interval field', 'INTERVAL_FIELD'], ['Starts', 'STARTS'],
+    ['Ends', 'ENDS'], ['Status', 'STATUS'], ['Originator', 'ORIGINATOR'], ['character_set_client', 'CHARACTER_SET_CLIENT'],
+    ['collation_connection', 'COLLATION_CONNECTION'], ['Database Collation', 'DATABASE_COLLATION'],
+  ],
+};
+
+export const showTriggers: Executor<'ShowTriggers'> = async ({ db, filter }, context) => {
+  await expectDatabase(context.services, databaseOf(db, context.session));
+  return await showView(TRIGGERS, new SchemaSource(context), filter);
+};
+
+export const showEvents: Executor<'ShowEvents'> = async ({ db, filter }, context) => {
+  await expectDatabase(context.services, databaseOf(db, context.session));
+  return await showView(EVENTS, new SchemaSource(context), filter);
+};
+
+/** There is no table cache that could have tables open. */
+export const showOpenTables: Executor<'ShowOpenTables'> = ({ filter }, context) => {
+  const columns = ['Database', 'Table', 'In_use', 'Name_locked'].map(textColumn);
+  return filtered({ columns, likeColumns: ['Table'] }, [], filter, context);
+};

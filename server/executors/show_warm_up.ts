@@ -1,0 +1,123 @@
+/** SHOW WARM UP JOB and SHOW CACHE HOTSPOT. */
+import { SqlError } from '../../base/errors.ts';
+import type { ComputeGroupId, JobId } from '../../base/ids.ts';
+import { id } from '../../base/ids.ts';
+import { type RowsResult, type SqlRow, textColumn } from '../../base/values.ts';
+import type { HotPartitionWeight } from '../../catalog/hotspots.ts';
+import type { Expr } from '../../parser/statement.ts';
+import { WARM_UP_JOBS, warmUpRow } from '../listings/warm_up_jobs.ts';
+import type { ExecContext, Executor } from './executor.ts';
+import { filtered, showListing } from './filtered.ts';
+
+/**
+ * `WHERE id = n` reads one row and no list. An id that is not there is no error: no row, and one
+ * warning (DESIGN 4.2).
+ */
+export const showWarmUpJobs: Executor<'ShowWarmUpJobs'> = async ({ filter }, context) => {
+  const { services, session } = context;
+  const wanted = filter.where === undefined ? undefined : wantedId(filter.where);
+  if (wanted === undefined) return await showListing(WARM_UP_JOBS, services, filter, context);
+  const job = await services.catalog.warmUpJobs.find(id<JobId>(Number(wanted)));
+  if (job === undefined) {
+    const message = `cloud warm up with job ${wanted} does not exist`;
+    session.warn({ level: 'Warning', code: 1105, message });
+  }
+  const rows = job === undefined ? [] : [warmUpRow(services, job)];
+  return filtered(WARM_UP_JOBS, rows, filter, context);
+};
+
+/** The n of `id = n` or `JobId = n`; undefined: another condition. */
+function wantedId(where: Expr): string | undefined {
+  if (where.kind !== 'Binary' || where.op !== '=') return undefined;
+  const { left, right } = where;
+  if (left.kind !== 'Column' || left.path.length !== 1) return undefined;
+  if (!['id', 'jobid'].includes((left.path[0] ?? '').toLowerCase())) return undefined;
+  const text = right.kind === 'Number' ? right.text : right.kind === 'String' ? right.value : '';
+  // Longer ones are no ids, and no safe integers either.
+  return /^\d{1,15}$/.test(text) ? String(Number(text)) : undefined;
+}
+
+// ---------------------------------------------------------------------------------------------
+// SHOW CACHE HOTSPOT
+
+/** Partitions looked at per group. */
+const HOT_PARTITIONS_MAX = 100_000;
+
+/**
+ * `/`: the hottest table of each group; `/group`: the hottest partition of each of its tables;
+ * `/group/db.table`: the table's partitions. Hottest first; what nobody read is not there.
+ * At `/group` the partition's name is the fourth column, where Doris's scripts read it.
+ */
+export const showCacheHotspot: Executor<'ShowCacheHotspot'> = async ({ path }, context) => {
+  const match = /^\/(?:([^/]+)(?:\/([^/]+))?)?\/?$/.exec(path);
+  if (match === null) throw new SqlError('BAD_HOTSPOT_PATH', { path });
+  const [, group, table] = match;
+  const { catalog, hotspots } = context.services;
+  if (group === undefined) return await hottestTables(context);
+  const { computeGroupId } = await catalog.computeGroups.get(group);
+  await hotspots.collect(group);
+  const hot = await hotPartitions(computeGroupId, context);
+  return table === undefined ? hottestPartitions(hot) : partitionsOf(table, hot);
+};
+
+async function hotPartitions(
+  computeGroupId: ComputeGroupId,
+  { services }: ExecContext,
+): Promise<readonly HotPartitionWeight[]> {
+  return await services.catalog.hotspots.top(computeGroupId, HOT_PARTITIONS_MAX);
+}
+
+async function hottestTables(context: ExecContext): Promise<RowsResult> {
+  const { catalog, hotspots } = context.services;
+  await hotspots.collect();
+  const rows: SqlRow[] = [];
+  for (const { computeGroupId, name } of await catalog.computeGroups.list()) {
+    const [first] = byTable(await hotPartitions(computeGroupId, context));
+    if (first === undefined) continue;
+    const { tableId, tableName } = first.hottest;
+    rows.push([String(computeGroupId), name, String(tableId), tableName]);
+  }
+  const columns = ['ComputeGroupId', 'ComputeGroupName', 'TableId', 'TableName'];
+  return { kind: 'rows', columns: columns.map(textColumn), rows };
+}
+
+function hottestPartitions(hot: readonly HotPartitionWeight[]): RowsResult {
+  const columns = ['TableId', 'TableName', 'PartitionId', 'PartitionName'];
+  const rows = byTable(hot).map(({ hottest }) => [
+    String(hottest.tableId),
+    hottest.tableName,
+    String(hottest.partitionId),
+    hottest.partitionName,
+  ]);
+  return { kind: 'rows', columns: columns.map(textColumn), rows };
+}
+
+function partitionsOf(table: string, hot: readonly HotPartitionWeight[]): RowsResult {
+  const seen = new Set<number>();
+  const rows: SqlRow[] = [];
+  for (const { tableName, partitionId, partitionName } of hot) {
+    if (tableName !== table || seen.has(partitionId)) continue;
+    seen.add(partitionId);
+    rows.push([String(partitionId), partitionName]);
+  }
+  return { kind: 'rows', columns: ['PartitionId', 'PartitionName'].map(textColumn), rows };
+}
+
+interface HotTable {
+  readonly hottest: HotPartitionWeight;
+  weight: number;
+}
+
+/** Tables by the weight of all their partitions, heaviest first. */
+function byTable(hot: readonly HotPartitionWeight[]): readonly HotTable[] {
+  const tables = new Map<number, HotTable>();
+  for (const partition of hot) {
+    const known = tables.get(partition.tableId);
+    if (known === undefined) {
+      tables.set(partition.tableId, { hottest: partition, weight: partition.weight });
+    } else {
+      known.weight += partition.weight;
+    }
+  }
+  return [...tables.values()].sort((a, b) => b.weight - a.weight);
+}

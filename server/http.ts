@@ -1,0 +1,101 @@
+/** HTTP of the server (DESIGN section 3): metrics, health, and stream load sent on to a backend. */
+import { SqlError } from '../base/errors.ts';
+import {
+  type HttpAnswer,
+  type HttpRequest,
+  type Route,
+  basicCredentials,
+} from '../base/http_server.ts';
+import type { BackendDef } from '../base/schema.ts';
+import type { PasswordCheck } from './password_check.ts';
+import type { ServerMetrics } from './server_metrics.ts';
+import type { Services } from './services.ts';
+import { VERSION } from './version.ts';
+
+const TEMPORARY_REDIRECT = 307;
+
+export interface HttpRoutesDeps {
+  readonly services: Services;
+  readonly passwords: PasswordCheck;
+  readonly metrics: ServerMetrics;
+}
+
+export function httpRoutes(deps: HttpRoutesDeps): readonly Route[] {
+  const { services, metrics } = deps;
+  return [
+    {
+      method: 'GET',
+      path: '/metrics',
+      run: async () => ({
+        headers: { 'content-type': metrics.contentType },
+        body: await metrics.text(),
+      }),
+    },
+    { method: 'GET', path: '/api/health', run: async () => await health(services) },
+    {
+      method: 'PUT',
+      path: '/api/{db}/{table}/_stream_load',
+      run: async (request) => await redirectLoad(deps, request),
+    },
+  ];
+}
+
+/** Doris's form, and our version. */
+async function health({ catalog, registry, startedMs, clock }: Services): Promise<HttpAnswer> {
+  const backends = (await catalog.backends.list()).map((backend) => backend.backendId);
+  return {
+    body: {
+      msg: 'success',
+      code: 0,
+      data: {
+        online_backend_num: registry.alive(backends).length,
+        total_backend_num: backends.length,
+        version: VERSION,
+        uptime_seconds: Math.floor((clock.now() - startedMs) / 1000),
+      },
+      count: 0,
+    },
+  };
+}
+
+/** Header `cloud_cluster` or `compute_group` chooses the group, as in Doris; else the first one. */
+async function redirectLoad(deps: HttpRoutesDeps, request: HttpRequest): Promise<HttpAnswer> {
+  const { message, peer } = request;
+  const credentials = basicCredentials(message.headers.authorization);
+  if (credentials === undefined) return unauthorized();
+  try {
+    await deps.passwords.expect({ ...credentials, peer });
+    const header = message.headers['compute_group'] ?? message.headers['cloud_cluster'];
+    const backend = await pickBackend(deps.services, header === undefined ? '' : String(header));
+    const host = backend.host.includes(':') ? `[${backend.host}]` : backend.host;
+    const location = `http://${host}:${backend.httpPort}${message.url ?? ''}`;
+    return { status: TEMPORARY_REDIRECT, headers: { location }, body: '' };
+  } catch (error) {
+    if (!(error instanceof SqlError)) throw error;
+    if (error.code === 'ACCESS_DENIED') return unauthorized(error.message);
+    return { body: { Status: 'Fail', Message: error.message, ErrorCode: error.errno } };
+  }
+}
+
+async function pickBackend(
+  { catalog, registry, random }: Services,
+  named: string,
+): Promise<BackendDef> {
+  const groups = await catalog.computeGroups.list();
+  const first = groups.toSorted((a, b) => a.computeGroupId - b.computeGroupId)[0];
+  const name = named === '' ? (first?.name ?? '') : named;
+  const group = await catalog.computeGroups.get(name);
+  const members = await catalog.backends.ofGroup(group.computeGroupId);
+  const alive = members.filter((backend) => registry.isAlive(backend.backendId));
+  const backend = alive.length === 0 ? undefined : alive[random.int(alive.length)];
+  if (backend === undefined) throw new SqlError('NO_ALIVE_BACKEND', { name });
+  return backend;
+}
+
+function unauthorized(text = 'HTTP basic authentication is needed: user and password'): HttpAnswer {
+  return {
+    status: 401,
+    headers: { 'www-authenticate': 'Basic realm="thermocline"' },
+    body: { Status: 'Fail', Message: text },
+  };
+}

@@ -1,0 +1,198 @@
+/** Load transactions: `information_schema.loads`, SHOW LOAD, SHOW STREAM LOAD, SHOW TRANSACTION. */
+import type { DatabaseDef } from '../../catalog/databases.ts';
+import type { LoadTxn } from '../../catalog/loads.ts';
+import { timeText } from '../../base/units.ts';
+import { type SqlRow, type SqlValue, bigintColumn, textColumn } from '../../base/values.ts';
+import type { Services } from '../services.ts';
+import type { Listing } from './listing.ts';
+
+/** Newest loads listed of each database. */
+const LOADS_MAX = 2000;
+
+type LoadServices = Pick<Services, 'catalog'>;
+
+export interface DatabaseLoads {
+  readonly services: LoadServices;
+  readonly database: DatabaseDef;
+}
+
+interface NamedLoad extends LoadTxn {
+  readonly databaseName: string;
+  /** null: the table was dropped. */
+  readonly tableName: string | null;
+}
+
+async function loadsOf({ catalog }: LoadServices, database: DatabaseDef): Promise<NamedLoad[]> {
+  const loads = await catalog.loads.list(database.databaseId, LOADS_MAX);
+  return await Promise.all(
+    loads.map(async (load) => {
+      const table = await catalog.tables.byId(load.tableId);
+      return { ...load, databaseName: database.name, tableName: table?.name ?? null };
+    }),
+  );
+}
+
+/** All databases; the state is the transaction's. */
+export const LOADS: Listing<LoadServices> = {
+  columns: [
+    bigintColumn('TransactionId'),
+    ...['Label', 'Db', 'Table', 'State'].map(textColumn),
+    ...['LoadedRows', 'FilteredRows', 'LoadBytes'].map(bigintColumn),
+    ...['CreateTime', 'FinishTime', 'ErrorMsg'].map(textColumn),
+  ],
+  likeColumns: ['Label'],
+  rows: async (services) => {
+    const rows: SqlRow[] = [];
+    for (const database of await services.catalog.databases.list()) {
+      for (const load of await loadsOf(services, database)) rows.push(loadRow(load));
+    }
+    return rows;
+  },
+};
+
+function loadRow(load: NamedLoad): SqlRow {
+  return [
+    BigInt(load.txnId),
+    load.label,
+    load.databaseName,
+    load.tableName,
+    load.state,
+    BigInt(load.rows),
+    BigInt(load.filteredRows),
+    BigInt(load.bytes),
+    timeText(load.createdMs),
+    time(load.finishedMs),
+    load.reason,
+  ];
+}
+
+function time(ms: number | null): SqlValue {
+  return ms === null ? null : timeText(ms);
+}
+
+/** SHOW LOAD: Doris's columns. There is no ETL step here, and one transaction is one job. */
+export const LOAD_JOBS: Listing<DatabaseLoads> = {
+  columns: [
+    'JobId',
+    'Label',
+    'State',
+    'Progress',
+    'Type',
+    'EtlInfo',
+    'TaskInfo',
+    'ErrorMsg',
+    'CreateTime',
+    'EtlStartTime',
+    'EtlFinishTime',
+    'LoadStartTime',
+    'LoadFinishTime',
+    'URL',
+    'JobDetails',
+    'TransactionId',
+  ].map(textColumn),
+  likeColumns: ['Label'],
+  rows: async ({ services, database }) =>
+    (await loadsOf(services, database)).map((load) => [
+      String(load.txnId),
+      load.label,
+      JOB_STATES[load.state],
+      load.state === 'VISIBLE' ? '100.00%' : '0.00%',
+      null,
+      null,
+      null,
+      load.reason,
+      timeText(load.createdMs),
+      null,
+      null,
+      timeText(load.createdMs),
+      time(load.finishedMs),
+      null,
+      JSON.stringify({
+        Table: load.tableName,
+        LoadedRows: load.rows,
+        FilteredRows: load.filteredRows,
+        LoadBytes: load.bytes,
+      }),
+      String(load.txnId),
+    ]),
+};
+
+/** A load's state in the words of SHOW LOAD. */
+const JOB_STATES: Readonly<Record<LoadTxn['state'], string>> = {
+  PREPARE: 'LOADING',
+  COMMITTING: 'LOADING',
+  VISIBLE: 'FINISHED',
+  ABORTED: 'CANCELLED',
+};
+
+/** SHOW STREAM LOAD: Doris's columns. INSERT goes the same way, so its loads are here too. */
+export const STREAM_LOADS: Listing<DatabaseLoads> = {
+  columns: [
+    ...['Label', 'Db', 'Table', 'ClientIp', 'Status', 'Message', 'Url'].map(textColumn),
+    ...['TotalRows', 'LoadedRows', 'FilteredRows', 'UnselectedRows', 'LoadBytes'].map(bigintColumn),
+    ...['StartTime', 'FinishTime'].map(textColumn),
+  ],
+  likeColumns: ['Label'],
+  rows: async ({ services, database }) =>
+    (await loadsOf(services, database)).map((load) => [
+      load.label,
+      load.databaseName,
+      load.tableName,
+      null,
+      STREAM_STATES[load.state],
+      load.reason,
+      null,
+      BigInt(load.rows + load.filteredRows),
+      BigInt(load.rows),
+      BigInt(load.filteredRows),
+      null,
+      BigInt(load.bytes),
+      timeText(load.createdMs),
+      time(load.finishedMs),
+    ]),
+};
+
+const STREAM_STATES: Readonly<Record<LoadTxn['state'], string>> = {
+  PREPARE: 'Running',
+  COMMITTING: 'Running',
+  VISIBLE: 'Success',
+  ABORTED: 'Fail',
+};
+
+/** SHOW TRANSACTION: Doris's columns. Commit and publish are one step here. */
+export const TRANSACTIONS: Listing<DatabaseLoads> = {
+  columns: [
+    'TransactionId',
+    'Label',
+    'Coordinator',
+    'TransactionStatus',
+    'LoadJobSourceType',
+    'PrepareTime',
+    'PreCommitTime',
+    'CommitTime',
+    'FinishTime',
+    'Reason',
+    'ErrorReplicasCount',
+    'ListenerId',
+    'TimeoutMs',
+    'ErrMsg',
+  ].map(textColumn),
+  likeColumns: ['Label'],
+  rows: async ({ services, database }) =>
+    (await loadsOf(services, database)).map((load) => [
+      String(load.txnId),
+      load.label,
+      null,
+      load.state,
+      null,
+      timeText(load.createdMs),
+      null,
+      load.state === 'VISIBLE' ? time(load.finishedMs) : null,
+      time(load.finishedMs),
+      load.reason,
+      '0',
+      null,
+      String(load.timeoutMs),
+      load.reason,
+    ]),
+};

@@ -1,0 +1,153 @@
+/** The command line: `thermocline serve` and `thermocline demo`. */
+import { resolve } from 'node:path';
+import { Command, CommanderError, Option } from 'commander';
+import { SqlError } from '../base/errors.ts';
+import { type LogLevel, jsonLog } from '../base/json_log.ts';
+import { systemClock, systemRandom } from '../base/system_ports.ts';
+import { ThermoclineServer } from './server.ts';
+import { UsageError, readSettings } from './settings.ts';
+import { VERSION } from './version.ts';
+
+const PORT_MAX = 65_535;
+const EMBEDDED_MAX = 64;
+const EXIT_FAILURE = 1;
+const EXIT_USAGE = 2;
+
+interface ServeFlags {
+  readonly dataDir: string;
+  readonly config?: string;
+  readonly host: string;
+  readonly mysqlPort: number;
+  readonly httpPort: number;
+  readonly set: readonly string[];
+  readonly embedded: ReadonlyMap<string, number>;
+}
+
+export async function main(argv: readonly string[]): Promise<void> {
+  const program = new Command('thermocline')
+    .description('Cache warm-up and cold-tiering control plane for MySQL clients')
+    .version(VERSION)
+    .showHelpAfterError('(thermocline --help shows what there is)')
+    .exitOverride();
+  program.addCommand(serveCommand(), { isDefault: true });
+  program.addCommand(demoCommand());
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    process.exitCode = report(error);
+  }
+}
+
+/** One line on stderr, and the exit code. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  if (error instanceof UsageError) {
+    process.stderr.write(`thermocline: ${error.message}\n`);
+    return EXIT_USAGE;
+  }
+  const text = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`thermocline: ${text}\n`);
+  if (!(error instanceof SqlError) && process.env['THERMOCLINE_DEBUG'] !== undefined) {
+    process.stderr.write(`${error instanceof Error ? error.stack : ''}\n`);
+  }
+  return EXIT_FAILURE;
+}
+
+function serveCommand(): Command {
+  return new Command('serve')
+    .description('start the server')
+    .exitOverride()
+    .option('--data-dir <dir>', 'where everything is kept', './data')
+    .option('--config <file>', 'file with key = value lines')
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .addOption(portOption('--mysql-port <port>', 9030))
+    .addOption(portOption('--http-port <port>', 8030))
+    .option('--set <key=value...>', 'a setting; wins over the file and the environment', [])
+    .addOption(
+      new Option('--embedded <groups>', 'compute groups of an empty data directory, or none')
+        .default(parseEmbedded('write_group=2,read_group=2'), 'write_group=2,read_group=2')
+        .argParser(parseEmbedded),
+    )
+    .action(async (flags: ServeFlags) => {
+      await serve(flags);
+    });
+}
+
+function demoCommand(): Command {
+  return new Command('demo')
+    .description('run the main job on a real dataset in a temporary directory')
+    .exitOverride()
+    .action(async () => {
+      const { runDemo } = await import('./demo.ts');
+      process.exitCode = await runDemo();
+    });
+}
+
+function portOption(flags: string, port: number): Option {
+  return new Option(flags, 'port, 0 for any free one').default(port).argParser((text: string) => {
+    const value = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value <= PORT_MAX)) {
+      throw new UsageError(`${flags.split(' ')[0]} ${text}: allowed are 0 to ${PORT_MAX}`);
+    }
+    return value;
+  });
+}
+
+function parseEmbedded(text: string): ReadonlyMap<string, number> {
+  const groups = new Map<string, number>();
+  if (text === 'none') return groups;
+  for (const part of text.split(',')) {
+    const [, name, digits] = /^([A-Za-z_]\w{0,63})=(\d{1,2})$/.exec(part.trim()) ?? [];
+    const count = Number(digits);
+    if (name === undefined || count > EMBEDDED_MAX || groups.has(name)) {
+      const form = `group=backends,... with 0 to ${EMBEDDED_MAX} backends each, or none`;
+      throw new UsageError(`--embedded ${text}: expected ${form}`);
+    }
+    groups.set(name, count);
+  }
+  return groups;
+}
+
+async function serve(flags: ServeFlags): Promise<void> {
+  const config = readSettings({
+    ...(flags.config === undefined ? {} : { file: flags.config }),
+    environment: process.env,
+    assignments: flags.set,
+  });
+  const log = jsonLog(config.get('log_level') as LogLevel);
+  const dataDir = resolve(flags.dataDir);
+  const { host, mysqlPort, httpPort, embedded } = flags;
+  const server = await ThermoclineServer.start({
+    dataDir,
+    host,
+    mysqlPort,
+    httpPort,
+    embedded,
+    config,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+  });
+  const { mysql, http } = server;
+  process.stdout.write(
+    `ready mysql=${mysql.host}:${mysql.port} http=${http.host}:${http.port} data=${dataDir}\n`,
+  );
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    // A second signal does not wait.
+    if (stopping) process.exit(EXIT_FAILURE);
+    stopping = true;
+    log.info('stopping', { signal });
+    server.close(config.get('shutdown_grace_ms')).then(
+      () => {
+        process.exit(0);
+      },
+      (error: unknown) => {
+        log.error('stopping failed', { error: String(error) });
+        process.exit(EXIT_FAILURE);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}

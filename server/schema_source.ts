@@ -1,0 +1,130 @@
+/**
+ * What one session sees in `information_schema` (and in the SHOW statements that are made of it):
+ * the port's implementation over the server's services, and the tables that only this server has.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { TableDef } from '../base/schema.ts';
+import type { SqlRow } from '../base/values.ts';
+import { type ExecContext, computeGroupOf } from './executors/executor.ts';
+import type {
+  InformationSchemaSource,
+  ProcessRow,
+  SchemaTable,
+} from './information_schema/source.ts';
+import { listingTable, type VirtualTable } from './information_schema/virtual_table.ts';
+import { BACKENDS } from './listings/backends.ts';
+import { CLOUD_CACHE_HOTSPOT } from './listings/cloud_cache_hotspot.ts';
+import { COMPUTE_GROUPS } from './listings/compute_groups.ts';
+import { CONFIG_ENTRIES } from './listings/config.ts';
+import { FILE_CACHE_STATISTICS } from './listings/file_cache_statistics.ts';
+import type { Listing } from './listings/listing.ts';
+import { LOADS } from './listings/loads.ts';
+import { STORAGE_VAULTS } from './listings/storage_vaults.ts';
+import { WARM_UP_JOBS } from './listings/warm_up_jobs.ts';
+import type { Services } from './services.ts';
+import { serverStatus } from './server_status.ts';
+
+/** Table definitions read before the event loop gets a turn. */
+const TABLES_PER_TURN = 100;
+
+/** Limits what `tables(undefined)` returns: SHOW ... FROM asks for one database or one table. */
+export interface SchemaScope {
+  readonly database: string;
+  readonly table?: string;
+}
+
+export class SchemaSource implements InformationSchemaSource {
+  readonly context: ExecContext;
+  readonly #scope: SchemaScope | undefined;
+
+  constructor(context: ExecContext, scope?: SchemaScope) {
+    this.context = context;
+    this.#scope = scope;
+  }
+
+  async databases(): Promise<readonly string[]> {
+    const { catalog } = this.context.services;
+    return (await catalog.databases.list()).map((database) => database.name);
+  }
+
+  async tables(database: string | undefined): Promise<readonly SchemaTable[]> {
+    const { catalog } = this.context.services;
+    const name = database ?? this.#scope?.database;
+    if (name !== undefined && this.#scope?.table !== undefined) {
+      const one = await catalog.tables.find(name, this.#scope.table);
+      return one === undefined ? [] : [this.#sized(one)];
+    }
+    const known = name === undefined ? undefined : await catalog.databases.find(name);
+    if (name !== undefined && known === undefined) return [];
+    const tables: SchemaTable[] = [];
+    for (const [at, { tableId }] of (await catalog.tables.list(known?.databaseId)).entries()) {
+      if (at % TABLES_PER_TURN === TABLES_PER_TURN - 1) await nextTurn();
+      const def = await catalog.tables.byId(tableId);
+      if (def !== undefined) tables.push(this.#sized(def));
+    }
+    return tables;
+  }
+
+  #sized(def: TableDef): SchemaTable {
+    const { rows, bytes } = this.context.services.catalog.tablets.tableSize(def.tableId);
+    return { def, rows, bytes };
+  }
+
+  processes(): readonly ProcessRow[] {
+    const { connections, clock } = this.context.services;
+    return connections.list().map((entry) => ({
+      id: entry.id,
+      user: entry.user,
+      host: `${entry.host}:${entry.port}`,
+      database: entry.database,
+      command: entry.command,
+      seconds: Math.max(0, Math.floor((clock.now() - entry.sinceMs) / 1000)),
+      state: entry.state,
+      info: entry.statement ?? '',
+    }));
+  }
+
+  variables(scope: 'session' | 'global'): readonly (readonly [string, string])[] {
+    return this.context.session.variables.list(scope);
+  }
+
+  status(): readonly (readonly [string, string])[] {
+    return serverStatus(this.context.services);
+  }
+
+  /** Every account may do everything until there are grants. */
+  async administrators(): Promise<readonly string[]> {
+    const accounts = await this.context.services.catalog.accounts.list();
+    return accounts.map(({ user, host }) => `'${user}'@'${host}'`);
+  }
+}
+
+function ours(name: string, listing: Listing<Services>): VirtualTable<SchemaSource> {
+  return listingTable(name, {
+    columns: listing.columns,
+    rows: ({ context }) => listing.rows(context.services),
+  });
+}
+
+/** A catalog without groups has no current one either. */
+export async function computeGroupRows(context: ExecContext): Promise<readonly SqlRow[]> {
+  const { services } = context;
+  const groups = await services.catalog.computeGroups.list();
+  const current = groups.length === 0 ? '' : await computeGroupOf(context);
+  return await COMPUTE_GROUPS.rows({ services, current });
+}
+
+/** Made of the same listings as the SHOW statements, so that both always say the same. */
+export const OUR_TABLES: readonly VirtualTable<SchemaSource>[] = [
+  ours('warm_up_jobs', WARM_UP_JOBS),
+  ours('backends', BACKENDS),
+  listingTable('compute_groups', {
+    columns: COMPUTE_GROUPS.columns,
+    rows: async ({ context }: SchemaSource) => await computeGroupRows(context),
+  }),
+  ours('file_cache_statistics', FILE_CACHE_STATISTICS),
+  ours('cloud_cache_hotspot', CLOUD_CACHE_HOTSPOT),
+  ours('storage_vaults', STORAGE_VAULTS),
+  ours('loads', LOADS),
+  ours('config', CONFIG_ENTRIES),
+];

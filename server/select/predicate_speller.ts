@@ -1,0 +1,77 @@
+/** Predicates that stand behind their operand: IS, IN, LIKE, REGEXP, BETWEEN. */
+import type { ScanPredicate } from '../../base/agent_messages.ts';
+import { canonicalPredicate, comparable } from './comparison.ts';
+import { BIGINT, typed, type Spelled } from './spelled.ts';
+import type { SpellerContext } from './speller_context.ts';
+import { isQueryAhead } from './words.ts';
+
+/** Binding power of comparisons: their right sides bind more strongly. */
+const COMPARE = 6;
+
+/** IS, [NOT] IN, LIKE, REGEXP, BETWEEN after an operand. */
+export function spellPredicate(ctx: SpellerContext, left: Spelled): Spelled | undefined {
+  if (ctx.accept('IS')) {
+    const not = ctx.accept('NOT') ? 'NOT ' : '';
+    const what = ctx.acceptAny(['NULL', 'TRUE', 'FALSE', 'UNKNOWN']);
+    if (what === undefined) throw ctx.unexpected('NULL, TRUE, FALSE or UNKNOWN');
+    return typed(`(${left.sql} IS ${not}${what === 'UNKNOWN' ? 'NULL' : what})`, BIGINT);
+  }
+  const negated =
+    ctx.is('NOT') && ['IN', 'LIKE', 'REGEXP', 'RLIKE', 'BETWEEN'].includes(ctx.peek(1).key);
+  if (negated) ctx.next();
+  const not = negated ? 'NOT ' : '';
+  const wrap = (sql: string, conjuncts?: () => readonly ScanPredicate[]): Spelled => ({
+    sql: negated ? `(NOT ${sql})` : sql,
+    type: () => BIGINT,
+    ...(conjuncts === undefined || negated ? {} : { conjuncts }),
+  });
+  if (ctx.accept('IN')) return spellIn(ctx, left, not);
+  if (ctx.accept('LIKE')) return wrap(spellLike(ctx, left));
+  if (ctx.acceptAny(['REGEXP', 'RLIKE']) !== undefined) {
+    ctx.heavy = true;
+    const pattern = ctx.grammar.expression(ctx, COMPARE);
+    return wrap(`mysql_regexp(${left.sql}, ${pattern.sql})`);
+  }
+  if (ctx.accept('BETWEEN')) {
+    const low = ctx.grammar.expression(ctx, COMPARE);
+    ctx.expect('AND');
+    const high = ctx.grammar.expression(ctx, COMPARE);
+    const [a, from] = comparable(left, low);
+    const [b, to] = comparable(left, high);
+    const sql =
+      a === b ? `(${a} BETWEEN ${from} AND ${to})` : `(${a} >= ${from} AND ${b} <= ${to})`;
+    return wrap(sql, () => [
+      ...canonicalPredicate('>=', left, [low]),
+      ...canonicalPredicate('<=', left, [high]),
+    ]);
+  }
+  return undefined;
+}
+
+function spellIn(ctx: SpellerContext, left: Spelled, not: string): Spelled {
+  if (isQueryAhead(ctx)) {
+    return typed(`(${left.sql} ${not}IN ${ctx.grammar.subquery(ctx).sql})`, BIGINT);
+  }
+  ctx.expect('(');
+  const items: Spelled[] = [];
+  do items.push(ctx.grammar.expression(ctx));
+  while (ctx.accept(','));
+  ctx.expect(')');
+  const list = items.map((item) => comparable(left, item)[1]).join(', ');
+  const operand = items.length > 0 ? comparable(left, items[0] ?? left)[0] : left.sql;
+  return {
+    sql: `(${operand} ${not}IN (${list}))`,
+    type: () => BIGINT,
+    ...(not === '' ? { conjuncts: () => canonicalPredicate('in', left, items) } : {}),
+  };
+}
+
+function spellLike(ctx: SpellerContext, left: Spelled): string {
+  ctx.heavy = true;
+  const pattern = ctx.grammar.expression(ctx, COMPARE);
+  const escape = ctx.accept('ESCAPE') ? ctx.grammar.expression(ctx, COMPARE).sql : String.raw`'\'`;
+  if (left.nocase?.() !== true && pattern.nocase?.() !== true) {
+    return `mysql_like(${left.sql}, ${pattern.sql}, ${escape})`;
+  }
+  return `(${left.sql} LIKE ${pattern.sql} ESCAPE ${escape})`;
+}

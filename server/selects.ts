@@ -1,0 +1,91 @@
+/** SELECT for sessions: the engine, with user tables and the system's own behind it. */
+import { SqlError } from '../base/errors.ts';
+import type { RowsResult } from '../base/values.ts';
+import type { ExecContext } from './executors/executor.ts';
+import { computeGroupOf } from './executors/executor.ts';
+import { InformationSchema } from './information_schema/information_schema.ts';
+import { isSystemDatabase } from './information_schema/system_databases.ts';
+import { OUR_TABLES, SchemaSource } from './schema_source.ts';
+import { SelectEngine } from './select/select_engine.ts';
+import type { SelectSession, SelectTable } from './select/table_provider.ts';
+import type { Services } from './services.ts';
+import type { SessionState } from './session_state.ts';
+import { userTable } from './user_tables.ts';
+
+export class Selects {
+  readonly schema = new InformationSchema<SchemaSource>(OUR_TABLES);
+  readonly #engine: SelectEngine<ExecContext>;
+
+  constructor(services: Services) {
+    this.#engine = new SelectEngine<ExecContext>({
+      clock: services.clock,
+      log: services.log,
+      memoryBytes: () => services.config.get('query_memory_bytes'),
+      provider: {
+        resolve: async (database, table, context) => await this.#resolve(database, table, context),
+      },
+    });
+  }
+
+  async run(sql: string, context: ExecContext): Promise<RowsResult> {
+    const { variables } = context.session;
+    const limit = variables.get('sql_select_limit').value;
+    return await this.#engine.run(sql, {
+      context,
+      session: selectSession(context.session),
+      signal: context.signal,
+      timeoutMs: variables.number('query_timeout') * 1000,
+      rowsMax: typeof limit === 'bigint' && limit <= 2n ** 53n ? Number(limit) : 0,
+    });
+  }
+
+  close(): void {
+    this.#engine.close();
+  }
+
+  async #resolve(
+    database: string,
+    table: string,
+    context: ExecContext,
+  ): Promise<SelectTable | undefined> {
+    const { services } = context;
+    if (InformationSchema.isName(database)) {
+      return this.schema.resolve(table, new SchemaSource(context));
+    }
+    if (database === '__internal_schema' && table === 'cloud_cache_hotspot') {
+      return this.schema.resolve(table, new SchemaSource(context));
+    }
+    if (isSystemDatabase(database)) return undefined;
+    const found = await services.catalog.tables.find(database, table);
+    if (found !== undefined) return userTable(services, found, await computeGroupOf(context));
+    if ((await services.catalog.databases.find(database)) === undefined) {
+      throw new SqlError('BAD_DB', { name: database });
+    }
+    return undefined;
+  }
+}
+
+function selectSession(session: SessionState): SelectSession {
+  const { variables } = session;
+  return {
+    database: session.database,
+    user: `${session.user}@${session.host}`,
+    currentUser: `${session.user}@%`,
+    connectionId: session.connectionId,
+    rowCount: session.affectedRows,
+    foundRows: session.foundRows,
+    ansiQuotes: variables.sqlModeHas('ANSI_QUOTES'),
+    noBackslashEscapes: variables.sqlModeHas('NO_BACKSLASH_ESCAPES'),
+    utcOffsetMinutes: variables.utcOffsetMinutes,
+    systemVariable: (name, scope) => {
+      if (scope !== 'global') {
+        const key = name.toLowerCase();
+        if (key === 'warning_count') {
+          return { value: BigInt(session.warningCount), type: { kind: 'BIGINT' } };
+        }
+      }
+      return variables.get(name, scope);
+    },
+    userVariable: (name) => variables.userVariable(name),
+  };
+}

@@ -1,0 +1,238 @@
+/** The composition root: makes every part, in order, and takes them down in the reverse order. */
+import type { Config } from '../base/config.ts';
+import { isConfigKey } from '../base/config.ts';
+import { SqlError } from '../base/errors.ts';
+import { HttpServer } from '../base/http_server.ts';
+import type { LogLevel } from '../base/json_log.ts';
+import type { Clock, Log, Random } from '../base/ports.ts';
+import { Catalog } from '../catalog/catalog.ts';
+import { BackendRegistry } from '../jobs/backend_registry.ts';
+import { GarbageCollector } from '../jobs/garbage_collector.ts';
+import { HotspotCollector } from '../jobs/hotspot_collector.ts';
+import { LoadCoordinator } from '../jobs/loads.ts';
+import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
+import { BackendControl } from './backend_control.ts';
+import { CacheStatsBoard } from './cache_stats_board.ts';
+import { EmbeddedAgents } from './embedded_agents.ts';
+import { frontendPort } from './frontend_calls.ts';
+import { httpRoutes } from './http.ts';
+import { MysqlListener } from './mysql/listener.ts';
+import { PasswordCheck } from './password_check.ts';
+import { Selects } from './selects.ts';
+import { ServerMetrics } from './server_metrics.ts';
+import type { Services } from './services.ts';
+import { Sessions } from './sessions.ts';
+import { GlobalVariables } from './variables.ts';
+
+export interface ServerOptions {
+  readonly dataDir: string;
+  /** Address that the MySQL port, HTTP and embedded backends listen on. */
+  readonly host: string;
+  /** 0 = any free port. */
+  readonly mysqlPort: number;
+  readonly httpPort: number;
+  /** Compute groups of an empty data directory, and how many embedded backends each gets. */
+  readonly embedded: ReadonlyMap<string, number>;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export class ThermoclineServer {
+  readonly mysql: Address;
+  readonly http: Address;
+  readonly services: Services;
+  readonly #parts: Parts;
+
+  /** Resolves when clients can connect and the backends are up; leaves nothing behind on failure. */
+  static async start(options: ServerOptions): Promise<ThermoclineServer> {
+    const { clock, random, log, dataDir, host, mysqlPort } = options;
+    const holder = `${host}:${mysqlPort}`;
+    const catalog = await Catalog.open({ dir: dataDir, clock, random, log, holder });
+    const parts = await makeParts(options, catalog);
+    try {
+      await applyOverrides(options.config, catalog, log);
+      await firstGroups(options, parts);
+      const http = await listenHttp(parts.httpServer, host, options.httpPort);
+      const mysql = await parts.listener.listen(host, mysqlPort);
+      parts.globals.write('port', mysql.port);
+      await parts.backends.startAll();
+      parts.warmUps.start();
+      parts.loads.start();
+      parts.hotspots.start();
+      parts.garbage.start();
+      return new ThermoclineServer(parts, mysql, http);
+    } catch (error) {
+      await closeParts(parts, 0);
+      throw error;
+    }
+  }
+
+  private constructor(parts: Parts, mysql: Address, http: Address) {
+    this.#parts = parts;
+    this.services = parts.services;
+    this.mysql = mysql;
+    this.http = http;
+  }
+
+  /** Running statements get `graceMs` to end; then everything stops. */
+  async close(graceMs: number): Promise<void> {
+    await closeParts(this.#parts, graceMs);
+  }
+}
+
+interface Parts {
+  readonly catalog: Catalog;
+  readonly agents: EmbeddedAgents;
+  readonly backends: BackendControl;
+  readonly warmUps: WarmUpJobs;
+  readonly loads: LoadCoordinator;
+  readonly hotspots: HotspotCollector;
+  readonly garbage: GarbageCollector;
+  readonly selects: Selects;
+  readonly listener: MysqlListener;
+  readonly httpServer: HttpServer;
+  readonly globals: GlobalVariables;
+  readonly services: Services;
+}
+
+async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Parts> {
+  const { config, clock, random, log, dataDir, host } = options;
+  const registry = new BackendRegistry(clock, config);
+  const passwords = new PasswordCheck(catalog);
+  const agents: EmbeddedAgents = new EmbeddedAgents({
+    clock,
+    log,
+    logLevel: config.get('log_level') as LogLevel,
+    frontend: (backendId) => frontendPort({ ...frontendDeps, passwords }, backendId),
+    onCrash: (error) => {
+      backends.crashed(error);
+    },
+  });
+  const shared = { catalog, config, clock, random, log, registry, transport: agents };
+  const warmUps = new WarmUpJobs(shared);
+  const loads = new LoadCoordinator(shared);
+  const hotspots = new HotspotCollector(shared);
+  const garbage = new GarbageCollector(shared);
+  const backends = new BackendControl({ ...shared, agents, dataDir, host });
+  const frontendDeps = { catalog, config, registry, loads, warmUps };
+  const globals = globalVariables(config, dataDir);
+  // The listener needs the sessions, the sessions need the services, and these the listener's list
+  // of connections: the sessions come last and are reached through a function.
+  const front: { sessions?: Sessions } = {};
+  const listener = new MysqlListener({
+    config,
+    clock,
+    random,
+    log,
+    frontDoor: {
+      findAccount: async (user, from) => await passwords.find(user, from),
+      openSession: async (login) => await sessionsOf(front).openSession(login),
+    },
+  });
+  const services: Services = {
+    ...shared,
+    backends,
+    warmUps,
+    hotspots,
+    loads,
+    cacheStats: new CacheStatsBoard(agents, clock),
+    connections: listener.connections,
+    startedMs: clock.now(),
+  };
+  const selects = new Selects(services);
+  const sessions = new Sessions({ services, passwords, globals, selects });
+  front.sessions = sessions;
+  const metrics = new ServerMetrics({ services, questions: () => sessions.questions });
+  const httpServer = new HttpServer(httpRoutes({ services, passwords, metrics }), log);
+  return {
+    catalog,
+    agents,
+    backends,
+    warmUps,
+    loads,
+    hotspots,
+    garbage,
+    selects,
+    listener,
+    httpServer,
+    globals,
+    services,
+  };
+}
+
+function sessionsOf(front: { readonly sessions?: Sessions }): Sessions {
+  if (front.sessions === undefined) throw new SqlError('SERVER_SHUTDOWN');
+  return front.sessions;
+}
+
+function globalVariables(config: Config, dataDir: string): GlobalVariables {
+  return new GlobalVariables({
+    version: config.get('server_version'),
+    datadir: dataDir,
+    wait_timeout: config.get('wait_timeout'),
+    interactive_timeout: config.get('wait_timeout'),
+    query_timeout: config.get('query_timeout'),
+    max_allowed_packet: config.get('max_allowed_packet'),
+    max_connections: config.get('max_connections'),
+    version_compile_os: process.platform,
+    version_compile_machine: process.arch,
+  });
+}
+
+/** What ADMIN SET ... "persist" stored; the command line and the file win over it. */
+async function applyOverrides(config: Config, catalog: Catalog, log: Log): Promise<void> {
+  for (const [key, value] of Object.entries(await catalog.configOverrides.all())) {
+    if (isConfigKey(key) && config.isSet(key)) continue;
+    try {
+      config.setLive(key, value);
+    } catch (error) {
+      log.warn('a stored setting is not used', { key, error: String(error) });
+    }
+  }
+}
+
+async function firstGroups({ embedded, host }: ServerOptions, { catalog }: Parts): Promise<void> {
+  if ((await catalog.computeGroups.list()).length > 0) return;
+  await catalog.transaction(async (tx) => {
+    for (const [name, count] of embedded) {
+      await tx.computeGroups.create(name);
+      for (let i = 0; i < count; i += 1) {
+        await tx.backends.create({
+          computeGroupName: name,
+          kind: 'embedded',
+          host,
+          httpPort: 0,
+        });
+      }
+    }
+  });
+}
+
+async function listenHttp(server: HttpServer, host: string, port: number): Promise<Address> {
+  try {
+    return { host, port: await server.listen(host, port) };
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why = code === 'EADDRINUSE' ? 'the port is in use' : message;
+    throw new Error(`cannot listen for HTTP on ${host}:${port}: ${why}`, { cause: error });
+  }
+}
+
+async function closeParts(parts: Parts, graceMs: number): Promise<void> {
+  await Promise.all([parts.listener.close(graceMs), parts.httpServer.close(graceMs === 0)]);
+  parts.backends.close();
+  parts.loads.close();
+  parts.hotspots.close();
+  parts.garbage.close();
+  await parts.warmUps.close();
+  parts.selects.close();
+  await parts.agents.close();
+  await parts.catalog.close();
+}

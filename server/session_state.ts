@@ -1,0 +1,55 @@
+/** What a session remembers between statements. Executors read and change it. */
+import type { Warning } from '../base/values.ts';
+import type { SessionVariables } from './variables.ts';
+
+/** Warnings kept for SHOW WARNINGS (MySQL: max_error_count); the rest only count. */
+const WARNINGS_MAX = 64;
+
+export class SessionState {
+  readonly connectionId: number;
+  readonly user: string;
+  readonly host: string;
+  readonly variables: SessionVariables;
+  /** Empty: none selected. */
+  database: string;
+  /** Set by `USE @group`; empty: the first group of the catalog. */
+  computeGroup = '';
+  affectedRows = 0n;
+  foundRows = 0n;
+  inTransaction = false;
+  readonly #warnings: Warning[] = [];
+  #warningCount = 0;
+
+  constructor(login: {
+    readonly connectionId: number;
+    readonly user: string;
+    readonly host: string;
+    readonly database: string;
+    readonly variables: SessionVariables;
+  }) {
+    this.connectionId = login.connectionId;
+    this.user = login.user;
+    this.host = login.host;
+    this.database = login.database;
+    this.variables = login.variables;
+  }
+
+  get warnings(): readonly Warning[] {
+    return this.#warnings;
+  }
+
+  get warningCount(): number {
+    return this.#warningCount;
+  }
+
+  warn(warning: Warning): void {
+    this.#warningCount += 1;
+    if (this.#warnings.length < WARNINGS_MAX) this.#warnings.push(warning);
+  }
+
+  /** A statement begins (not one of those that look at the warnings of the last). */
+  clearWarnings(): void {
+    this.#warnings.length = 0;
+    this.#warningCount = 0;
+  }
+}

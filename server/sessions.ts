@@ -1,0 +1,61 @@
+/** The front door of the MySQL listener: who may come in, and a session for each who did. */
+import { SqlError } from '../base/errors.ts';
+import { expectDatabase } from './executors/databases.ts';
+import type { Account, FrontDoor, LoginInfo, SessionHandler } from './mysql/handler.ts';
+import type { PasswordCheck } from './password_check.ts';
+import type { Selects } from './selects.ts';
+import type { Services } from './services.ts';
+import { Session } from './session.ts';
+import { SessionState } from './session_state.ts';
+import { type GlobalVariables, SessionVariables } from './variables.ts';
+
+export interface SessionsDeps {
+  readonly services: Services;
+  readonly passwords: PasswordCheck;
+  readonly globals: GlobalVariables;
+  readonly selects: Selects;
+}
+
+export class Sessions implements FrontDoor {
+  readonly #deps: SessionsDeps;
+  /** Statements so far, for SHOW STATUS and COM_STATISTICS. */
+  questions = 0;
+
+  constructor(deps: SessionsDeps) {
+    this.#deps = deps;
+  }
+
+  async findAccount(user: string, host: string): Promise<Account | undefined> {
+    return await this.#deps.passwords.find(user, host);
+  }
+
+  async openSession(login: LoginInfo): Promise<SessionHandler> {
+    const { services, globals, selects } = this.#deps;
+    const [database, computeGroup] = splitDatabase(login.database);
+    if (database !== '') await expectDatabase(services, database);
+    const state = new SessionState({
+      ...login,
+      database,
+      variables: new SessionVariables(globals),
+    });
+    if (computeGroup !== undefined) {
+      const known = await services.catalog.computeGroups.find(computeGroup);
+      if (known === undefined) throw new SqlError('BAD_DB', { name: login.database });
+      state.computeGroup = known.name;
+    }
+    return new Session({
+      services,
+      selects,
+      state,
+      onStatement: () => {
+        this.questions += 1;
+      },
+    });
+  }
+}
+
+/** A client may ask for `db@group` at login, as Doris's clients do. */
+function splitDatabase(name: string): readonly [string, string?] {
+  const at = name.lastIndexOf('@');
+  return at < 0 ? [name] : [name.slice(0, at), name.slice(at + 1)];
+}
