@@ -39,7 +39,7 @@ async function bare(root) {
 }
 async function warm(root) {
   const cache = await BlockCache.open({ dir: join(root, 'c'), capacityBytes: 4096*MIB, shares: [5,40,5,50], clock: systemClock, log: SILENT_LOG, rangeBytes: () => 8*MIB });
-  const d = new WarmUpDownloader({ cache, clock: systemClock, buffers: new SharedBufferPool(8*MIB, 64*MIB), concurrency: () => 8, rangeBytes: () => 8*MIB });
+  const d = new WarmUpDownloader({ cache, clock: systemClock, buffers: new SharedBufferPool(8*MIB, 128*MIB), concurrency: () => 16, rangeBytes: () => 8*MIB });
   const tablets = Array.from({ length: N }, (_, n) => ({ tabletId: n, objects: [{ store, vaultId: 1, key: 'o'+n, size: SIZE, indexOffset: SIZE, tabletId: n, partitionId: 1, expiresMs: 0 }] }));
   const p = newWarmUpProgress();
   const t = performance.now(), c0 = cpu();
@@ -53,7 +53,7 @@ for (let i = 0; i < 3; i++) {
   const b = await bare(root); for (let n=0;n<N;n++) rmSync(join(root,'bare'+n));
   const { out, tablets } = await warm(root);
   console.log('bare', b, 'warm', out, 'ratio', (b.s / out.s).toFixed(2), 'cpu ratio', (out.cpu/b.cpu).toFixed(2));
-  if (i === 2) {
+  if (i===9) {
     for (const windowBytes of [16*MIB, 0]) {
       const cache = await BlockCache.open({ dir: join(root, 'c'), capacityBytes: 4096*MIB, shares: [5,40,5,50], clock: systemClock, log: SILENT_LOG, rangeBytes: () => 8*MIB, windowBytes });
       let t = performance.now(); const o = tablets[3].objects[0];
