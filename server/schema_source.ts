@@ -6,6 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { TableDef } from '../base/schema.ts';
 import type { SqlRow } from '../base/values.ts';
 import { type ExecContext, computeGroupOf } from './executors/executor.ts';
+import { InformationSchema } from './information_schema/information_schema.ts';
 import type {
   InformationSchemaSource,
   ProcessRow,
@@ -128,3 +129,6 @@ export const OUR_TABLES: readonly VirtualTable<SchemaSource>[] = [
   ours('loads', LOADS),
   ours('config', CONFIG_ENTRIES),
 ];
+
+/** The whole of `information_schema`, for SHOW statements that are made of it. */
+export const SCHEMA = new InformationSchema<SchemaSource>(OUR_TABLES);

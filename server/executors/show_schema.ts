@@ -5,7 +5,7 @@ import type { ShowFilter, TableName } from '../../parser/statement.ts';
 import { RESERVED_DATABASES } from '../../catalog/names.ts';
 import { InformationSchema } from '../information_schema/information_schema.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
-import { SchemaSource } from '../schema_source.ts';
+import { SCHEMA, SchemaSource } from '../schema_source.ts';
 import { expectDatabase } from './databases.ts';
 import { type ExecContext, type Executor, databaseOf, tableNameOf } from './executor.ts';
 import { NO_FILTER, type SchemaView, filtered, showView } from './filtered.ts';
@@ -46,7 +46,7 @@ interface NamedTable {
 async function tablesOf(database: string, context: ExecContext): Promise<readonly NamedTable[]> {
   const { catalog } = context.services;
   if (InformationSchema.isName(database)) {
-    const tables = context.selects.schema.tables.map(({ name }) => name);
+    const tables = SCHEMA.tables.map(({ name }) => name);
     return tables.toSorted().map((name) => ({ name, type: 'SYSTEM VIEW' }));
   }
   if (isSystemDatabase(database)) {
@@ -170,7 +170,7 @@ async function showOfTable(
 ): Promise<RowsResult> {
   const { db, table } = tableNameOf(name, context.session);
   if (isSystemDatabase(db)) {
-    const known = systemTable(db, table, context);
+    const known = systemTable(db, table);
     if (known === undefined) throw new SqlError('NO_SUCH_TABLE', { name: `${db}.${table}` });
     const source = new SchemaSource(context, { database: db, table });
     return await showView(
@@ -186,8 +186,8 @@ async function showOfTable(
 }
 
 /** Its name as it is listed. */
-function systemTable(db: string, table: string, { selects }: ExecContext): string | undefined {
-  if (InformationSchema.isName(db)) return selects.schema.table(table)?.name;
+function systemTable(db: string, table: string): string | undefined {
+  if (InformationSchema.isName(db)) return SCHEMA.table(table)?.name;
   return db === INTERNAL_SCHEMA && table === INTERNAL_TABLE ? INTERNAL_TABLE : undefined;
 }
 

@@ -1,6 +1,6 @@
 /** SHOW of the server's own state, in MySQL's columns. */
 import { type RowsResult, bigintColumn, textColumn } from '../../base/values.ts';
-import type { Limit, ShowFilter, VariableScope } from '../../parser/statement.ts';
+import type { Limit, ShowFilter, ShowVariables } from '../../parser/statement.ts';
 import { SchemaSource } from '../schema_source.ts';
 import type { ExecContext, Executor } from './executor.ts';
 import { type SchemaView, filtered, showView } from './filtered.ts';
@@ -10,7 +10,7 @@ const VARIABLES = {
   likeColumns: ['Variable_name'],
 };
 
-function scopeOf(scope: VariableScope | undefined): 'session' | 'global' {
+function scopeOf(scope: ShowVariables['scope']): 'session' | 'global' {
   return scope === 'GLOBAL' ? 'global' : 'session';
 }
 
