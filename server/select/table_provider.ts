@@ -41,7 +41,7 @@ export interface TableProvider<Context> {
   resolve(database: string, table: string, context: Context): Promise<SelectTable | undefined>;
 }
 
-export type VariableScope = 'session' | 'global';
+type VariableScope = 'session' | 'global';
 
 /** What a SELECT may read of its session, at the moment it starts. */
 export interface SelectSession {
@@ -64,7 +64,7 @@ export interface SelectSession {
   userVariable(name: string): SqlValue;
 }
 
-export interface VariableValue {
+interface VariableValue {
   readonly value: SqlValue;
   readonly type: ColumnType;
 }

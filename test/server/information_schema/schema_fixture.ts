@@ -13,7 +13,7 @@ const column = (name: string, type: ColumnType, isKey: boolean, nullable: boolea
   comment: name === 'name' ? 'who' : '',
 });
 
-export const USERS_TABLE: TableDef = {
+const USERS_TABLE: TableDef = {
   databaseId: id(1),
   databaseName: 'adm',
   tableId: id(2),

@@ -15,7 +15,7 @@ import type {
 import { GlobalVariables, SessionVariables } from '../../../server/variables.ts';
 import { schemaSource } from '../information_schema/schema_fixture.ts';
 
-export interface ScanNote {
+interface ScanNote {
   readonly table: string;
   readonly wanted: readonly string[];
   readonly predicates: readonly ScanPredicate[];
@@ -110,7 +110,7 @@ export interface Fixture {
 }
 
 /** The time all fixtures say it is: 2024-05-06 07:08:09.123 UTC. */
-export const NOW_MS = Date.UTC(2024, 4, 6, 7, 8, 9, 123);
+const NOW_MS = Date.UTC(2024, 4, 6, 7, 8, 9, 123);
 
 export function makeFixture(): Fixture {
   const scans: ScanNote[] = [];
