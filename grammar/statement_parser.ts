@@ -8,7 +8,7 @@ import type { Statement } from './nodes/statement.ts';
 import type { Insert } from './nodes/tables.ts';
 import { SessionRules } from './rules/session.ts';
 import { syntaxError } from './syntax_error.ts';
-import { T } from './tokens.ts';
+import { K, Name, T } from './tokens.ts';
 
 /** The names of the rules that yield a statement. */
 export type RuleName = {
@@ -20,8 +20,8 @@ export type RuleName = {
 }[keyof SessionRules];
 
 export class StatementParser extends SessionRules {
-  constructor() {
-    super();
+  constructor(validate = false) {
+    super(validate);
     this.performSelfAnalysis();
   }
 
@@ -70,12 +70,62 @@ export class StatementParser extends SessionRules {
   }
 }
 
+/** Tokens that begin an expression and operators are many: each group is one label. */
+const OPERATORS: ReadonlySet<TokenType> = new Set(
+  [
+    T.Eq,
+    T.NullSafeEq,
+    T.Ne,
+    T.Lt,
+    T.Le,
+    T.Gt,
+    T.Ge,
+    T.Plus,
+    T.Minus,
+    T.Star,
+    T.Slash,
+    T.Percent,
+  ].concat(
+    [
+      T.Pipe,
+      T.PipePipe,
+      T.Amp,
+      T.AmpAmp,
+      T.Shl,
+      T.Shr,
+      T.Caret,
+      K.AND,
+      K.OR,
+      K.XOR,
+      K.NOT,
+      K.DIV,
+      K.MOD,
+    ],
+    [K.IS, K.IN, K.LIKE, K.REGEXP, K.RLIKE, K.BETWEEN],
+  ),
+);
+const OPERANDS: ReadonlySet<TokenType> = new Set(
+  [T.String, T.Integer, T.Decimal, T.Hex, T.Bits, T.UserVar, T.AtAt, T.LParen, Name].concat(
+    [T.Plus, T.Minus, T.Tilde, T.Bang, K.NOT, K.NULL, K.TRUE, K.FALSE, K.DEFAULT, K.CASE, K.CAST],
+    [K.CURRENT_TIMESTAMP, K.CURRENT_USER, K.IF, K.REPLACE, K.DATABASE, K.SCHEMA, K.MOD],
+  ),
+);
+
 /** Keywords first: they are what is usually misspelt. */
 function labels(types: readonly TokenType[]): string[] {
-  const all = new Set(types.map((type) => type.LABEL ?? type.name));
-  const keywords = [...all].filter((label) => /^[A-Z_]+$/.test(label));
-  const others = [...all].filter((label) => !/^[A-Z_]+$/.test(label));
-  return [...keywords, ...others];
+  let rest = [...new Set(types)];
+  const groups: string[] = [];
+  if (rest.includes(K.CAST)) {
+    groups.push('an expression');
+    rest = rest.filter((type) => !OPERANDS.has(type));
+  }
+  if (rest.includes(T.Slash)) {
+    groups.push('an operator');
+    rest = rest.filter((type) => !OPERATORS.has(type));
+  }
+  const all = [...new Set(rest.map((type) => type.LABEL ?? type.name))];
+  const isWord = (label: string): boolean => /^[A-Z_]+$/.test(label);
+  return [...all.filter(isWord), ...all.filter((label) => !isWord(label)), ...groups];
 }
 
 let shared: StatementParser | undefined;

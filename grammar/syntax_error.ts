@@ -1,6 +1,7 @@
 /** Makes error 1064: where, what was found, what was expected, and "did you mean". */
 import { SqlError } from '../base/errors.ts';
 import { nearest } from '../base/near_miss.ts';
+import { isReserved } from './keywords.ts';
 
 /** Characters of the statement quoted after `near`. */
 const NEAR_LENGTH_MAX = 80;
@@ -38,8 +39,13 @@ function expectation(fault: SyntaxFault): string {
   const more = expected.length > EXPECTED_MAX ? `, ... (${expected.length} in all)` : '';
   const wanted = expected.length === 1 ? 'expected' : 'expected one of';
   const near = found === undefined || found.length > 40 ? undefined : nearWord(found, expected);
-  const hint = near === undefined ? '' : `; did you mean ${near}?`;
+  const hint = near === undefined ? reservedHint(found, expected) : `; did you mean ${near}?`;
   return `${head}, ${wanted} ${listed}${more}${hint}`;
+}
+
+function reservedHint(found: string | undefined, expected: readonly string[]): string {
+  if (found === undefined || !isReserved(found) || !expected.includes('a name')) return '';
+  return `; ${found} is a reserved word: as a name it needs backticks`;
 }
 
 /** Only words are near misses: `=` is not a misspelt `(`. */

@@ -204,7 +204,13 @@ export function alterActionText(action: AlterTableAction, options: FormatOptions
       return `MODIFY PARTITION (${which}) SET ${propertyList(action.properties, options)}`;
     }
     case 'AddRollup':
-      return words('ADD ROLLUP', rollupText(action.rollup, options), from(action.from));
+      return words(
+        'ADD ROLLUP',
+        nameText(action.rollup.name),
+        `(${names(action.rollup.columns)})`,
+        from(action.from),
+        properties(action.rollup.properties, options),
+      );
     case 'DropRollup':
       return `DROP ROLLUP ${names(action.names)}`;
     case 'Rename':

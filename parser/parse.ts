@@ -89,7 +89,8 @@ export class StatementReader {
 
   #parsed(statement: Statement, end: number): ParsedStatement {
     const text = this.#text.slice(this.#start, end).trimEnd();
-    return { statement, text, start: this.#start, end: this.#start + text.length };
+    const start = this.#start;
+    return { statement: frozen(statement), text, start, end: start + text.length };
   }
 
   /** A query is kept as text up to its `;`. */
@@ -327,4 +328,12 @@ function headFault(tokens: readonly Token[], miss: HeadMiss, text: string): SqlE
     found: token?.image,
     expected: miss.expected,
   });
+}
+
+/** Executors share nothing by writing to a statement. The rows of INSERT are left: they are many. */
+function frozen<Node>(node: Node): Node {
+  if (typeof node !== 'object' || node === null || Object.isFrozen(node)) return node;
+  Object.freeze(node);
+  for (const [key, child] of Object.entries(node)) if (key !== 'rows') frozen(child as unknown);
+  return node;
 }

@@ -63,8 +63,11 @@ export class AlterTableRules extends TableRules {
         {
           ALT: () => {
             this.CONSUME(K.ROLLUP);
-            const rollup = this.SUBRULE(this.rollupSpec);
-            return { kind: 'AddRollup', rollup, from: this.SUBRULE(this.fromRollup) };
+            const name = this.SUBRULE(this.name);
+            const columns = this.SUBRULE(this.nameList);
+            const from = this.SUBRULE(this.fromRollup);
+            const properties = this.SUBRULE(this.properties);
+            return { kind: 'AddRollup', rollup: { name, columns, properties }, from };
           },
         },
         {
@@ -147,7 +150,7 @@ export class AlterTableRules extends TableRules {
         {
           ALT: () => {
             this.CONSUME(K.ROLLUP);
-            return { kind: 'DropRollup', names: this.SUBRULE(this.names) };
+            return { kind: 'DropRollup', names: this.SUBRULE(this.rollupNames) };
           },
         },
         {
@@ -160,6 +163,19 @@ export class AlterTableRules extends TableRules {
       ]),
     ),
   );
+
+  /** `r1, r2`: a comma may as well begin the next action. */
+  rollupNames = this.RULE('rollupNames', (): string[] => {
+    const list = [this.SUBRULE(this.name)];
+    this.MANY({
+      GATE: () => this.LA(2).tokenType !== K.COMPACT && ENDS_NAME.has(this.LA(3).tokenType.name),
+      DEF: () => {
+        this.CONSUME(T.Comma);
+        list.push(this.SUBRULE2(this.name));
+      },
+    });
+    return list;
+  });
 
   modifyAction = this.RULE('modifyAction', (): AlterTableAction =>
     this.OR(
@@ -307,3 +323,5 @@ export class AlterTableRules extends TableRules {
     return values;
   });
 }
+
+const ENDS_NAME: ReadonlySet<string> = new Set(['Comma', 'EOF']);

@@ -50,13 +50,14 @@ export function alts<Node>(list: IOrAlt<Node>[]): IOrAlt<Node>[] {
 export class ExprRules extends EmbeddedActionsParser {
   #operators = 0;
 
-  constructor() {
+  /** `validate`: Chevrotain checks the grammar for ambiguities and the like; throws if it finds any. */
+  constructor(validate = false) {
     super(ALL_TOKENS, {
       recoveryEnabled: false,
       nodeLocationTracking: 'none',
       maxLookahead: 2,
       // The test validates the grammar; at every start it would cost more than the analysis.
-      skipValidations: true,
+      skipValidations: !validate,
     });
   }
 

@@ -196,22 +196,29 @@ export class SessionRules extends AccountRules {
   transaction = this.RULE('transaction', (scope: VariableScope | undefined): Assignment => {
     this.CONSUME(K.TRANSACTION);
     const found: Characteristics = { isolation: undefined, readOnly: undefined };
-    this.AT_LEAST_ONE_SEP({
-      SEP: T.Comma,
+    this.SUBRULE(this.characteristic, { ARGS: [found] });
+    // In a list a comma may as well begin the next assignment.
+    this.MANY({
+      GATE: () => CHARACTERISTIC.has(`${this.LA(2).tokenType.name} ${this.LA(3).tokenType.name}`),
       DEF: () => {
-        this.OR([
-          {
-            ALT: () => {
-              this.CONSUME(K.ISOLATION);
-              this.CONSUME(K.LEVEL);
-              found.isolation = this.SUBRULE(this.isolation);
-            },
-          },
-          { ALT: () => (found.readOnly = this.SUBRULE(this.accessMode)) },
-        ]);
+        this.CONSUME(T.Comma);
+        this.SUBRULE2(this.characteristic, { ARGS: [found] });
       },
     });
     return { kind: 'transaction', scope, ...found };
+  });
+
+  characteristic = this.RULE('characteristic', (found: Partial<Characteristics> = {}): void => {
+    this.OR([
+      {
+        ALT: () => {
+          this.CONSUME(K.ISOLATION);
+          this.CONSUME(K.LEVEL);
+          found.isolation = this.SUBRULE(this.isolation);
+        },
+      },
+      { ALT: () => (found.readOnly = this.SUBRULE(this.accessMode)) },
+    ]);
   });
 
   isolation = this.RULE('isolation', (): Isolation =>
@@ -373,6 +380,8 @@ export class SessionRules extends AccountRules {
     return this.OR(
       alts<Flush>([
         {
+          // TABLES is a word like other options, but takes tables after it.
+          IGNORE_AMBIGUITIES: true,
           ALT: () => {
             this.OR2([{ ALT: () => this.CONSUME(K.TABLES) }, { ALT: () => this.CONSUME(K.TABLE) }]);
             const tables = this.OPTION2(() => this.SUBRULE(this.tableNames)) ?? [];
@@ -435,6 +444,7 @@ export class SessionRules extends AccountRules {
   });
 }
 
+const CHARACTERISTIC: ReadonlySet<string> = new Set(['ISOLATION LEVEL', 'READ ONLY', 'READ WRITE']);
 const LOCK_WORDS: ReadonlySet<string> = new Set(['READ', 'WRITE', 'LOW_PRIORITY']);
 
 function bareWord(image: string): Expr {

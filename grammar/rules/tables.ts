@@ -442,6 +442,8 @@ export class TableRules extends ClusterRules {
     const values: Expr[] = [];
     this.OR([
       {
+        // A parenthesis begins a tuple here, never an expression.
+        IGNORE_AMBIGUITIES: true,
         ALT: () => {
           this.CONSUME(T.LParen);
           this.AT_LEAST_ONE_SEP({
