@@ -39,7 +39,7 @@ export class QueryProcess {
     if (!input || !output || !errors || !lifeline) throw new Error('no pipes to the query process');
     this.#input = input;
     this.#chunks = output[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-    for (const pipe of [input, lifeline]) pipe.on('error', () => this.kill());
+    for (const pipe of [input, output, errors, lifeline]) pipe.on('error', () => this.kill());
     this.#child.on('error', () => this.kill());
     this.#child.on('exit', () => {
       this.#alive = false;

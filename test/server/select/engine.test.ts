@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { SqlError } from '../../../base/errors.ts';
 import type { SqlRow } from '../../../base/values.ts';
 import { likeMatcher } from '../../../server/select/patterns.ts';
 import { QUERY_PROCESSES_MAX } from '../../../server/select/query_pool.ts';
@@ -157,6 +158,21 @@ describe('statements that do not end', () => {
       allRows(await fixture.run(`SELECT id + ${at} FROM users WHERE id = 1`)),
     );
     expect(await Promise.all(many)).toEqual(many.map((_, at) => [[BigInt(1 + at)]]));
+  });
+});
+
+describe('a scan that fails', () => {
+  it('fails the statement with its own error, and only that', async () => {
+    fixture.failing.error = new SqlError('AGENT_LOST', {
+      backend: 7,
+      what: 'nextBatch',
+      timeoutMs: 5,
+    });
+    await expect(fixture.run('SELECT name FROM users')).rejects.toMatchObject({
+      code: 'AGENT_LOST',
+    });
+    fixture.failing.error = undefined;
+    expect(await allRows(await fixture.run('SELECT COUNT(*) FROM users'))).toEqual([[4n]]);
   });
 });
 

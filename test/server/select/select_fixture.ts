@@ -104,6 +104,8 @@ const TABLES: readonly SelectTable[] = [
 export interface Fixture {
   readonly engine: SelectEngine<undefined>;
   readonly scans: ScanNote[];
+  /** Set an error, and every scan of a user table throws it. */
+  readonly failing: { error: Error | undefined };
   readonly variables: SessionVariables;
   session: SelectSession;
   run(sql: string, options?: Partial<SelectOptions<undefined>>): Promise<RowsResult>;
@@ -114,6 +116,7 @@ const NOW_MS = Date.UTC(2024, 4, 6, 7, 8, 9, 123);
 
 export function makeFixture(): Fixture {
   const scans: ScanNote[] = [];
+  const failing: Fixture['failing'] = { error: undefined };
   const variables = new SessionVariables(
     new GlobalVariables({ version: '5.7.99-thermocline', version_comment: 'Thermocline' }),
   );
@@ -132,6 +135,7 @@ export function makeFixture(): Fixture {
             ...table,
             scan: (wanted, predicates, signal) => {
               scans.push({ table: name, wanted, predicates });
+              if (failing.error !== undefined) throw failing.error;
               return table.scan(wanted, predicates, signal);
             },
           }
@@ -155,6 +159,7 @@ export function makeFixture(): Fixture {
   const fixture: Fixture = {
     engine,
     scans,
+    failing,
     variables,
     session,
     run: (sql, options = {}) =>
