@@ -1,0 +1,150 @@
+/** SHOW CREATE, SHOW PARTITIONS, SHOW TABLETS, SHOW TABLET and SHOW DATA. */
+import { SqlError } from '../../base/errors.ts';
+import type { TabletId } from '../../base/ids.ts';
+import { id } from '../../base/ids.ts';
+import type { TableDef } from '../../base/schema.ts';
+import { bytesText } from '../../base/units.ts';
+import { type RowsResult, type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
+import type { TableName } from '../../parser/statement.ts';
+import { createTableText, quoted } from '../create_table_text.ts';
+import { isSystemDatabase } from '../information_schema/system_databases.ts';
+import { PARTITIONS } from '../listings/partitions.ts';
+import { TABLETS } from '../listings/tablets.ts';
+import { expectDatabase } from './databases.ts';
+import { type ExecContext, type Executor, computeGroupOf, tableNameOf } from './executor.ts';
+import { filtered, showListing } from './filtered.ts';
+
+/** Throws NO_DB, BAD_DB, NO_SUCH_TABLE; NOT_SUPPORTED for the server's own tables. */
+async function tableOf(name: TableName, what: string, context: ExecContext): Promise<TableDef> {
+  const { db, table } = tableNameOf(name, context.session);
+  if (isSystemDatabase(db)) throw new SqlError('NOT_SUPPORTED', { what: `${what} of ${db}` });
+  return await context.services.catalog.tables.get(db, table);
+}
+
+export const showCreateTable: Executor<'ShowCreateTable'> = async (statement, context) => {
+  const { vaults } = context.services.catalog;
+  const table = await tableOf(statement.table, 'SHOW CREATE TABLE', context);
+  const vault = await vaults.byId(table.vaultId);
+  const named = vault.isDefault && table.properties['storage_vault_name'] === undefined;
+  const text = createTableText(table, named ? undefined : vault.spec.name);
+  const columns = ['Table', 'Create Table'].map(textColumn);
+  return { kind: 'rows', columns, rows: [[table.name, text]] };
+};
+
+export const showCreateDatabase: Executor<'ShowCreateDatabase'> = async (statement, context) => {
+  const { name, ifNotExists } = statement;
+  await expectDatabase(context.services, name);
+  const text = `CREATE DATABASE ${ifNotExists ? '/*!32312 IF NOT EXISTS*/ ' : ''}${quoted(name)}`;
+  const columns = ['Database', 'Create Database'].map(textColumn);
+  return { kind: 'rows', columns, rows: [[name, text]] };
+};
+
+export const showPartitions: Executor<'ShowPartitions'> = async (statement, context) => {
+  const { services } = context;
+  const table = await tableOf(statement.table, 'SHOW PARTITIONS', context);
+  if (statement.temporary) return { kind: 'rows', columns: PARTITIONS.columns, rows: [] };
+  return await showListing(PARTITIONS, { services, table }, statement.filter, context);
+};
+
+export const showTablets: Executor<'ShowTablets'> = async (statement, context) => {
+  const { services } = context;
+  const table = await tableOf(statement.table, 'SHOW TABLETS', context);
+  const wanted = statement.partitions.map((name) => {
+    const found = table.partitions.find((partition) => partition.name === name);
+    if (found !== undefined) return found;
+    throw new SqlError('UNKNOWN_PARTITION', { partition: name, table: table.name });
+  });
+  const partitions = wanted.length === 0 ? table.partitions : wanted;
+  const groups = await services.catalog.computeGroups.list();
+  const computeGroup = groups.length === 0 ? undefined : await computeGroupOf(context);
+  const source = { services, table, partitions, computeGroup };
+  return await showListing(TABLETS, source, statement.filter, context);
+};
+
+/** Where a tablet belongs, in Doris's columns; no row when there is no such tablet. */
+export const showTablet: Executor<'ShowTablet'> = async ({ tabletId }, { services }) => {
+  const { catalog } = services;
+  const columns = [
+    ...['DbName', 'TableName', 'PartitionName', 'IndexName'].map(textColumn),
+    ...['DbId', 'TableId', 'PartitionId', 'IndexId'].map(bigintColumn),
+    textColumn('IsSync'),
+    bigintColumn('Order'),
+    bigintColumn('QueryHits'),
+    textColumn('DetailCmd'),
+  ];
+  const tablet = catalog.tablets.get(id<TabletId>(tabletId));
+  const table = tablet === undefined ? undefined : await catalog.tables.byId(tablet.tableId);
+  if (tablet === undefined || table === undefined) return { kind: 'rows', columns, rows: [] };
+  const { partitionId, indexId } = tablet;
+  const detail = `SHOW TABLETS FROM ${quoted(table.databaseName)}.${quoted(table.name)}`;
+  const row: SqlRow = [
+    table.databaseName,
+    table.name,
+    table.partitions.find((partition) => partition.partitionId === partitionId)?.name ?? null,
+    table.indexes.find((index) => index.indexId === indexId)?.name ?? null,
+    BigInt(table.databaseId),
+    BigInt(table.tableId),
+    BigInt(partitionId),
+    BigInt(indexId),
+    'true',
+    BigInt(tablet.bucket),
+    null,
+    `${detail} WHERE TabletId = ${tabletId}`,
+  ];
+  return { kind: 'rows', columns, rows: [row] };
+};
+
+// ---------------------------------------------------------------------------------------------
+// SHOW DATA
+
+const DATABASE_DATA = ['TableName', 'Size', 'ReplicaCount', 'RemoteSize'];
+const TABLE_DATA = ['TableName', 'IndexName', 'Size', 'ReplicaCount', 'RowCount', 'RemoteSize'];
+
+/**
+ * Sizes are those of the data in the vault, which is all that a shared table has: Size and
+ * RemoteSize are the same, and each tablet counts as one replica. The last row is the sum.
+ */
+export const showData: Executor<'ShowData'> = async ({ table: name, filter }, context) => {
+  const heading = (names: readonly string[]) => ({
+    columns: names.map(textColumn),
+    likeColumns: ['TableName'],
+  });
+  if (name === undefined) {
+    const { rows, total } = await databaseData(context);
+    return withTotal(filtered(heading(DATABASE_DATA), rows, filter, context), total);
+  }
+  const table = await tableOf(name, 'SHOW DATA', context);
+  const { tablets } = context.services.catalog;
+  const rows = table.indexes.map((index, at): SqlRow => {
+    const own = tablets.ofTable(table.tableId).filter(({ indexId }) => indexId === index.indexId);
+    const size = bytesText(own.reduce((sum, { bytes }) => sum + bytes, 0));
+    const count = String(own.reduce((sum, tablet) => sum + tablet.rows, 0));
+    return [at === 0 ? table.name : '', index.name, size, String(own.length), count, size];
+  });
+  const { bytes, tablets: count } = tablets.tableSize(table.tableId);
+  const total = ['', 'Total', bytesText(bytes), String(count), '', bytesText(bytes)];
+  return withTotal(filtered(heading(TABLE_DATA), rows, filter, context), total);
+};
+
+async function databaseData(
+  context: ExecContext,
+): Promise<{ readonly rows: readonly SqlRow[]; readonly total: SqlRow }> {
+  const { catalog } = context.services;
+  const { database: name } = context.session;
+  if (name === '') throw new SqlError('NO_DB');
+  if (isSystemDatabase(name)) throw new SqlError('NOT_SUPPORTED', { what: `SHOW DATA of ${name}` });
+  const { databaseId } = await catalog.databases.get(name);
+  let [bytes, count] = [0, 0];
+  const rows = (await catalog.tables.list(databaseId)).map((table): SqlRow => {
+    const size = catalog.tablets.tableSize(table.tableId);
+    bytes += size.bytes;
+    count += size.tablets;
+    return [table.name, bytesText(size.bytes), String(size.tablets), bytesText(size.bytes)];
+  });
+  return { rows, total: ['Total', bytesText(bytes), String(count), bytesText(bytes)] };
+}
+
+function withTotal({ columns, rows }: RowsResult, total: SqlRow): RowsResult {
+  const shown = Array.isArray(rows) ? (rows as readonly SqlRow[]) : [];
+  return { kind: 'rows', columns, rows: [...shown, total] };
+}
