@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { SqlRow } from '../../../base/values.ts';
 import { textColumn } from '../../../base/values.ts';
-import { ManualClock } from './manual_clock.ts';
+import { ManualClock } from '../../manual_clock.ts';
 import { RawClient, packetBytes, parseError } from './raw_client.ts';
 import { rowsResult, startServer, textStep, until } from './scripted_front_door.ts';
 import type { ScriptedFrontDoor, TestServer } from './scripted_front_door.ts';

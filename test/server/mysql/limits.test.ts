@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { QueryStep } from '../../../server/mysql/handler.ts';
-import { ManualClock } from './manual_clock.ts';
+import { ManualClock } from '../../manual_clock.ts';
 import { RawClient, commandBytes, parseError } from './raw_client.ts';
 import { okStep, rowsResult, startServer, textStep, until } from './scripted_front_door.ts';
 import type { TestServer } from './scripted_front_door.ts';

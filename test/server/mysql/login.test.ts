@@ -3,7 +3,7 @@ import { systemRandom } from '../../../base/system_ports.ts';
 import { Authenticator } from '../../../server/mysql/authenticator.ts';
 import type { AuthChannel } from '../../../server/mysql/authenticator.ts';
 import { makeCachingSha2 } from '../../../server/mysql/passwords.ts';
-import { ManualClock } from './manual_clock.ts';
+import { ManualClock } from '../../manual_clock.ts';
 import {
   FLAGS,
   RawClient,

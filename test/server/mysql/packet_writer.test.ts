@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { describe, expect, it } from '@jest/globals';
 import { BufferPool } from '../../../server/mysql/buffer_pool.ts';
 import { PacketWriter } from '../../../server/mysql/packet_writer.ts';
-import { ManualClock } from './manual_clock.ts';
+import { ManualClock } from '../../manual_clock.ts';
 
 const TIMEOUT_MS = 1000;
 const KIB = 1024;

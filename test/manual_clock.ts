@@ -1,4 +1,4 @@
-import type { Clock } from '../../../base/ports.ts';
+import type { Clock } from '../base/ports.ts';
 
 /** Time that stands still until a test moves it. */
 export class ManualClock implements Clock {

@@ -1,0 +1,22 @@
+# Production image: compiled JavaScript on Node 24, without development and platform packages.
+FROM node:24-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --omit=optional
+COPY . .
+RUN npm run build
+
+FROM node:24-bookworm-slim
+WORKDIR /app
+ENV NODE_ENV=production
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --omit=dev --omit=optional && npm cache clean --force
+COPY --from=build /app/dist ./dist
+COPY bin ./bin
+RUN mkdir /data && chown node:node /data
+USER node
+VOLUME /data
+EXPOSE 9030 8030
+# root has no password on a fresh data directory and is then accepted from loopback only.
+ENTRYPOINT ["node", "bin/thermocline.js"]
+CMD ["serve", "--data-dir", "/data"]

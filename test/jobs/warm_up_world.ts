@@ -1,0 +1,280 @@
+/**
+ * A small world for warm-up jobs: a real catalog, backends whose batches are real (WarmUpBatches)
+ * and whose downloads a test finishes by hand, and a transport that can lose messages.
+ */
+import type {
+  AgentCallName,
+  AgentCalls,
+  AgentTransport,
+  BatchProgress,
+  WarmUpRequest,
+} from '../../base/agent_messages.ts';
+import { Config } from '../../base/config.ts';
+import { SqlError } from '../../base/errors.ts';
+import type { BackendId, JobId } from '../../base/ids.ts';
+import { SILENT_LOG } from '../../base/ports.ts';
+import { WarmUpBatches, type WarmUpRun } from '../../be-agent/warm_up_batches.ts';
+import type { Catalog } from '../../catalog/catalog.ts';
+import type { WarmUpJob } from '../../catalog/warm_up_jobs.ts';
+import { BackendRegistry } from '../../jobs/backend_registry.ts';
+import { WarmUpJobs } from '../../jobs/warm_up_jobs.ts';
+import { planWarmUp } from '../../jobs/warm_up_planner.ts';
+import { CatalogFixture, createTable, load } from '../catalog/fixture.ts';
+import { ManualClock } from '../manual_clock.ts';
+
+const CAPACITY_BYTES = 1_000_000;
+
+/** One download that waits for the test to end it. */
+export interface HeldRun {
+  readonly run: WarmUpRun;
+  /** Ends it: everything downloaded, unless `failures` says otherwise. */
+  finish(failures?: readonly { readonly item: string; readonly reason: string }[]): void;
+}
+
+export class FakeBackend {
+  readonly backendId: BackendId;
+  readonly held: HeldRun[] = [];
+  readonly dispatched: WarmUpRequest[] = [];
+  /** Messages to it are lost. */
+  unreachable = false;
+  batches: WarmUpBatches;
+  #life = 0;
+  readonly #clock: ManualClock;
+  readonly #report: (progress: BatchProgress) => void;
+
+  constructor(backendId: BackendId, clock: ManualClock, report: (progress: BatchProgress) => void) {
+    this.backendId = backendId;
+    this.#clock = clock;
+    this.#report = report;
+    this.batches = this.#start();
+  }
+
+  get incarnation(): string {
+    return `life-${this.#life}`;
+  }
+
+  /** Everything in memory is gone; the cache on disk would stay. */
+  restart(): void {
+    this.batches.close();
+    this.held.length = 0;
+    this.batches = this.#start();
+  }
+
+  call(name: AgentCallName, request: unknown): unknown {
+    switch (name) {
+      case 'warmUp':
+        this.dispatched.push(request as WarmUpRequest);
+        return this.batches.dispatch(request as WarmUpRequest);
+      case 'renewWarmUp':
+        return this.batches.renew(request as AgentCalls['renewWarmUp']['request']);
+      case 'cancelWarmUp': {
+        const { jobId, epoch } = request as AgentCalls['cancelWarmUp']['request'];
+        this.batches.cancel(jobId, epoch);
+        return {};
+      }
+      default:
+        throw new Error(`unexpected call ${name}`);
+    }
+  }
+
+  #start(): WarmUpBatches {
+    this.#life += 1;
+    return new WarmUpBatches({
+      backendId: this.backendId,
+      incarnation: this.incarnation,
+      clock: this.#clock,
+      log: SILENT_LOG,
+      run: async (run) => {
+        await this.#hold(run);
+      },
+      report: this.#report,
+    });
+  }
+
+  async #hold(run: WarmUpRun): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    for (const { rowsets } of run.tablets) {
+      for (const rowset of rowsets) run.counts.totalBytes += rowset.bytes;
+    }
+    this.held.push({
+      run,
+      finish: (failures = []) => {
+        const { counts, tablets } = run;
+        const tabletId = tablets[0]?.tabletId;
+        for (const failure of failures) {
+          if (tabletId !== undefined) counts.failures.push({ tabletId, ...failure });
+        }
+        counts.failedTablets = failures.length > 0 ? 1 : 0;
+        counts.doneTablets = tablets.length - counts.failedTablets;
+        counts.doneBytes = counts.totalBytes;
+        resolve(undefined);
+      },
+    });
+    run.signal.addEventListener('abort', () => {
+      resolve(undefined);
+    });
+    await promise;
+  }
+}
+
+export class WarmUpWorld {
+  readonly fixture = new CatalogFixture();
+  readonly clock = new ManualClock();
+  readonly config = new Config();
+  readonly backends = new Map<BackendId, FakeBackend>();
+  catalog!: Catalog;
+  registry!: BackendRegistry;
+  jobs!: WarmUpJobs;
+  /** Reports of finished batches get lost while this is set. */
+  loseReports = false;
+  #reports: Promise<void>[] = [];
+
+  static async create(): Promise<WarmUpWorld> {
+    const world = new WarmUpWorld();
+    await world.#open();
+    for (const name of ['src', 'dst']) {
+      await world.catalog.computeGroups.create(name);
+      await world.addBackend(name);
+      await world.addBackend(name);
+    }
+    const table = await createTable(world.catalog, 't', 2, 4);
+    await load(world.catalog, table, 1);
+    return world;
+  }
+
+  /** The server dies and starts again; backends live on. */
+  async restartServer(): Promise<void> {
+    await this.jobs.close();
+    await this.fixture.close(this.catalog);
+    await this.#open();
+    this.heartbeats();
+  }
+
+  async remove(): Promise<void> {
+    await this.jobs.close();
+    for (const backend of this.backends.values()) backend.batches.close();
+    await this.fixture.remove();
+  }
+
+  async addBackend(computeGroupName: string): Promise<FakeBackend> {
+    const kind = 'embedded';
+    const created = await this.catalog.backends.create({
+      computeGroupName,
+      kind,
+      host: '127.0.0.1',
+      httpPort: 0,
+    });
+    const backend = new FakeBackend(created.backendId, this.clock, (progress) => {
+      if (!this.loseReports) this.#reports.push(this.jobs.onProgress(progress));
+    });
+    this.backends.set(created.backendId, backend);
+    this.heartbeats();
+    return backend;
+  }
+
+  heartbeats(): void {
+    for (const { backendId, incarnation, unreachable } of this.backends.values()) {
+      if (unreachable) continue;
+      this.registry.heartbeat({
+        backendId,
+        incarnation,
+        startedMs: 0,
+        httpPort: 1,
+        cacheCapacityBytes: CAPACITY_BYTES,
+        cacheUsedBytes: 0,
+        diskAvailableBytes: 1,
+        diskTotalBytes: 1,
+      });
+    }
+  }
+
+  /** Backends of a group that hold a batch now. */
+  async membersOf(group: string): Promise<FakeBackend[]> {
+    const all = await this.catalog.backends.list();
+    return all
+      .filter((backend) => backend.computeGroupName === group)
+      .flatMap((backend) => this.backends.get(backend.backendId) ?? []);
+  }
+
+  /** WARM UP COMPUTE GROUP dst WITH TABLE d.t. */
+  async warmTable(force = false): Promise<JobId> {
+    const table = await this.catalog.tables.get('d', 't');
+    const tablets = this.catalog.tablets.ofTable(table.tableId);
+    const members = await this.membersOf('dst');
+    const plan = planWarmUp(tablets, {
+      backends: members.map(({ backendId }) => ({
+        backendId,
+        cacheCapacityBytes: CAPACITY_BYTES,
+      })),
+      maxBatchBytes: this.config.get('cloud_warm_up_job_max_bytes_per_batch'),
+      order: 'given',
+    });
+    const job = {
+      kind: 'TABLE',
+      srcGroup: null,
+      dstGroup: 'dst',
+      syncMode: 'ONCE',
+      syncIntervalS: null,
+      syncEvent: null,
+      tableFilter: null,
+      force,
+      tables: [{ db: 'd', table: 't' }],
+    } as const;
+    return (await this.jobs.create(job, plan)).jobId;
+  }
+
+  async job(jobId: JobId): Promise<WarmUpJob> {
+    const job = await this.catalog.warmUpJobs.find(jobId);
+    if (job === undefined) throw new Error(`no job ${jobId}`);
+    return job;
+  }
+
+  /** Ticks until `done`; every tick is a second and a heartbeat. Bounded. */
+  async until(done: () => boolean | Promise<boolean>): Promise<void> {
+    for (let round = 0; round < 100; round += 1) {
+      await this.settle();
+      if (await done()) return;
+      this.clock.advance(1000);
+      this.heartbeats();
+    }
+    throw new Error('it did not come to that within 100 ticks');
+  }
+
+  /** Lets everything that can go on without time go on. */
+  async settle(): Promise<void> {
+    for (let round = 0; round < 50; round += 1) {
+      const reports = this.#reports;
+      this.#reports = [];
+      await Promise.all(reports);
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
+    }
+  }
+
+  async #open(): Promise<void> {
+    this.catalog = await this.fixture.open();
+    this.registry = new BackendRegistry(this.clock, this.config);
+    this.jobs = new WarmUpJobs({
+      catalog: this.catalog,
+      transport: this.#transport(),
+      registry: this.registry,
+      config: this.config,
+      clock: this.clock,
+      log: SILENT_LOG,
+    });
+  }
+
+  #transport(): AgentTransport {
+    return {
+      call: async (backendId, name, request, { timeoutMs }) => {
+        await Promise.resolve();
+        const backend = this.backends.get(backendId);
+        if (backend === undefined || backend.unreachable) {
+          throw new SqlError('AGENT_LOST', { backend: backendId, what: name, timeoutMs });
+        }
+        return backend.call(name, request) as never;
+      },
+    };
+  }
+}
