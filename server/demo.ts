@@ -74,7 +74,7 @@ async function startServer(dataDir: string): Promise<ThermoclineServer> {
       ['write_group', 2],
       ['read_group', 2],
     ]),
-    config: new Config(),
+    config: new Config({ log_level: 'silent' }),
     clock: systemClock,
     random: systemRandom,
     log: SILENT_LOG,
@@ -119,8 +119,8 @@ class Demo {
   }
 
   async #load(dataset: (typeof DATASETS)[number]): Promise<void> {
-    const directory = dirname(createRequire(import.meta.url).resolve('vega-datasets/package.json'));
-    const path = join(directory, 'data', dataset.file);
+    const main = createRequire(import.meta.url).resolve('vega-datasets');
+    const path = join(dirname(main), '..', 'data', dataset.file);
     const { size } = await stat(path);
     const bar = this.#screen.bar(size, 'bytes');
     const authorization = `Basic ${Buffer.from('root:').toString('base64')}`;

@@ -130,7 +130,7 @@ export class BlockCache {
     });
     await disk.started();
     const milliseconds = Math.round(options.clock.monotonic() - startedAt);
-    options.log.info('block cache opened', { path: options.dir, ...rebuilt, milliseconds });
+    options.log.debug('block cache opened', { path: options.dir, ...rebuilt, milliseconds });
     return new BlockCache(options, disk, rebuilt);
   }
 

@@ -5,6 +5,8 @@
 import { SqlError } from '../../base/errors.ts';
 import type { StatementResult } from '../../base/values.ts';
 import type { Statement, StatementKind } from '../../parser/statement.ts';
+import type { ExecContext, Executor } from './executor.ts';
+import { alterUser, setPassword, showGrants } from './accounts.ts';
 import {
   addBackend,
   createComputeGroup,
@@ -16,11 +18,55 @@ import {
   startBackend,
   stopBackend,
 } from './cluster.ts';
+import { adminSetConfig, adminShowConfig, showConfig } from './config.ts';
 import { createDatabase, dropDatabase, use, useComputeGroup } from './databases.ts';
-import type { ExecContext, Executor } from './executor.ts';
 import { insert } from './insert.ts';
 import { doExpressions, select, setVariables } from './select.ts';
 import { begin, commit, empty, kill, rollback, unlockTables, unsupported } from './session.ts';
+import {
+  showBackends,
+  showCatalogs,
+  showComputeGroups,
+  showFrontends,
+  showStorageVaults,
+} from './show_cluster.ts';
+import { showLoad, showStreamLoad, showTransaction } from './show_loads.ts';
+import {
+  describe,
+  showColumns,
+  showDatabases,
+  showEvents,
+  showIndex,
+  showOpenTables,
+  showTableStatus,
+  showTables,
+  showTriggers,
+} from './show_schema.ts';
+import {
+  showCharset,
+  showCollation,
+  showEngineStatus,
+  showEngines,
+  showErrors,
+  showFunctionStatus,
+  showPlugins,
+  showPrivileges,
+  showProcedureStatus,
+  showProcesslist,
+  showProfiles,
+  showStatus,
+  showVariables,
+  showWarnings,
+} from './show_server.ts';
+import {
+  showCreateDatabase,
+  showCreateTable,
+  showData,
+  showPartitions,
+  showTablet,
+  showTablets,
+} from './show_storage.ts';
+import { showCacheHotspot, showWarmUpJobs } from './show_warm_up.ts';
 import { createStorageVault, dropStorageVault, setDefaultStorageVault } from './storage.ts';
 import { alterTable, createTable, createTableLike, dropTable, truncateTable } from './tables.ts';
 import { cancelWarmUpJob, explainWarmUp, warmUp } from './warm_up.ts';
@@ -37,16 +83,16 @@ export const EXECUTORS: {
 } = {
   // accounts
   CreateUser: LATER,
-  AlterUser: LATER,
+  AlterUser: alterUser,
   DropUser: LATER,
-  SetPassword: LATER,
+  SetPassword: setPassword,
   CreateRole: LATER,
   DropRole: LATER,
   Grant: LATER,
   Revoke: LATER,
   GrantRole: LATER,
   RevokeRole: LATER,
-  ShowGrants: LATER,
+  ShowGrants: showGrants,
   ShowRoles: LATER,
 
   // cluster
@@ -59,9 +105,9 @@ export const EXECUTORS: {
   StopBackend: stopBackend,
   StartBackend: startBackend,
   KillBackend: killBackend,
-  ShowBackends: LATER,
-  ShowComputeGroups: LATER,
-  ShowFrontends: LATER,
+  ShowBackends: showBackends,
+  ShowComputeGroups: showComputeGroups,
+  ShowFrontends: showFrontends,
 
   // session
   Use: use,
@@ -86,54 +132,54 @@ export const EXECUTORS: {
   Unsupported: unsupported,
 
   // show
-  ShowDatabases: LATER,
-  ShowTables: LATER,
-  ShowColumns: LATER,
-  Describe: LATER,
-  ShowCreateTable: LATER,
-  ShowCreateDatabase: LATER,
+  ShowDatabases: showDatabases,
+  ShowTables: showTables,
+  ShowColumns: showColumns,
+  Describe: describe,
+  ShowCreateTable: showCreateTable,
+  ShowCreateDatabase: showCreateDatabase,
   ShowCreateOther: LATER,
-  ShowTableStatus: LATER,
-  ShowOpenTables: LATER,
-  ShowTriggers: LATER,
-  ShowEvents: LATER,
-  ShowIndex: LATER,
-  ShowPartitions: LATER,
-  ShowTablets: LATER,
-  ShowTablet: LATER,
-  ShowData: LATER,
+  ShowTableStatus: showTableStatus,
+  ShowOpenTables: showOpenTables,
+  ShowTriggers: showTriggers,
+  ShowEvents: showEvents,
+  ShowIndex: showIndex,
+  ShowPartitions: showPartitions,
+  ShowTablets: showTablets,
+  ShowTablet: showTablet,
+  ShowData: showData,
   ShowReplicaStatus: LATER,
-  ShowVariables: LATER,
-  ShowStatus: LATER,
-  ShowWarnings: LATER,
-  ShowErrors: LATER,
-  ShowProcesslist: LATER,
-  ShowEngines: LATER,
-  ShowEngineStatus: LATER,
-  ShowCollation: LATER,
-  ShowCharset: LATER,
-  ShowPlugins: LATER,
-  ShowPrivileges: LATER,
-  ShowProcedureStatus: LATER,
-  ShowFunctionStatus: LATER,
-  ShowCatalogs: LATER,
-  ShowConfig: LATER,
-  AdminShowConfig: LATER,
-  AdminSetConfig: LATER,
+  ShowVariables: showVariables,
+  ShowStatus: showStatus,
+  ShowWarnings: showWarnings,
+  ShowErrors: showErrors,
+  ShowProcesslist: showProcesslist,
+  ShowEngines: showEngines,
+  ShowEngineStatus: showEngineStatus,
+  ShowCollation: showCollation,
+  ShowCharset: showCharset,
+  ShowPlugins: showPlugins,
+  ShowPrivileges: showPrivileges,
+  ShowProcedureStatus: showProcedureStatus,
+  ShowFunctionStatus: showFunctionStatus,
+  ShowCatalogs: showCatalogs,
+  ShowConfig: showConfig,
+  AdminShowConfig: adminShowConfig,
+  AdminSetConfig: adminSetConfig,
   ShowCompactionStatus: LATER,
   ShowAlterTable: LATER,
-  ShowLoad: LATER,
-  ShowStreamLoad: LATER,
-  ShowTransaction: LATER,
+  ShowLoad: showLoad,
+  ShowStreamLoad: showStreamLoad,
+  ShowTransaction: showTransaction,
   ShowProc: LATER,
   ShowReplication: LATER,
-  ShowProfiles: LATER,
+  ShowProfiles: showProfiles,
 
   // storage
   CreateStorageVault: createStorageVault,
   AlterStorageVault: LATER,
   DropStorageVault: dropStorageVault,
-  ShowStorageVaults: LATER,
+  ShowStorageVaults: showStorageVaults,
   SetDefaultStorageVault: setDefaultStorageVault,
   UnsetDefaultStorageVault: LATER,
   CreateResource: LATER,
@@ -166,7 +212,7 @@ export const EXECUTORS: {
   WarmUp: warmUp,
   ExplainWarmUp: explainWarmUp,
   WarmUpSelect: LATER,
-  ShowWarmUpJobs: LATER,
+  ShowWarmUpJobs: showWarmUpJobs,
   ShowWarmUpJobRuns: LATER,
   ShowWarmUpJobFailures: LATER,
   CancelWarmUpJob: cancelWarmUpJob,
@@ -175,7 +221,7 @@ export const EXECUTORS: {
   RetryWarmUpJob: LATER,
   AlterWarmUpJob: LATER,
   WaitForWarmUpJob: LATER,
-  ShowCacheHotspot: LATER,
+  ShowCacheHotspot: showCacheHotspot,
 };
 
 /** Throws NOT_SUPPORTED for what has no executor yet, and what the executor throws. */

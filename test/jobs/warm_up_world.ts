@@ -72,7 +72,17 @@ export class FakeBackend {
         this.batches.cancel(jobId, epoch);
         return {};
       }
-      default:
+      case 'ping':
+      case 'load':
+      case 'openScan':
+      case 'nextBatch':
+      case 'closeScan':
+      case 'cacheStats':
+      case 'clearCache':
+      case 'hotspots':
+      case 'deleteObjects':
+      case 'dropCached':
+      case 'configure':
         throw new Error(`unexpected call ${name}`);
     }
   }
