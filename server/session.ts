@@ -17,6 +17,7 @@ import type {
   SessionCharsets,
   SessionHandler,
 } from './mysql/handler.ts';
+import { splitDatabase } from './database_name.ts';
 import { sessionCharsets } from './session_charsets.ts';
 import type { Selects } from './selects.ts';
 import type { Services } from './services.ts';
@@ -91,9 +92,15 @@ export class Session implements SessionHandler {
     }
   }
 
+  /** `USE` of the mysql client comes this way: `db`, `@group` and `db@group`, as in Doris. */
   async useDatabase(name: string): Promise<void> {
-    await expectDatabase(this.#deps.services, name);
-    this.#deps.state.database = name;
+    const { services, state } = this.#deps;
+    const { database, computeGroup } = splitDatabase(name);
+    if (database !== '') await expectDatabase(services, database);
+    if (computeGroup !== undefined) {
+      state.computeGroup = (await services.catalog.computeGroups.get(computeGroup)).name;
+    }
+    if (database !== '' || computeGroup === undefined) state.database = database;
   }
 
   async fieldList({ table }: FieldListing): Promise<StatementResult> {

@@ -1,5 +1,6 @@
 /** The front door of the MySQL listener: who may come in, and a session for each who did. */
 import { SqlError } from '../base/errors.ts';
+import { splitDatabase } from './database_name.ts';
 import { expectDatabase } from './executors/databases.ts';
 import type { Account, FrontDoor, LoginInfo, SessionHandler } from './mysql/handler.ts';
 import type { PasswordCheck } from './password_check.ts';
@@ -31,7 +32,7 @@ export class Sessions implements FrontDoor {
 
   async openSession(login: LoginInfo): Promise<SessionHandler> {
     const { services, globals, selects } = this.#deps;
-    const [database, computeGroup] = splitDatabase(login.database);
+    const { database, computeGroup } = splitDatabase(login.database);
     if (database !== '') await expectDatabase(services, database);
     const state = new SessionState({
       ...login,
@@ -52,10 +53,4 @@ export class Sessions implements FrontDoor {
       },
     });
   }
-}
-
-/** A client may ask for `db@group` at login, as Doris's clients do. */
-function splitDatabase(name: string): readonly [string, string?] {
-  const at = name.lastIndexOf('@');
-  return at < 0 ? [name] : [name.slice(0, at), name.slice(at + 1)];
 }

@@ -64,7 +64,8 @@ function backendRow({ registry }: Services, backend: BackendDef): SqlRow {
     status === undefined ? null : timeText(status.lastHeartbeatMs).slice(0, 19),
     String(alive),
     String(adminState === 'DECOMMISSIONED'),
-    '0',
+    // Shared tables have no tablets on a backend; which it serves is in SHOW TABLETS.
+    null,
     bytesText(status?.cacheUsedBytes ?? 0),
     bytesText(0),
     bytesText(available),
