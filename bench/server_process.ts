@@ -1,0 +1,109 @@
+/** A Thermocline server as its users start it: its own process, watched through /proc. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { createConnection } from 'mysql2/promise';
+import type { Connection } from 'mysql2/promise';
+import type { BenchContext } from './bench.ts';
+
+const PROGRAM = fileURLToPath(new URL('../bin/thermocline.js', import.meta.url));
+const READY_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 10_000;
+/** USER_HZ of every Linux that Node runs on. */
+const TICKS_PER_SECOND = 100;
+
+export interface ServerOptions {
+  readonly dataDir: string;
+  /** Core that the process and all its threads are pinned to. */
+  readonly core?: number;
+  /** Node's own flags. */
+  readonly nodeArgs?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** `key=value` of the server's config. */
+  readonly set?: readonly string[];
+}
+
+export class ServerProcess {
+  readonly mysqlPort: number;
+  readonly httpPort: number;
+  readonly #child: ChildProcess;
+
+  /** Resolves when the ready line is out. The server stops with the bench at the latest. */
+  static async start(context: BenchContext, options: ServerOptions): Promise<ServerProcess> {
+    const { dataDir, core, nodeArgs = [], env = {}, set = [] } = options;
+    const ports = ['--mysql-port', '0', '--http-port', '0'];
+    const settings = ['log_level=warn', ...set].flatMap((one) => ['--set', one]);
+    const serve = [...nodeArgs, PROGRAM, 'serve', '--data-dir', dataDir, ...ports, ...settings];
+    const pinned = core === undefined ? [] : ['taskset', '-c', String(core)];
+    const [command = '', ...args] = [...pinned, process.execPath, ...serve];
+    const child = spawn(command, args, {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...env },
+    });
+    const stop = async (): Promise<void> => {
+      await stopChild(child);
+    };
+    context.defer(stop);
+    return new ServerProcess(child, await readyLine(child));
+  }
+
+  private constructor(child: ChildProcess, ready: string) {
+    this.#child = child;
+    const [, mysql, http] = /^ready mysql=\S+:(\d+) http=\S+:(\d+) /.exec(ready) ?? [];
+    if (mysql === undefined) throw new Error(`not a ready line: ${ready}`);
+    this.mysqlPort = Number(mysql);
+    this.httpPort = Number(http);
+  }
+
+  async connect(): Promise<Connection> {
+    return await createConnection({ host: '127.0.0.1', port: this.mysqlPort, user: 'root' });
+  }
+
+  /** User and system time of all its threads since it was started, seconds (in steps of 0.01). */
+  async cpuSeconds(): Promise<number> {
+    const stat = await readFile(`/proc/${this.#child.pid}/stat`, 'utf8');
+    // The second field is the name in parentheses; user and system time are the 14th and 15th.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  }
+
+  /** Highest resident set so far, or since `resetPeakMemory`, MiB. */
+  async peakMemoryMib(): Promise<number> {
+    const status = await readFile(`/proc/${this.#child.pid}/status`, 'utf8');
+    return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1]) / 1024;
+  }
+
+  async stop(): Promise<void> {
+    await stopChild(this.#child);
+  }
+}
+
+async function readyLine(child: ChildProcess): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let text = '';
+  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+    if (text.includes('\n')) resolve(text);
+  });
+  child.once('error', reject).once('exit', (code) => {
+    reject(new Error(`the server ended with code ${code} before it was ready`));
+  });
+  const timer = setTimeout(() => {
+    reject(new Error('the server was not ready in time'));
+  }, READY_TIMEOUT_MS);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function stopChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+  await ended;
+  clearTimeout(timer);
+}
