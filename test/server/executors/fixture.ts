@@ -1,0 +1,263 @@
+/**
+ * A session on a real catalog in a temporary directory: SQL in, text out. No backend runs, which
+ * these statements do not need; those of the catalog count as alive when they sent a heartbeat.
+ */
+import type { ComputeGroupId, JobId } from '../../../base/ids.ts';
+import { Config } from '../../../base/config.ts';
+import { SqlError } from '../../../base/errors.ts';
+import { SILENT_LOG } from '../../../base/ports.ts';
+import type { BackendDef, TableDef } from '../../../base/schema.ts';
+import { systemRandom } from '../../../base/system_ports.ts';
+import type { RowsResult, SqlRow, StatementResult } from '../../../base/values.ts';
+import type { Catalog } from '../../../catalog/catalog.ts';
+import { BackendRegistry } from '../../../jobs/backend_registry.ts';
+import { HotspotCollector } from '../../../jobs/hotspot_collector.ts';
+import { LoadCoordinator } from '../../../jobs/loads.ts';
+import { WarmUpJobs } from '../../../jobs/warm_up_jobs.ts';
+import { parseStatements } from '../../../parser/parse.ts';
+import type { Statement } from '../../../parser/statement.ts';
+import { BackendControl } from '../../../server/backend_control.ts';
+import { CacheStatsBoard } from '../../../server/cache_stats_board.ts';
+import { EmbeddedAgents } from '../../../server/embedded_agents.ts';
+import * as accounts from '../../../server/executors/accounts.ts';
+import * as config from '../../../server/executors/config.ts';
+import type { ExecContext } from '../../../server/executors/executor.ts';
+import * as cluster from '../../../server/executors/show_cluster.ts';
+import * as loads from '../../../server/executors/show_loads.ts';
+import * as schema from '../../../server/executors/show_schema.ts';
+import * as server from '../../../server/executors/show_server.ts';
+import * as storage from '../../../server/executors/show_storage.ts';
+import * as warmUp from '../../../server/executors/show_warm_up.ts';
+import { executeStatement } from '../../../server/executors/table.ts';
+import { ConnectionRegistry } from '../../../server/mysql/connection_registry.ts';
+import { Selects } from '../../../server/selects.ts';
+import type { Services } from '../../../server/services.ts';
+import { SessionState } from '../../../server/session_state.ts';
+import { GlobalVariables, SessionVariables } from '../../../server/variables.ts';
+import { CatalogFixture } from '../../catalog/fixture.ts';
+
+type AnyExecutor = (
+  statement: Statement,
+  context: ExecContext,
+) => Promise<StatementResult> | StatementResult;
+
+const SHOWS: Readonly<Record<string, unknown>> = {
+  ...accounts,
+  ...config,
+  ...cluster,
+  ...loads,
+  ...schema,
+  ...server,
+  ...storage,
+  ...warmUp,
+};
+
+const LIMITS = { maxBytes: 2 ** 20, insertMaxBytes: 2 ** 20, allowMulti: true };
+
+export class ShowFixture {
+  readonly #files: CatalogFixture;
+  readonly catalog: Catalog;
+  readonly config = new Config();
+  readonly registry: BackendRegistry;
+  readonly services: Services;
+  readonly session: SessionState;
+  readonly #selects: Selects;
+
+  private constructor(files: CatalogFixture, catalog: Catalog) {
+    const { clock } = files;
+    this.#files = files;
+    this.catalog = catalog;
+    this.registry = new BackendRegistry(clock, this.config);
+    const transport = new EmbeddedAgents({
+      clock,
+      log: SILENT_LOG,
+      logLevel: 'silent',
+      frontend: () => {
+        throw new SqlError('SERVER_SHUTDOWN');
+      },
+      onCrash: () => undefined,
+    });
+    const shared = {
+      catalog,
+      config: this.config,
+      clock,
+      random: systemRandom,
+      log: SILENT_LOG,
+      registry: this.registry,
+      transport,
+    };
+    this.services = {
+      ...shared,
+      backends: new BackendControl({
+        ...shared,
+        agents: transport,
+        dataDir: files.dir,
+        host: '127.0.0.1',
+      }),
+      warmUps: new WarmUpJobs(shared),
+      hotspots: new HotspotCollector(shared),
+      loads: new LoadCoordinator(shared),
+      cacheStats: new CacheStatsBoard(transport, clock),
+      connections: new ConnectionRegistry(),
+      startedMs: clock.now() - 5000,
+    };
+    this.#selects = new Selects(this.services);
+    this.session = new SessionState({
+      connectionId: 7,
+      user: 'root',
+      host: '127.0.0.1',
+      database: '',
+      variables: new SessionVariables(new GlobalVariables({ port: 9030n })),
+    });
+  }
+
+  static async open(): Promise<ShowFixture> {
+    const files = new CatalogFixture();
+    return new ShowFixture(files, await files.open());
+  }
+
+  async close(): Promise<void> {
+    this.#selects.close();
+    await this.services.warmUps.close();
+    await this.#files.remove();
+  }
+
+  get context(): ExecContext {
+    const { services, session } = this;
+    const { signal } = new AbortController();
+    return { services, session, selects: this.#selects, signal };
+  }
+
+  /** Runs all statements; the result of the last one. */
+  async run(sql: string): Promise<StatementResult> {
+    let result: StatementResult = { kind: 'ok', affectedRows: 0 };
+    for (const { statement } of parseStatements(sql, LIMITS)) {
+      const { kind } = statement;
+      const show = SHOWS[`${kind.charAt(0).toLowerCase()}${kind.slice(1)}`];
+      result = await (typeof show === 'function'
+        ? (show as AnyExecutor)(statement, this.context)
+        : executeStatement(statement, this.context));
+    }
+    return result;
+  }
+
+  async rows(sql: string): Promise<{ readonly names: string[]; readonly rows: readonly SqlRow[] }> {
+    const { columns, rows } = (await this.run(sql)) as RowsResult;
+    for (const row of rows as readonly SqlRow[]) {
+      if (row.length !== columns.length) throw new Error('a row of another length');
+    }
+    return { names: columns.map(({ name }) => name), rows: rows as readonly SqlRow[] };
+  }
+
+  /** Names and rows, one a line, cells joined by ` | `. */
+  async text(sql: string): Promise<string[]> {
+    const { names, rows } = await this.rows(sql);
+    return [names, ...rows].map((row) => row.map(String).join(' | '));
+  }
+
+  /** Rows as objects by column name. */
+  async objects(sql: string): Promise<Record<string, unknown>[]> {
+    const { names, rows } = await this.rows(sql);
+    return rows.map((row) => Object.fromEntries(names.map((name, at) => [name, row[at]])));
+  }
+
+  /** The SqlError's number and text. */
+  async error(sql: string): Promise<string> {
+    try {
+      await this.run(sql);
+    } catch (error) {
+      if (error instanceof SqlError) return `${error.errno} ${error.message}`;
+      throw error;
+    }
+    return 'no error';
+  }
+
+  warnings(): string[] {
+    const texts = this.session.warnings.map(
+      ({ level, code, message }) => `${level} ${code} ${message}`,
+    );
+    this.session.clearWarnings();
+    return texts;
+  }
+
+  async table(db: string, name: string): Promise<TableDef> {
+    return await this.catalog.tables.get(db, name);
+  }
+
+  /** A group with backends that are alive. */
+  async group(name: string, ports: readonly number[]): Promise<readonly BackendDef[]> {
+    await this.catalog.computeGroups.create(name);
+    const backends: BackendDef[] = [];
+    for (const httpPort of ports) {
+      const host = '127.0.0.1';
+      const backend = { computeGroupName: name, kind: 'embedded' as const, host, httpPort };
+      backends.push(await this.catalog.backends.create(backend));
+    }
+    for (const { backendId, httpPort } of backends) {
+      this.registry.heartbeat({
+        backendId,
+        incarnation: 'one',
+        startedMs: this.services.clock.now(),
+        httpPort,
+        cacheCapacityBytes: 1024,
+        cacheUsedBytes: 512,
+        diskAvailableBytes: 2048,
+        diskTotalBytes: 4096,
+      });
+    }
+    return backends;
+  }
+
+  /** A ONCE job of one table, as WARM UP makes it. */
+  async warmUpJob(dstGroup: string, table: string): Promise<JobId> {
+    const job = await this.catalog.warmUpJobs.create({
+      kind: 'TABLE',
+      srcGroup: null,
+      dstGroup,
+      syncMode: 'ONCE',
+      syncIntervalS: null,
+      syncEvent: null,
+      tableFilter: null,
+      force: false,
+      tables: [{ db: 'd', table }],
+      epoch: this.catalog.epoch,
+    });
+    return job.jobId;
+  }
+
+  /** Accesses of partitions on one backend, as it would report them. */
+  async accesses(
+    backend: BackendDef,
+    table: TableDef,
+    counts: Readonly<Record<string, number>>,
+  ): Promise<void> {
+    const { backendId, computeGroupName } = backend;
+    const computeGroupId: ComputeGroupId = backend.computeGroupId;
+    const now = this.services.clock.now();
+    await this.catalog.hotspots.add({
+      computeGroupId,
+      computeGroupName,
+      backendId,
+      token: `${table.tableId}-${now}`,
+      counts: table.partitions.flatMap((partition) => {
+        const accesses = counts[partition.name];
+        const [index] = table.indexes;
+        if (accesses === undefined || index === undefined) return [];
+        return [
+          {
+            tableId: table.tableId,
+            indexId: index.indexId,
+            partitionId: partition.partitionId,
+            day: new Date(now).toISOString().slice(0, 10),
+            tableName: `${table.databaseName}.${table.name}`,
+            indexName: index.name,
+            partitionName: partition.name,
+            accesses,
+            lastAccessMs: now,
+            fileCacheSize: 100,
+          },
+        ];
+      }),
+    });
+  }
+}

@@ -1,0 +1,174 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { LiveConnection } from '../../../server/mysql/connection_registry.ts';
+import { OUR_TABLES, SchemaSource } from '../../../server/schema_source.ts';
+import { ShowFixture } from './fixture.ts';
+
+let show: ShowFixture;
+beforeEach(async () => {
+  show = await ShowFixture.open();
+});
+afterEach(async () => {
+  await show.close();
+});
+
+describe('SHOW VARIABLES and SHOW STATUS', () => {
+  it('shows variables of the session and of the server', async () => {
+    show.session.variables.set('wait_timeout', 60n);
+    expect(await show.text("SHOW VARIABLES LIKE 'wait_timeout'")).toEqual([
+      'Variable_name | Value',
+      'wait_timeout | 60',
+    ]);
+    const global = "SHOW GLOBAL VARIABLES WHERE Variable_name = 'wait_timeout' AND Value > 60";
+    expect(await show.text(global)).toEqual(['Variable_name | Value', 'wait_timeout | 28800']);
+  });
+
+  it('takes user variables in conditions', async () => {
+    show.session.variables.setUserVariable('v', 'autocommit');
+    expect(await show.objects('SHOW VARIABLES WHERE Variable_name = @v')).toHaveLength(1);
+  });
+
+  it('counts what there is', async () => {
+    expect(await show.text("SHOW STATUS LIKE 'Uptime'")).toEqual([
+      'Variable_name | Value',
+      'Uptime | 5',
+    ]);
+    show.services.connections.add(connection(1));
+    show.services.connections.add(connection(2));
+    expect(await show.objects("SHOW GLOBAL STATUS LIKE 'Threads_%'")).toEqual([
+      { Variable_name: 'Threads_connected', Value: '2' },
+      { Variable_name: 'Threads_running', Value: '2' },
+    ]);
+  });
+});
+
+const LONG = `SELECT '${'x'.repeat(200)}'`;
+
+function connection(id: number): LiveConnection {
+  return {
+    id,
+    loggedIn: true,
+    entry: () => ({
+      id,
+      user: 'root',
+      host: '127.0.0.1',
+      port: 5000 + id,
+      database: '',
+      command: 'Query',
+      state: '',
+      sinceMs: show.services.clock.now() - 2500,
+      statement: LONG,
+    }),
+    kill: () => undefined,
+  };
+}
+
+describe('SHOW PROCESSLIST', () => {
+  it('cuts statements without FULL', async () => {
+    show.services.connections.add(connection(3));
+    expect(await show.text('SHOW PROCESSLIST')).toEqual([
+      'Id | User | Host | db | Command | Time | State | Info',
+      `3 | root | 127.0.0.1:5003 | null | Query | 2 |  | ${LONG.slice(0, 100)}`,
+    ]);
+    const [row] = await show.objects('SHOW FULL PROCESSLIST');
+    expect(row?.['Info']).toBe(LONG);
+  });
+});
+
+describe('SHOW WARNINGS', () => {
+  beforeEach(() => {
+    show.session.warn({ level: 'Note', code: 1050, message: 'there' });
+    show.session.warn({ level: 'Error', code: 1064, message: 'bad' });
+  });
+
+  it('shows and counts, and leaves them', async () => {
+    expect(await show.text('SHOW WARNINGS')).toEqual([
+      'Level | Code | Message',
+      'Note | 1050 | there',
+      'Error | 1064 | bad',
+    ]);
+    expect(await show.text('SHOW WARNINGS LIMIT 1, 5')).toHaveLength(2);
+    expect(await show.text('SHOW ERRORS')).toEqual([
+      'Level | Code | Message',
+      'Error | 1064 | bad',
+    ]);
+    expect(await show.text('SHOW COUNT(*) WARNINGS')).toEqual(['@@session.warning_count', '2']);
+    expect(await show.text('SHOW COUNT(*) ERRORS')).toEqual(['@@session.error_count', '1']);
+  });
+});
+
+describe('fixed lists', () => {
+  it('has engines, charsets and collations', async () => {
+    const [engine] = await show.objects("SHOW ENGINES WHERE Support = 'DEFAULT'");
+    expect(engine?.['Engine']).toBe('OLAP');
+    expect(await show.text("SHOW CHARSET LIKE 'utf8mb4'")).toEqual([
+      'Charset | Description | Default collation | Maxlen',
+      'utf8mb4 | UTF-8 Unicode | utf8mb4_general_ci | 4',
+    ]);
+    expect(await show.objects("SHOW COLLATION WHERE `Default` = 'Yes' AND Id = 45")).toHaveLength(
+      1,
+    );
+    expect(await show.objects("SHOW PRIVILEGES LIKE 'sel%'")).toHaveLength(1);
+    const catalogs = await show.objects('SHOW CATALOGS');
+    expect(catalogs).toMatchObject([{ CatalogId: '0', CatalogName: 'internal', IsCurrent: 'Yes' }]);
+  });
+});
+
+describe('the cluster', () => {
+  beforeEach(async () => {
+    await show.group('a_group', [8041]);
+    await show.group('b_group', [8042, 8043]);
+  });
+
+  it('shows groups, backends, vaults and this server', async () => {
+    expect(await show.text('SHOW COMPUTE GROUPS')).toEqual([
+      'Name | IsCurrent | Users | BackendNum | AliveBackendNum',
+      'a_group | TRUE |  | 1 | 1',
+      'b_group | FALSE |  | 2 | 2',
+    ]);
+    show.session.computeGroup = 'b_group';
+    const current = await show.objects("SHOW CLUSTERS WHERE IsCurrent = 'TRUE'");
+    expect(current).toMatchObject([{ Name: 'b_group' }]);
+    const alive = await show.objects(
+      "SHOW BACKENDS WHERE ComputeGroup = 'b_group' AND Alive = 'true' ORDER BY HttpPort DESC",
+    );
+    expect(alive.map(({ HttpPort }) => HttpPort)).toEqual(['8043', '8042']);
+    expect(await show.objects('SHOW STORAGE VAULT')).toMatchObject([{ IsDefault: 'true' }]);
+    const frontends = await show.objects('SHOW FRONTENDS');
+    expect(frontends).toMatchObject([{ QueryPort: '9030', IsMaster: 'true', Alive: 'true' }]);
+    expect(await show.error('SHOW BACKENDS WHERE Aliv = 1')).toMatch(
+      /^1054 .*did you mean 'Alive'/,
+    );
+  });
+
+  it('has no current group before there is one', async () => {
+    await show.close();
+    show = await ShowFixture.open();
+    expect(await show.objects('SHOW COMPUTE GROUPS')).toEqual([]);
+  });
+});
+
+describe('tables of information_schema', () => {
+  it('have rows as wide as their columns', async () => {
+    await show.group('g', [8041]);
+    await show.run('CREATE DATABASE d; CREATE TABLE d.t (a INT) DISTRIBUTED BY HASH (a) BUCKETS 1');
+    await show.warmUpJob('g', 't');
+    const source = new SchemaSource(show.context);
+    const counts: Record<string, number> = {};
+    for (const table of OUR_TABLES) {
+      const rows = await table.rows(source);
+      counts[table.name] = rows.length;
+      for (const row of rows) expect(row).toHaveLength(table.columns.length);
+    }
+    expect(counts).toMatchObject({
+      warm_up_jobs: 1,
+      backends: 1,
+      compute_groups: 1,
+      storage_vaults: 1,
+      cloud_cache_hotspot: 0,
+      // No backend ever answered.
+      file_cache_statistics: 0,
+    });
+    expect(await source.administrators()).toEqual(["'root'@'%'"]);
+    expect(await source.databases()).toEqual(['d']);
+  });
+});
