@@ -1,0 +1,184 @@
+/** What docs/statements.md says of each statement: group, rule for the diagram, syntax, meaning. */
+import type { RuleName } from '../grammar/statement_parser.ts';
+import type { StatementKind } from '../parser/statement.ts';
+
+export interface StatementDoc {
+  /** undefined: not parsed by a rule (queries are kept as text). */
+  readonly rule: RuleName | undefined;
+  readonly syntax: string;
+  readonly about: string;
+}
+
+type Group = Partial<Record<StatementKind, readonly [RuleName | undefined, string, string]>>;
+
+/** `filter` in a syntax line. */
+export const FILTER =
+  "[LIKE 'pattern' | WHERE condition] [ORDER BY expr [DESC], ...] [LIMIT n [OFFSET m]]";
+
+// prettier-ignore
+const GROUPS = {
+  'Warm-up': {
+    WarmUp: ['warmUp', 'WARM UP {COMPUTE GROUP | CLUSTER} target WITH {{COMPUTE GROUP | CLUSTER} source | TABLE [db.]t [PARTITION p] [AND TABLE ...]} [FORCE] [ON TABLES ({INCLUDE | EXCLUDE} \'db.glob\', ...)] [PROPERTIES (...)]', 'Starts a warm-up job and answers with its JobId.'],
+    ExplainWarmUp: ['explainWarmUp', 'EXPLAIN WARM UP ...', 'What the job would load, without starting it.'],
+    WarmUpSelect: [undefined, '[EXPLAIN] WARM UP SELECT ...', 'Warms what a query reads.'],
+    ShowWarmUpJobs: ['showWarmUpJob', 'SHOW WARM UP JOB [id] filter', 'Warm-up jobs with state and progress.'],
+    ShowWarmUpJobRuns: ['showWarmUpJob', 'SHOW WARM UP JOB [id] RUNS filter', 'One row per run of a job.'],
+    ShowWarmUpJobFailures: ['showWarmUpJob', 'SHOW WARM UP JOB [id] FAILURES filter', 'Items that could not be warmed, with reasons.'],
+    CancelWarmUpJob: ['cancelWarmUpJob', 'CANCEL WARM UP JOB {id | WHERE id = n}', 'Ends a job; running downloads stop.'],
+    PauseWarmUpJob: ['pauseWarmUpJob', 'PAUSE WARM UP JOB {id | WHERE id = n}', 'Holds a job until it is resumed.'],
+    ResumeWarmUpJob: ['resumeWarmUpJob', 'RESUME WARM UP JOB {id | WHERE id = n}', 'Lets a paused job go on.'],
+    RetryWarmUpJob: ['retryWarmUpJob', 'RETRY WARM UP JOB {id | WHERE id = n}', 'Loads again what failed.'],
+    AlterWarmUpJob: ['alterWarmUpJob', 'ALTER WARM UP JOB {id | WHERE id = n} SET ("key" = "value", ...)', 'Changes the properties of a job.'],
+    WaitForWarmUpJob: ['waitForWarmUpJob', 'WAIT FOR WARM UP JOB {id | WHERE id = n} [TIMEOUT seconds]', 'Waits for the end of a job; an error when it failed or the time is over.'],
+    ShowCacheHotspot: ['showCacheHotspot', 'SHOW CACHE HOTSPOT \'/[group[/db.table]]\'', 'The most read tables or partitions.'],
+  },
+  'Databases and tables': {
+    CreateDatabase: ['createDatabase', 'CREATE {DATABASE | SCHEMA} [IF NOT EXISTS] db [CHARSET c] [COLLATE c] [PROPERTIES (...)]', 'Makes a database.'],
+    DropDatabase: ['dropDatabase', 'DROP {DATABASE | SCHEMA} [IF EXISTS] db [FORCE]', 'Removes a database.'],
+    CreateTable: ['createTable', 'CREATE TABLE [IF NOT EXISTS] [db.]t (column type [options], ...) [DUPLICATE | UNIQUE | AGGREGATE KEY (...)] [COMMENT \'text\'] [PARTITION BY RANGE | LIST (...) (...)] [DISTRIBUTED BY HASH (...) | RANDOM [BUCKETS n | AUTO]] [ROLLUP (...)] [PROPERTIES (...)]', 'Makes a table.'],
+    CreateTableLike: ['createTable', 'CREATE TABLE [IF NOT EXISTS] [db.]t LIKE [db.]u', 'Makes an empty table of the same form.'],
+    DropTable: ['dropTable', 'DROP TABLE [IF EXISTS] [db.]t, ... [FORCE]', 'Removes tables.'],
+    TruncateTable: ['truncateTable', 'TRUNCATE TABLE [db.]t [PARTITION (p, ...)] [FORCE]', 'Empties a table or partitions.'],
+    AlterTable: ['alterTable', 'ALTER TABLE [db.]t action, ...', 'Columns, partitions, rollups, names, properties, compaction.'],
+    Insert: ['insertHead', 'INSERT INTO [db.]t [PARTITION (p)] [WITH LABEL l] [(column, ...)] VALUES (value, ...), ...', 'Adds rows.'],
+  },
+  'Compute groups and backends': {
+    CreateComputeGroup: ['createComputeGroup', 'CREATE COMPUTE GROUP [IF NOT EXISTS] g [PROPERTIES (...)]', 'Makes a compute group.'],
+    DropComputeGroup: ['dropComputeGroup', 'DROP COMPUTE GROUP [IF EXISTS] g [FORCE]', 'Removes a compute group.'],
+    RenameComputeGroup: ['renameComputeGroup', 'ALTER SYSTEM RENAME COMPUTE GROUP g [TO] h', 'Gives a compute group another name.'],
+    AddBackend: ['addBackend', 'ALTER SYSTEM ADD BACKEND {"host:port" | "embedded"}, ... [TO COMPUTE GROUP g] [PROPERTIES (...)]', 'Adds backends.'],
+    DropBackend: ['dropBackend', 'ALTER SYSTEM {DROP | DROPP} BACKEND {"host:port" | id}, ...', 'Removes backends; DROPP at once.'],
+    DecommissionBackend: ['decommissionBackend', 'ALTER SYSTEM DECOMMISSION BACKEND {"host:port" | id}, ...', 'Moves the data away, then removes.'],
+    StopBackend: ['driveBackend', 'ALTER SYSTEM STOP BACKEND {"host:port" | id}', 'Stops a backend cleanly.'],
+    StartBackend: ['driveBackend', 'ALTER SYSTEM START BACKEND {"host:port" | id}', 'Starts a stopped backend.'],
+    KillBackend: ['driveBackend', 'ALTER SYSTEM KILL BACKEND {"host:port" | id}', 'Stops a backend as a crash would.'],
+    ShowBackends: ['showListing', 'SHOW BACKENDS filter', 'Backends and their state.'],
+    ShowComputeGroups: ['showListing', 'SHOW {COMPUTE GROUPS | CLUSTERS} filter', 'Compute groups.'],
+    ShowFrontends: ['showListing', 'SHOW FRONTENDS filter', 'Servers.'],
+  },
+  'Vaults, resources, policies': {
+    CreateStorageVault: ['createStored', 'CREATE STORAGE VAULT [IF NOT EXISTS] v PROPERTIES (...)', 'Names an object store for shared tables.'],
+    AlterStorageVault: ['alterStored', 'ALTER STORAGE VAULT v PROPERTIES (...)', 'Changes a vault.'],
+    DropStorageVault: ['dropStored', 'DROP STORAGE VAULT [IF EXISTS] v', 'Removes a vault.'],
+    ShowStorageVaults: ['showStorageVaults', 'SHOW STORAGE {VAULT | VAULTS} filter', 'Vaults, credentials masked.'],
+    SetDefaultStorageVault: ['setDefaultStorageVault', 'SET v AS DEFAULT STORAGE VAULT', 'The vault of tables that name none.'],
+    UnsetDefaultStorageVault: ['unsetDefaultStorageVault', 'UNSET DEFAULT STORAGE VAULT', 'No default vault any more.'],
+    CreateResource: ['createStored', 'CREATE RESOURCE [IF NOT EXISTS] "r" PROPERTIES (...)', 'Names an object store for cooled data.'],
+    AlterResource: ['alterStored', 'ALTER RESOURCE "r" PROPERTIES (...)', 'Changes a resource.'],
+    DropResource: ['dropStored', 'DROP RESOURCE [IF EXISTS] "r"', 'Removes a resource.'],
+    ShowResources: ['showListing', 'SHOW RESOURCES filter', 'Resources, credentials masked.'],
+    CreateStoragePolicy: ['createStored', 'CREATE STORAGE POLICY [IF NOT EXISTS] p PROPERTIES (...)', 'When data cools and where it goes.'],
+    AlterStoragePolicy: ['alterStored', 'ALTER STORAGE POLICY p PROPERTIES (...)', 'Changes a policy.'],
+    DropStoragePolicy: ['dropStored', 'DROP STORAGE POLICY [IF EXISTS] p', 'Removes a policy.'],
+    ShowStoragePolicies: ['showStoragePolicy', 'SHOW STORAGE POLICY filter', 'Policies.'],
+    ShowStoragePolicyUsing: ['showStoragePolicy', 'SHOW STORAGE POLICY USING [FOR p] filter', 'Tables and partitions of policies.'],
+  },
+  'Cooldown': {
+    ShowCooldownJobs: ['showCooldown', 'SHOW COOLDOWN JOB filter', 'Elections being pushed to backends.'],
+    ShowCooldownTablets: ['showCooldown', 'SHOW COOLDOWN FROM [db.]t filter', 'Leader, term and state of each tablet.'],
+    CancelCooldownJob: ['cancelCooldownJob', 'CANCEL COOLDOWN JOB {id | WHERE id = n}', 'Ends a cooldown job.'],
+    AdminCooldownTable: ['adminCooldownTable', 'ADMIN COOLDOWN TABLE [db.]t [PARTITION p]', 'Cools now.'],
+    AdminSetCooldownLeader: ['adminSetCooldownLeader', 'ADMIN SET COOLDOWN LEADER FOR TABLET n TO REPLICA r', 'Chooses the replica that uploads.'],
+    CheckCooldownTable: ['checkCooldownTable', 'CHECK COOLDOWN TABLE [db.]t [REPAIR]', 'Compares manifests, replicas and the bucket.'],
+  },
+  'SHOW': {
+    ShowDatabases: ['showListing', 'SHOW {DATABASES | SCHEMAS} filter', 'Databases.'],
+    ShowTables: ['showInDatabase', 'SHOW [FULL] TABLES [FROM db] filter', 'Tables of a database.'],
+    ShowColumns: ['showColumns', 'SHOW [FULL] {COLUMNS | FIELDS} FROM t [FROM db] filter', 'Columns of a table.'],
+    Describe: ['describe', '{DESC | DESCRIBE | EXPLAIN} [db.]t [column | \'pattern\' | ALL]', 'Columns of a table.'],
+    ShowCreateTable: ['showCreate', 'SHOW CREATE TABLE [db.]t', 'The statement that makes the table.'],
+    ShowCreateDatabase: ['showCreate', 'SHOW CREATE {DATABASE | SCHEMA} [IF NOT EXISTS] db', 'The statement that makes the database.'],
+    ShowCreateOther: ['showCreate', 'SHOW CREATE {VIEW | PROCEDURE | FUNCTION | TRIGGER | EVENT | USER} name', 'Known to MySQL.'],
+    ShowTableStatus: ['showInDatabase', 'SHOW TABLE STATUS [FROM db] filter', 'Tables with sizes.'],
+    ShowOpenTables: ['showInDatabase', 'SHOW OPEN TABLES [FROM db] filter', 'Open tables.'],
+    ShowTriggers: ['showInDatabase', 'SHOW TRIGGERS [FROM db] filter', 'Triggers.'],
+    ShowEvents: ['showInDatabase', 'SHOW EVENTS [FROM db] filter', 'Events.'],
+    ShowIndex: ['showIndex', 'SHOW {INDEX | INDEXES | KEYS} FROM t [FROM db] filter', 'Keys of a table.'],
+    ShowPartitions: ['showPartitions', 'SHOW [TEMPORARY] PARTITIONS FROM t [FROM db] filter', 'Partitions of a table.'],
+    ShowTablets: ['showTablets', 'SHOW TABLETS FROM t [PARTITION (p, ...)] filter', 'Tablets of a table.'],
+    ShowTablet: ['showTablet', 'SHOW TABLET id', 'One tablet.'],
+    ShowData: ['showData', 'SHOW DATA [FROM t] filter', 'Sizes.'],
+    ShowReplicaStatus: ['showReplicaStatus', '[ADMIN] SHOW REPLICA STATUS FROM t [PARTITION (p, ...)] filter', 'Replicas of a table.'],
+    ShowVariables: ['showVariables', 'SHOW [GLOBAL | SESSION] VARIABLES filter', 'System variables.'],
+    ShowStatus: ['showVariables', 'SHOW [GLOBAL | SESSION] STATUS filter', 'Status counters.'],
+    ShowWarnings: ['showWarnings', 'SHOW [COUNT(*)] WARNINGS [LIMIT n]', 'Warnings of the last statement.'],
+    ShowErrors: ['showWarnings', 'SHOW [COUNT(*)] ERRORS [LIMIT n]', 'Errors of the last statement.'],
+    ShowProcesslist: ['showProcesslist', 'SHOW [FULL] PROCESSLIST filter', 'Connections.'],
+    ShowEngines: ['showListing', 'SHOW [STORAGE] ENGINES filter', 'Storage engines.'],
+    ShowEngineStatus: ['showEngineStatus', 'SHOW ENGINE name {STATUS | MUTEX | LOGS}', 'Known to MySQL.'],
+    ShowCollation: ['showListing', 'SHOW COLLATION filter', 'Collations.'],
+    ShowCharset: ['showListing', 'SHOW {CHARACTER SET | CHARSET} filter', 'Character sets.'],
+    ShowPlugins: ['showListing', 'SHOW PLUGINS filter', 'Plugins.'],
+    ShowPrivileges: ['showListing', 'SHOW PRIVILEGES filter', 'Privileges there are.'],
+    ShowProcedureStatus: ['showListing', 'SHOW PROCEDURE STATUS filter', 'Procedures.'],
+    ShowFunctionStatus: ['showListing', 'SHOW FUNCTION STATUS filter', 'Functions.'],
+    ShowCatalogs: ['showListing', 'SHOW CATALOGS filter', 'Catalogs.'],
+    ShowConfig: ['showListing', 'SHOW CONFIG filter', 'Settings of the server.'],
+    AdminShowConfig: ['adminShowConfig', 'ADMIN SHOW FRONTEND CONFIG filter', 'Settings of the server, Doris\'s columns.'],
+    AdminSetConfig: ['adminSetConfig', 'ADMIN SET FRONTEND CONFIG ("key" = "value", ...)', 'Changes settings while running.'],
+    ShowCompactionStatus: ['showCompactionStatus', 'SHOW COMPACTION STATUS [FROM t] filter', 'Compactions.'],
+    ShowAlterTable: ['showAlterTable', 'SHOW ALTER TABLE {COLUMN | ROLLUP} [FROM db] filter', 'Schema changes.'],
+    ShowLoad: ['showLoads', 'SHOW LOAD [FROM db] filter', 'Loads.'],
+    ShowStreamLoad: ['showLoads', 'SHOW STREAM LOAD [FROM db] filter', 'Stream loads.'],
+    ShowTransaction: ['showLoads', 'SHOW TRANSACTION [FROM db] filter', 'Load transactions.'],
+    ShowProc: ['showProc', 'SHOW PROC \'/path\'', 'Doris\'s tree of internals.'],
+    ShowReplication: ['showReplication', 'SHOW {MASTER STATUS | SLAVE STATUS | REPLICA STATUS | BINARY LOGS | ...}', 'Known to MySQL.'],
+    ShowProfiles: ['showProfiles', 'SHOW PROFILES', 'Known to MySQL.'],
+  },
+  'Session': {
+    Use: ['use', 'USE db[@group]', 'Chooses the database (and compute group).'],
+    UseComputeGroup: ['use', 'USE @group', 'Chooses the compute group that reads.'],
+    SetVariables: ['set', 'SET {[GLOBAL | SESSION] name = value | @name = value | NAMES charset | TRANSACTION ...}, ...', 'Sets variables.'],
+    Select: [undefined, '{SELECT | WITH | VALUES | TABLE | (SELECT ...)} ...', 'A query; run by the query engine.'],
+    Explain: [undefined, 'EXPLAIN [option] SELECT ...', 'How a query would run.'],
+    Kill: ['kill', 'KILL [CONNECTION | QUERY] id', 'Ends a connection, or what it runs.'],
+    Begin: ['startTransaction', 'BEGIN | START TRANSACTION [WITH CONSISTENT SNAPSHOT] [READ ONLY | READ WRITE]', 'Begins a transaction.'],
+    Commit: ['commit', 'COMMIT [WORK]', 'Ends a transaction.'],
+    Rollback: ['rollback', 'ROLLBACK [WORK] [TO [SAVEPOINT] name]', 'Ends a transaction.'],
+    Savepoint: ['savepoint', 'SAVEPOINT name', 'Marks a place in a transaction.'],
+    ReleaseSavepoint: ['releaseSavepoint', 'RELEASE SAVEPOINT name', 'Forgets a mark.'],
+    LockTables: ['lockTables', 'LOCK TABLES t [AS alias] {READ [LOCAL] | WRITE}, ...', 'As dump tools send it.'],
+    UnlockTables: ['unlockTables', 'UNLOCK TABLES', 'As dump tools send it.'],
+    Flush: ['flush', 'FLUSH {PRIVILEGES | TABLES | LOGS | STATUS | ...}', 'As admin tools send it.'],
+    Help: ['help', 'HELP \'topic\'', 'Known to MySQL.'],
+    TableMaintenance: ['tableMaintenance', '{ANALYZE | CHECK | OPTIMIZE | REPAIR} TABLE t, ...', 'Known to MySQL.'],
+    Do: ['doExprs', 'DO expr, ...', 'Evaluates and answers OK.'],
+    Shutdown: ['shutdown', 'SHUTDOWN', 'Stops the server.'],
+    Empty: [undefined, '/* comment */', 'Nothing but comments.'],
+    Unsupported: [undefined, 'DELETE, UPDATE, CALL, LOAD DATA, ...', 'Statements of MySQL and Doris that are recognised and refused with error 1235.'],
+  },
+  'Users and privileges': {
+    CreateUser: ['createUser', 'CREATE USER [IF NOT EXISTS] \'u\'[@\'host\'] [IDENTIFIED ...], ... [DEFAULT ROLE \'r\'] [COMMENT \'text\']', 'Makes accounts.'],
+    AlterUser: ['alterUser', 'ALTER USER [IF EXISTS] \'u\'[@\'host\'] [IDENTIFIED ...], ... [ACCOUNT LOCK | UNLOCK]', 'Changes accounts.'],
+    DropUser: ['dropUser', 'DROP USER [IF EXISTS] \'u\'[@\'host\'], ...', 'Removes accounts.'],
+    SetPassword: ['set', 'SET PASSWORD [FOR \'u\'[@\'host\']] = {PASSWORD(\'text\') | \'text\'}', 'Changes a password.'],
+    CreateRole: ['createRole', 'CREATE ROLE [IF NOT EXISTS] \'r\', ...', 'Makes roles.'],
+    DropRole: ['dropRole', 'DROP ROLE [IF EXISTS] \'r\', ...', 'Removes roles.'],
+    Grant: ['grant', 'GRANT privilege, ... ON {*.* | db.* | db.t | COMPUTE GROUP g | RESOURCE r | STORAGE VAULT v} TO {user | ROLE r}, ... [WITH GRANT OPTION]', 'Gives privileges.'],
+    Revoke: ['revoke', 'REVOKE privilege, ... ON ... FROM {user | ROLE r}, ...', 'Takes privileges.'],
+    GrantRole: ['grant', 'GRANT \'role\', ... TO user, ...', 'Gives roles.'],
+    RevokeRole: ['revoke', 'REVOKE \'role\', ... FROM user, ...', 'Takes roles.'],
+    ShowGrants: ['showGrants', 'SHOW [ALL] GRANTS [FOR user]', 'Privileges of accounts.'],
+    ShowRoles: ['showListing', 'SHOW ROLES filter', 'Roles.'],
+  },
+} as const satisfies Record<string, Group>;
+
+type Documented = {
+  [Name in keyof typeof GROUPS]: keyof (typeof GROUPS)[Name];
+}[keyof typeof GROUPS];
+/** A kind that is in no group does not compile. */
+const COMPLETE: StatementKind extends Documented ? true : never = true;
+
+export function statementGroups(): {
+  title: string;
+  statements: [StatementKind, StatementDoc][];
+}[] {
+  if (!COMPLETE) throw new Error('a statement is not documented');
+  return Object.entries<Group>(GROUPS).map(([title, group]) => ({
+    title,
+    statements: Object.entries(group).map(([kind, [rule, syntax, about]]) => [
+      kind as StatementKind,
+      { rule, syntax, about },
+    ]),
+  }));
+}
