@@ -1,4 +1,5 @@
 /** Load transactions: `information_schema.loads`, SHOW LOAD, SHOW STREAM LOAD, SHOW TRANSACTION. */
+import type { TableId } from '../../base/ids.ts';
 import type { DatabaseDef } from '../../catalog/databases.ts';
 import type { LoadTxn } from '../../catalog/loads.ts';
 import { timeText } from '../../base/units.ts';
@@ -24,12 +25,16 @@ interface NamedLoad extends LoadTxn {
 
 async function loadsOf({ catalog }: LoadServices, database: DatabaseDef): Promise<NamedLoad[]> {
   const loads = await catalog.loads.list(database.databaseId, LOADS_MAX);
-  return await Promise.all(
-    loads.map(async (load) => {
-      const table = await catalog.tables.byId(load.tableId);
-      return { ...load, databaseName: database.name, tableName: table?.name ?? null };
-    }),
-  );
+  const names = new Map<TableId, string | null>();
+  for (const { tableId } of loads) {
+    if (names.has(tableId)) continue;
+    names.set(tableId, (await catalog.tables.byId(tableId))?.name ?? null);
+  }
+  return loads.map((load) => ({
+    ...load,
+    databaseName: database.name,
+    tableName: names.get(load.tableId) ?? null,
+  }));
 }
 
 /** All databases; the state is the transaction's. */

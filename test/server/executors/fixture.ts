@@ -1,7 +1,8 @@
 /**
- * A session on a real catalog in a temporary directory: SQL in, text out. No backend runs, which
- * these statements do not need; those of the catalog count as alive when they sent a heartbeat.
+ * A session on a real catalog in a temporary directory: SQL in, text out. Backends run only where
+ * a test starts them; those of the catalog count as alive when `group` sent their heartbeat.
  */
+import { join } from 'node:path';
 import type { ComputeGroupId, JobId } from '../../../base/ids.ts';
 import { Config } from '../../../base/config.ts';
 import { SqlError } from '../../../base/errors.ts';
@@ -61,6 +62,7 @@ export class ShowFixture {
   readonly registry: BackendRegistry;
   readonly services: Services;
   readonly session: SessionState;
+  readonly agents: EmbeddedAgents;
   readonly #selects: Selects;
 
   private constructor(files: CatalogFixture, catalog: Catalog) {
@@ -68,7 +70,7 @@ export class ShowFixture {
     this.#files = files;
     this.catalog = catalog;
     this.registry = new BackendRegistry(clock, this.config);
-    const transport = new EmbeddedAgents({
+    this.agents = new EmbeddedAgents({
       clock,
       log: SILENT_LOG,
       logLevel: 'silent',
@@ -84,20 +86,20 @@ export class ShowFixture {
       random: systemRandom,
       log: SILENT_LOG,
       registry: this.registry,
-      transport,
+      transport: this.agents,
     };
     this.services = {
       ...shared,
       backends: new BackendControl({
         ...shared,
-        agents: transport,
+        agents: this.agents,
         dataDir: files.dir,
         host: '127.0.0.1',
       }),
       warmUps: new WarmUpJobs(shared),
       hotspots: new HotspotCollector(shared),
       loads: new LoadCoordinator(shared),
-      cacheStats: new CacheStatsBoard(transport, clock),
+      cacheStats: new CacheStatsBoard(this.agents, clock),
       connections: new ConnectionRegistry(),
       startedMs: clock.now() - 5000,
     };
@@ -119,6 +121,7 @@ export class ShowFixture {
   async close(): Promise<void> {
     this.#selects.close();
     await this.services.warmUps.close();
+    await this.agents.close();
     await this.#files.remove();
   }
 
@@ -206,6 +209,12 @@ export class ShowFixture {
       });
     }
     return backends;
+  }
+
+  /** Starts a backend of the catalog for real, in the thread of the embedded ones. */
+  async start({ backendId }: BackendDef, config: Readonly<Record<string, string>>): Promise<void> {
+    const dir = join(this.#files.dir, 'backends', String(backendId));
+    await this.agents.start({ backendId, dir, host: '127.0.0.1', httpPort: 0, config });
   }
 
   /** A ONCE job of one table, as WARM UP makes it. */

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { LiveConnection } from '../../../server/mysql/connection_registry.ts';
-import { OUR_TABLES, SchemaSource } from '../../../server/schema_source.ts';
+import { OUR_TABLES, SCHEMA, SchemaSource } from '../../../server/schema_source.ts';
 import { ShowFixture } from './fixture.ts';
 
 let show: ShowFixture;
@@ -170,5 +170,32 @@ describe('tables of information_schema', () => {
     });
     expect(await source.administrators()).toEqual(["'root'@'%'"]);
     expect(await source.databases()).toEqual(['d']);
+  });
+});
+
+describe('file_cache_statistics', () => {
+  const read = async (): Promise<Map<string, readonly unknown[]>> => {
+    const source = new SchemaSource(show.context);
+    const rows = await SCHEMA.table('FILE_CACHE_STATISTICS')?.rows(source);
+    return new Map((rows ?? []).map((row) => [String(row[3]), row]));
+  };
+
+  it('asks the backends, and marks what is old', async () => {
+    const [backend] = await show.group('g', [8041]);
+    if (backend === undefined) throw new Error('no backend');
+    expect((await read()).size).toBe(0);
+    await show.start(backend, { file_cache_capacity_bytes: '8388608' });
+    const fresh = await read();
+    const [id, host, path, , capacity, stale] = fresh.get('capacity_bytes') ?? [];
+    expect([id, host, capacity, stale]).toEqual([
+      BigInt(backend.backendId),
+      '127.0.0.1',
+      8388608,
+      0,
+    ]);
+    expect(path).toContain('file_cache');
+    expect(fresh.get('ttl_queue_curr_elements')?.[4]).toBe(0);
+    await show.agents.stop(backend.backendId);
+    expect((await read()).get('capacity_bytes')?.slice(4)).toEqual([8388608, 1]);
   });
 });
