@@ -16,19 +16,10 @@ import { HotspotCollector } from '../../../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../../../jobs/loads.ts';
 import { WarmUpJobs } from '../../../jobs/warm_up_jobs.ts';
 import { parseStatements } from '../../../parser/parse.ts';
-import type { Statement } from '../../../parser/statement.ts';
 import { BackendControl } from '../../../server/backend_control.ts';
 import { CacheStatsBoard } from '../../../server/cache_stats_board.ts';
 import { EmbeddedAgents } from '../../../server/embedded_agents.ts';
-import * as accounts from '../../../server/executors/accounts.ts';
-import * as config from '../../../server/executors/config.ts';
 import type { ExecContext } from '../../../server/executors/executor.ts';
-import * as cluster from '../../../server/executors/show_cluster.ts';
-import * as loads from '../../../server/executors/show_loads.ts';
-import * as schema from '../../../server/executors/show_schema.ts';
-import * as server from '../../../server/executors/show_server.ts';
-import * as storage from '../../../server/executors/show_storage.ts';
-import * as warmUp from '../../../server/executors/show_warm_up.ts';
 import { executeStatement } from '../../../server/executors/table.ts';
 import { ConnectionRegistry } from '../../../server/mysql/connection_registry.ts';
 import { Selects } from '../../../server/selects.ts';
@@ -36,22 +27,6 @@ import type { Services } from '../../../server/services.ts';
 import { SessionState } from '../../../server/session_state.ts';
 import { GlobalVariables, SessionVariables } from '../../../server/variables.ts';
 import { CatalogFixture } from '../../catalog/fixture.ts';
-
-type AnyExecutor = (
-  statement: Statement,
-  context: ExecContext,
-) => Promise<StatementResult> | StatementResult;
-
-const SHOWS: Readonly<Record<string, unknown>> = {
-  ...accounts,
-  ...config,
-  ...cluster,
-  ...loads,
-  ...schema,
-  ...server,
-  ...storage,
-  ...warmUp,
-};
 
 const LIMITS = { maxBytes: 2 ** 20, insertMaxBytes: 2 ** 20, allowMulti: true };
 
@@ -135,11 +110,7 @@ export class ShowFixture {
   async run(sql: string): Promise<StatementResult> {
     let result: StatementResult = { kind: 'ok', affectedRows: 0 };
     for (const { statement } of parseStatements(sql, LIMITS)) {
-      const { kind } = statement;
-      const show = SHOWS[`${kind.charAt(0).toLowerCase()}${kind.slice(1)}`];
-      result = await (typeof show === 'function'
-        ? (show as AnyExecutor)(statement, this.context)
-        : executeStatement(statement, this.context));
+      result = await executeStatement(statement, this.context);
     }
     return result;
   }
