@@ -248,8 +248,9 @@ export class AccountRules extends ShowRules {
 
   grantScope = this.RULE('grantScope', (): GrantScope => {
     this.CONSUME(K.ON);
-    return this.OR(
-      alts<GrantScope>([
+    return this.OR({
+      MAX_LOOKAHEAD: 2,
+      DEF: alts<GrantScope>([
         {
           GATE: () => this.LA(2).tokenType !== T.Dot,
           ALT: () => {
@@ -276,7 +277,7 @@ export class AccountRules extends ShowRules {
           },
         },
       ]),
-    );
+    });
   });
 
   tableScope = this.RULE('tableScope', (): GrantScope => {
@@ -307,15 +308,18 @@ export class AccountRules extends ShowRules {
     this.AT_LEAST_ONE_SEP({
       SEP: T.Comma,
       DEF: () => {
-        this.OR([
-          {
-            ALT: () => {
-              this.CONSUME(K.ROLE);
-              list.push({ kind: 'role', name: this.SUBRULE(this.nameOrString) });
+        this.OR({
+          MAX_LOOKAHEAD: 2,
+          DEF: [
+            {
+              ALT: () => {
+                this.CONSUME(K.ROLE);
+                list.push({ kind: 'role', name: this.SUBRULE(this.nameOrString) });
+              },
             },
-          },
-          { ALT: () => void list.push({ kind: 'user', account: this.SUBRULE(this.account) }) },
-        ]);
+            { ALT: () => void list.push({ kind: 'user', account: this.SUBRULE(this.account) }) },
+          ],
+        });
       },
     });
     return list;

@@ -216,12 +216,16 @@ export class AlterTableRules extends TableRules {
         {
           ALT: () => {
             this.CONSUME(T.LParen);
-            this.CONSUME(T.Star);
+            const which = this.OR2(
+              alts<readonly string[] | 'all'>([
+                { ALT: () => (this.CONSUME(T.Star), 'all') },
+                { ALT: () => this.SUBRULE(this.names) },
+              ]),
+            );
             this.CONSUME(T.RParen);
-            return 'all';
+            return which;
           },
         },
-        { ALT: () => this.SUBRULE(this.nameList) },
       ]),
     ),
   );

@@ -128,13 +128,29 @@ export class ClusterRules extends WarmUpRules {
     ),
   );
 
+  /** Which of the three kinds of named store or policy. */
+  storedThing = this.RULE('storedThing', (): 'StorageVault' | 'StoragePolicy' | 'Resource' =>
+    this.OR(
+      alts<'StorageVault' | 'StoragePolicy' | 'Resource'>([
+        {
+          ALT: () => {
+            this.CONSUME(K.STORAGE);
+            return this.OR2(
+              alts<'StorageVault' | 'StoragePolicy'>([
+                { ALT: () => (this.CONSUME(K.VAULT), 'StorageVault') },
+                { ALT: () => (this.CONSUME(K.POLICY), 'StoragePolicy') },
+              ]),
+            );
+          },
+        },
+        { ALT: () => (this.CONSUME(K.RESOURCE), 'Resource') },
+      ]),
+    ),
+  );
+
   createStored = this.RULE('createStored', () => {
     this.CONSUME(K.CREATE);
-    const kind = this.OR([
-      { ALT: () => (this.SUBRULE(this.vaultWords), 'CreateStorageVault' as const) },
-      { ALT: () => (this.SUBRULE(this.policyWords), 'CreateStoragePolicy' as const) },
-      { ALT: () => (this.SUBRULE(this.resourceWords), 'CreateResource' as const) },
-    ]);
+    const kind = `Create${this.SUBRULE(this.storedThing)}` as const;
     const ifNotExists = this.SUBRULE(this.ifNotExists);
     const name = this.SUBRULE(this.nameOrString);
     this.CONSUME(K.PROPERTIES);
@@ -144,11 +160,7 @@ export class ClusterRules extends WarmUpRules {
 
   alterStored = this.RULE('alterStored', () => {
     this.CONSUME(K.ALTER);
-    const kind = this.OR([
-      { ALT: () => (this.SUBRULE(this.vaultWords), 'AlterStorageVault' as const) },
-      { ALT: () => (this.SUBRULE(this.policyWords), 'AlterStoragePolicy' as const) },
-      { ALT: () => (this.SUBRULE(this.resourceWords), 'AlterResource' as const) },
-    ]);
+    const kind = `Alter${this.SUBRULE(this.storedThing)}` as const;
     const name = this.SUBRULE(this.nameOrString);
     this.CONSUME(K.PROPERTIES);
     return { kind, name, properties: this.SUBRULE(this.propertyList) };
@@ -156,11 +168,7 @@ export class ClusterRules extends WarmUpRules {
 
   dropStored = this.RULE('dropStored', () => {
     this.CONSUME(K.DROP);
-    const kind = this.OR([
-      { ALT: () => (this.SUBRULE(this.vaultWords), 'DropStorageVault' as const) },
-      { ALT: () => (this.SUBRULE(this.policyWords), 'DropStoragePolicy' as const) },
-      { ALT: () => (this.SUBRULE(this.resourceWords), 'DropResource' as const) },
-    ]);
+    const kind = `Drop${this.SUBRULE(this.storedThing)}` as const;
     const ifExists = this.SUBRULE(this.ifExists);
     return { kind, name: this.SUBRULE(this.nameOrString), ifExists };
   });
@@ -173,11 +181,6 @@ export class ClusterRules extends WarmUpRules {
   policyWords = this.RULE('policyWords', (): void => {
     this.CONSUME(K.STORAGE);
     this.CONSUME(K.POLICY);
-  });
-
-  /** `EXTERNAL RESOURCE` is the old spelling. */
-  resourceWords = this.RULE('resourceWords', (): void => {
-    this.CONSUME(K.RESOURCE);
   });
 
   showStorageVaults = this.RULE('showStorageVaults', () => {

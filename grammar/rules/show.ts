@@ -419,8 +419,9 @@ export class ShowRules extends AlterTableRules {
 
   showReplication = this.RULE('showReplication', (): ShowReplication => {
     this.CONSUME(K.SHOW);
-    const what = this.OR(
-      alts<ShowReplication['what']>([
+    const what = this.OR({
+      MAX_LOOKAHEAD: 2,
+      DEF: alts<ShowReplication['what']>([
         { ALT: () => (this.CONSUME(K.MASTER), this.CONSUME(K.STATUS), 'MASTER STATUS') },
         { ALT: () => (this.CONSUME(K.SLAVE), this.CONSUME2(K.STATUS), 'SLAVE STATUS') },
         { ALT: () => (this.CONSUME2(K.SLAVE), this.CONSUME(K.HOSTS), 'SLAVE HOSTS') },
@@ -429,7 +430,7 @@ export class ShowRules extends AlterTableRules {
         { ALT: () => (this.CONSUME(K.BINARY), this.CONSUME(K.LOGS), 'BINARY LOGS') },
         { ALT: () => (this.CONSUME(K.REPLICA), this.CONSUME3(K.STATUS), 'REPLICA STATUS') },
       ]),
-    );
+    });
     return { kind: 'ShowReplication', what };
   });
 

@@ -264,7 +264,11 @@ export class TableRules extends ClusterRules {
     'tableRest',
     (): Omit<CreateTable, 'kind' | 'table' | 'ifNotExists' | 'temporary' | keyof Elements> => {
       const options = noOptions();
-      this.MANY(() => this.SUBRULE(this.tableOption, { ARGS: [options] }));
+      // COMMENT = is an option, COMMENT '..' comes after the keys.
+      this.MANY({
+        MAX_LOOKAHEAD: 2,
+        DEF: () => this.SUBRULE(this.tableOption, { ARGS: [options] }),
+      });
       const keys = this.OPTION(() => this.SUBRULE(this.keysSpec));
       const comment = this.SUBRULE(this.commentClause);
       const partitioning = this.OPTION2(() => this.SUBRULE(this.partitioning));
