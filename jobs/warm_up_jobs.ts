@@ -551,7 +551,7 @@ export class WarmUpJobs {
     existing: readonly WarmUpBatch[],
   ): NewBatch[] {
     const { catalog, config } = this.#deps;
-    const byBackend = new Map<BackendId, PlanTablet[]>();
+    const byBackend = new Map<BackendId, Pick<PlanTablet, 'tabletId' | 'bytes'>[]>();
     for (const tabletId of tabletIds) {
       const backendId = servingBackend(tabletId, alive);
       if (backendId === undefined) continue;

@@ -2,6 +2,7 @@
  * Pure planning of a warm-up: which tablets go to which backend in which batch.
  * Rules: reference/warm-up 1.4, DESIGN 4.11 (the hottest are loaded last, so that they stay newest).
  */
+import { CACHE_FIXED_BYTES } from '../base/cache_charge.ts';
 import type { BackendId, TabletId } from '../base/ids.ts';
 import { servingBackend } from '../base/placement.ts';
 
@@ -9,6 +10,8 @@ export interface PlanTablet {
   readonly tabletId: TabletId;
   /** Visible bytes of the tablet, as stored. */
   readonly bytes: number;
+  /** Bytes of the cache's capacity that they take (base/cache_charge.ts). */
+  readonly needBytes: number;
 }
 
 export interface PlanBackend {
@@ -28,7 +31,7 @@ export interface Plan {
   readonly batches: readonly PlannedBatch[];
   readonly totalBytes: number;
   readonly totalTablets: number;
-  /** What all tablets together need; more than totalBytes when not all fit. */
+  /** Capacity that all tablets together need, those left out too. */
   readonly neededBytes: number;
   readonly capacityBytes: number;
   /** Tablets left out because the caches are full. */
@@ -51,15 +54,17 @@ export interface PlanOptions {
  */
 export function planWarmUp(tablets: readonly PlanTablet[], options: PlanOptions): Plan {
   const ids = options.backends.map((backend) => backend.backendId);
-  const room = new Map(options.backends.map((b) => [b.backendId, b.cacheCapacityBytes]));
+  const room = new Map(
+    options.backends.map((b) => [b.backendId, b.cacheCapacityBytes - CACHE_FIXED_BYTES]),
+  );
   const full = new Set<BackendId>();
   const taken = new Map<BackendId, PlanTablet[]>();
   let neededBytes = 0;
   let leftOut = 0;
   for (const tablet of tablets) {
-    neededBytes += tablet.bytes;
+    neededBytes += tablet.needBytes;
     const backend = servingBackend(tablet.tabletId, ids);
-    const left = backend === undefined ? -1 : (room.get(backend) ?? 0) - tablet.bytes;
+    const left = backend === undefined ? -1 : (room.get(backend) ?? 0) - tablet.needBytes;
     if (backend === undefined || left < 0 || full.has(backend)) {
       if (backend !== undefined) full.add(backend);
       leftOut += 1;
@@ -87,7 +92,7 @@ export function planWarmUp(tablets: readonly PlanTablet[], options: PlanOptions)
 /** Consecutive tablets up to `maxBytes` a batch; one larger tablet is a batch of its own. */
 export function cutIntoBatches(
   backendId: BackendId,
-  tablets: readonly PlanTablet[],
+  tablets: readonly Pick<PlanTablet, 'tabletId' | 'bytes'>[],
   maxBytes: number,
 ): PlannedBatch[] {
   const batches: PlannedBatch[] = [];

@@ -4,14 +4,8 @@
  */
 import type { Clock, Log } from '../../base/ports.ts';
 import { dirname } from 'node:path';
-import {
-  blockPath,
-  chargedBytes,
-  encodeTail,
-  fileBytes,
-  objectHash,
-  verifiedData,
-} from './block_file.ts';
+import { CACHE_FIXED_BYTES, blockFileBytes, blockChargeBytes } from '../../base/cache_charge.ts';
+import { blockPath, encodeTail, objectHash, verifiedData } from './block_file.ts';
 import {
   createBlockFile,
   errorCode,
@@ -28,8 +22,6 @@ import { DiskRoom } from './disk_room.ts';
 import { CacheQueues } from './queues.ts';
 import type { AdmitRule, Shares } from './queues.ts';
 
-/** The top directory, and what a snapshot has besides its blocks. */
-const FIXED_BYTES = 32 * 1024;
 /** After a failed write or deletion nothing is written for this long. */
 const BACK_OFF_MS = 10_000;
 const LOG_INTERVAL_MS = 60_000;
@@ -139,7 +131,7 @@ export class BlockDisk {
     if (this.#clock.monotonic() < this.#brokenUntil) return this.#trouble();
     const queue = queueOf(object, block, this.#clock.now());
     const keyBytes = Buffer.byteLength(object.key);
-    const bytes = chargedBytes(blockLength(object.size, block), keyBytes);
+    const bytes = blockChargeBytes(blockLength(object.size, block), keyBytes);
     const admission = this.queues.admit(queue, bytes, expirySec(object), rule);
     if (admission === undefined) return this.#noRoom(queue, bytes);
     for (const victim of admission.victims) this.#retire(victim);
@@ -212,7 +204,7 @@ export class BlockDisk {
     const path = blockPath(this.dir, objectHash(object.vaultId, object.key), block);
     let data: Uint8Array | undefined;
     try {
-      const size = fileBytes(blockLength(object.size, block), object.keyBytes);
+      const size = blockFileBytes(blockLength(object.size, block), object.keyBytes);
       const file = await readBlockFile(this.io, path, size);
       if (file !== undefined) data = verifiedData(file, object.vaultId, object.key, block);
     } catch (error) {
@@ -281,7 +273,7 @@ export class BlockDisk {
   }
 
   #blockCapacity(): number {
-    return Math.max(0, this.#capacity - FIXED_BYTES);
+    return Math.max(0, this.#capacity - CACHE_FIXED_BYTES);
   }
 
   #applyCapacity(): void {

@@ -6,20 +6,13 @@
 import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { CACHE_TRAILER_BYTES, blockFileBytes } from '../../base/cache_charge.ts';
 import { BLOCK_BYTES } from '../../base/schema.ts';
 import { isQueueNumber, objectName } from './cache_object.ts';
 import type { QueueNumber } from './cache_object.ts';
 
 const MAGIC = 0x6b6c_4254;
 const VERSION = 1;
-export const TRAILER_BYTES = 80;
-const DISK_UNIT_BYTES = 4096;
-/**
- * What a block costs besides its file: a directory of its object and one of the hash prefix
- * (shared with other blocks in the good case), its share of the top directory and of two index
- * snapshots. Charged in full, so that the disk never holds more than the capacity.
- */
-const OVERHEAD_BYTES = 2 * DISK_UNIT_BYTES + 64;
 
 export interface BlockHeader {
   readonly vaultId: number;
@@ -48,21 +41,10 @@ export function blockPath(dir: string, digest: string, block: number): string {
   return join(objectDirectory(dir, digest), String(block * BLOCK_BYTES));
 }
 
-/** bytes of the file of a block with `dataBytes` bytes of data */
-export function fileBytes(dataBytes: number, keyBytes: number): number {
-  return dataBytes + keyBytes + TRAILER_BYTES;
-}
-
-/** Bytes of disk that a block is charged with: its file in 4 KiB units, and its overhead. */
-export function chargedBytes(dataBytes: number, keyBytes: number): number {
-  const units = Math.ceil(fileBytes(dataBytes, keyBytes) / DISK_UNIT_BYTES);
-  return units * DISK_UNIT_BYTES + OVERHEAD_BYTES;
-}
-
 /** Key and trailer, to be written behind `data`. */
 export function encodeTail(header: BlockHeader, data: Uint8Array): Uint8Array {
   const key = Buffer.from(header.key, 'utf8');
-  const tail = Buffer.alloc(key.length + TRAILER_BYTES);
+  const tail = Buffer.alloc(key.length + CACHE_TRAILER_BYTES);
   key.copy(tail);
   let place = key.length;
   place = tail.writeUInt32LE(MAGIC, place);
@@ -90,7 +72,7 @@ export interface BlockTail extends BlockHeader {
 }
 
 /** Longest tail: a key has at most 1024 bytes. */
-export const TAIL_BYTES_MAX = 1024 + TRAILER_BYTES;
+export const TAIL_BYTES_MAX = 1024 + CACHE_TRAILER_BYTES;
 
 /**
  * Reads a tail from the last bytes of a file of `size` bytes; undefined when it is not a whole
@@ -98,7 +80,7 @@ export const TAIL_BYTES_MAX = 1024 + TRAILER_BYTES;
  */
 export function decodeTail(end: Uint8Array, size: number): BlockTail | undefined {
   const bytes = Buffer.from(end.buffer, end.byteOffset, end.byteLength);
-  let place = bytes.length - TRAILER_BYTES;
+  let place = bytes.length - CACHE_TRAILER_BYTES;
   if (place < 0 || bytes.readUInt32LE(place) !== MAGIC) return undefined;
   if (bytes.readUInt16LE(place + 4) !== VERSION) return undefined;
   const queue = bytes.readUInt8(place + 6);
@@ -108,7 +90,7 @@ export function decodeTail(end: Uint8Array, size: number): BlockTail | undefined
   const crcPlace = bytes.length - 4;
   if (crc32(bytes.subarray(keyStart, crcPlace)) !== bytes.readUInt32LE(crcPlace)) return undefined;
   const dataBytes = bytes.readUInt32LE(place + 60);
-  if (fileBytes(dataBytes, keyBytes) !== size || dataBytes > BLOCK_BYTES) return undefined;
+  if (blockFileBytes(dataBytes, keyBytes) !== size || dataBytes > BLOCK_BYTES) return undefined;
   place += 8;
   return {
     key: bytes.toString('utf8', keyStart, keyStart + keyBytes),

@@ -1,7 +1,7 @@
 /** Which block of which object is in which slot. Only whole, written blocks are in here. */
 import { blockCount, blockLength } from './cache_object.ts';
 import type { CacheQueues } from './queues.ts';
-import { chargedBytes } from './block_file.ts';
+import { blockChargeBytes } from '../../base/cache_charge.ts';
 
 const NO_SLOT = -1;
 
@@ -151,5 +151,5 @@ export class BlockIndex {
 
 /** What a cached block of this object is charged with. */
 export function blockCharge(object: IndexedObject, block: number): number {
-  return chargedBytes(blockLength(object.size, block), object.keyBytes);
+  return blockChargeBytes(blockLength(object.size, block), object.keyBytes);
 }

@@ -4,6 +4,7 @@
  * opened and its trailer checked. File system calls that are quick when the metadata is cached run
  * synchronously, in small steps: as promises 100,000 of them cost several times the CPU.
  */
+import { blockFileBytes } from '../../base/cache_charge.ts';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Log } from '../../base/ports.ts';
@@ -12,7 +13,6 @@ import {
   TAIL_BYTES_MAX,
   blockPath,
   decodeTail,
-  fileBytes,
   objectDirectory,
   objectHash,
 } from './block_file.ts';
@@ -150,7 +150,7 @@ class Scan {
     const known = this.#remembered.byDigest.get(digest);
     if (known?.states[block] === LISTED) {
       const data = blockLength(known.object.size, block);
-      if (fileBytes(data, known.keyBytes) !== size) return false;
+      if (blockFileBytes(data, known.keyBytes) !== size) return false;
       known.states[block] = FOUND;
       return true;
     }

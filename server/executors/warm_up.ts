@@ -1,11 +1,12 @@
 /** WARM UP, CANCEL WARM UP JOB and what belongs to them (reference/warm-up 1.1-1.8). */
 import { SqlError } from '../../base/errors.ts';
-import type { JobId, PartitionId } from '../../base/ids.ts';
+import type { JobId, PartitionId, TabletId } from '../../base/ids.ts';
 import { id } from '../../base/ids.ts';
 import type { TableDef } from '../../base/schema.ts';
 import { bytesText } from '../../base/units.ts';
 import { OK, type StatementResult, textColumn } from '../../base/values.ts';
 import type { NewWarmUpJob, WarmUpItem } from '../../catalog/warm_up_jobs.ts';
+import { planTablets } from '../../jobs/cache_need.ts';
 import {
   type Plan,
   type PlanBackend,
@@ -127,17 +128,14 @@ async function planTables(
   force: boolean,
 ): Promise<Plan> {
   const { catalog } = context.services;
-  const seen = new Set<number>();
-  const tablets: PlanTablet[] = [];
+  // A table or partition named twice is warmed once.
+  const tabletIds = new Set<TabletId>();
   for (const { partitionIds } of items) {
     for (const partitionId of partitionIds) {
-      for (const { tabletId, bytes } of catalog.tablets.ofPartition(partitionId)) {
-        if (bytes === 0 || seen.has(tabletId)) continue;
-        seen.add(tabletId);
-        tablets.push({ tabletId, bytes });
-      }
+      for (const tablet of catalog.tablets.ofPartition(partitionId)) tabletIds.add(tablet.tabletId);
     }
   }
+  const tablets = await planTablets(catalog, [...tabletIds]);
   const plan = planWarmUp(tablets, { ...(await planOptions(context, target)), order: 'given' });
   if (plan.leftOut > 0 && !force) {
     throw new SqlError('WARM_UP_TOO_BIG', {
@@ -164,20 +162,22 @@ async function planFromGroup(context: ExecContext, target: string, src: string):
   }
   await hotspots.collect(src);
   const hot = await catalog.hotspots.top(group.computeGroupId, HOT_PARTITIONS_MAX);
-  const tablets: PlanTablet[] = [];
-  for (const { partitionId, indexId } of hot) {
-    for (const tablet of catalog.tablets.ofPartition(partitionId)) {
-      if (tablet.indexId === indexId && tablet.bytes > 0) tablets.push(tablet);
-    }
-  }
-  return planWarmUp(tablets, options);
+  const tabletIds = hot.flatMap(({ partitionId, indexId }) =>
+    catalog.tablets
+      .ofPartition(partitionId)
+      .filter((tablet) => tablet.indexId === indexId)
+      .map((tablet) => tablet.tabletId),
+  );
+  return planWarmUp(await planTablets(catalog, tabletIds), options);
 }
 
 async function allTablets({ catalog }: Services): Promise<PlanTablet[]> {
   const tables = await catalog.tables.list();
-  return tables
-    .flatMap((table) => catalog.tablets.ofTable(table.tableId))
-    .filter((tablet) => tablet.bytes > 0);
+  const tablets = tables.flatMap((table) => catalog.tablets.ofTable(table.tableId));
+  return await planTablets(
+    catalog,
+    tablets.map((tablet) => tablet.tabletId),
+  );
 }
 
 async function planOptions(

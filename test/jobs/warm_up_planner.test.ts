@@ -1,14 +1,19 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { type BackendId, type TabletId, id } from '../../base/ids.ts';
+import { CACHE_FIXED_BYTES } from '../../base/cache_charge.ts';
 import { servingBackend } from '../../base/placement.ts';
 import { BATCH_TABLETS_MAX, cutIntoBatches, planWarmUp } from '../../jobs/warm_up_planner.ts';
 
-const backend = (n: number, cacheCapacityBytes: number) => ({
+const backend = (n: number, forBlocks: number) => ({
   backendId: id<BackendId>(n),
-  cacheCapacityBytes,
+  cacheCapacityBytes: forBlocks + CACHE_FIXED_BYTES,
 });
-const tablet = (n: number, bytes: number) => ({ tabletId: id<TabletId>(n), bytes });
+const tablet = (n: number, bytes: number) => ({
+  tabletId: id<TabletId>(n),
+  bytes,
+  needBytes: bytes,
+});
 
 describe('planWarmUp', () => {
   it('gives each tablet to the backend that serves it', () => {
@@ -41,7 +46,8 @@ describe('planWarmUp', () => {
       order: 'given',
     });
     expect(plan.batches.flatMap((batch) => batch.tabletIds)).toEqual([1]);
-    expect(plan).toMatchObject({ leftOut: 2, neededBytes: 130, capacityBytes: 100 });
+    const capacityBytes = 100 + CACHE_FIXED_BYTES;
+    expect(plan).toMatchObject({ leftOut: 2, neededBytes: 130, capacityBytes });
   });
 
   it('never plans more than a cache holds, nor a tablet twice', () => {

@@ -16,6 +16,7 @@ import { SILENT_LOG } from '../../base/ports.ts';
 import { WarmUpBatches, type WarmUpRun } from '../../be-agent/warm_up_batches.ts';
 import type { Catalog } from '../../catalog/catalog.ts';
 import type { WarmUpJob } from '../../catalog/warm_up_jobs.ts';
+import { planTablets } from '../../jobs/cache_need.ts';
 import { BackendRegistry } from '../../jobs/backend_registry.ts';
 import { WarmUpJobs } from '../../jobs/warm_up_jobs.ts';
 import { planWarmUp } from '../../jobs/warm_up_planner.ts';
@@ -209,7 +210,8 @@ export class WarmUpWorld {
   /** WARM UP COMPUTE GROUP dst WITH TABLE d.t. */
   async warmTable(force = false): Promise<JobId> {
     const table = await this.catalog.tables.get('d', 't');
-    const tablets = this.catalog.tablets.ofTable(table.tableId);
+    const ids = this.catalog.tablets.ofTable(table.tableId).map((tablet) => tablet.tabletId);
+    const tablets = await planTablets(this.catalog, ids);
     const members = await this.membersOf('dst');
     const plan = planWarmUp(tablets, {
       backends: members.map(({ backendId }) => ({

@@ -1,0 +1,35 @@
+/**
+ * What a block costs in a cache. The server plans with it and the backend charges it: a plan that
+ * counted bytes of objects only would not fit into the cache it filled to the brim.
+ */
+import { BLOCK_BYTES } from './schema.ts';
+
+const DISK_UNIT_BYTES = 4096;
+/** Behind the data of a block's file stand its key and this. */
+export const CACHE_TRAILER_BYTES = 80;
+/** The top directory of a cache, and what a snapshot has besides its blocks. */
+export const CACHE_FIXED_BYTES = 32 * 1024;
+/**
+ * What a block costs besides its file: a directory of its object and one of the hash prefix
+ * (shared with other blocks in the good case), its share of the top directory and of two index
+ * snapshots. Charged in full, so that the disk never holds more than the capacity.
+ */
+const OVERHEAD_BYTES = 2 * DISK_UNIT_BYTES + 64;
+
+/** bytes of the file of a block with `dataBytes` bytes of data */
+export function blockFileBytes(dataBytes: number, keyBytes: number): number {
+  return dataBytes + keyBytes + CACHE_TRAILER_BYTES;
+}
+
+/** Bytes of disk that a block is charged with: its file in 4 KiB units, and its overhead. */
+export function blockChargeBytes(dataBytes: number, keyBytes: number): number {
+  const units = Math.ceil(blockFileBytes(dataBytes, keyBytes) / DISK_UNIT_BYTES);
+  return units * DISK_UNIT_BYTES + OVERHEAD_BYTES;
+}
+
+/** Bytes of disk that all blocks of an object are charged with. */
+export function objectChargeBytes(size: number, keyBytes: number): number {
+  const last = size % BLOCK_BYTES;
+  const whole = Math.floor(size / BLOCK_BYTES) * blockChargeBytes(BLOCK_BYTES, keyBytes);
+  return whole + (last === 0 ? 0 : blockChargeBytes(last, keyBytes));
+}
