@@ -141,10 +141,5 @@ export function headWord(token: Token): string {
   return type === T.Word ? token.image.toUpperCase() : type.name;
 }
 
-/** Words that begin the statements of a rule, for the documentation. */
-export function headsOf(rule: RuleName): string[] {
-  return Object.keys(RULES).filter((words) => RULES[words] === rule);
-}
-
 /** For the documentation. */
 export const UNSUPPORTED_HEADS = UNSUPPORTED;

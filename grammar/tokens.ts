@@ -67,8 +67,6 @@ export const T = {
   ArrowText: make('ArrowText', "'->>'"),
 } as const satisfies Record<string, TokenType>;
 
-export type TokenName = keyof typeof T;
-
 /** Token type by keyword, e.g. `K.WARM`. */
 export const K: Readonly<Record<Keyword, TokenType>> = Object.fromEntries([
   ...RESERVED_WORDS.map((word) => [word, make(word, word)]),

@@ -521,6 +521,3 @@ const FORMATTERS: Formatters = {
     ),
   ShowRoles: show('ROLES'),
 };
-
-/** All kinds, in the order of the table above. */
-export const STATEMENT_KINDS = Object.keys(FORMATTERS) as StatementKind[];

@@ -4,16 +4,8 @@
  * them from here.
  */
 export type { Statement, StatementKind, StatementOf } from '../grammar/nodes/statement.ts';
-export type { BinaryOp, Expr, ExprKind, ExprOf, UnaryOp } from '../grammar/nodes/expr.ts';
-export type {
-  JobRef,
-  Limit,
-  OrderItem,
-  Properties,
-  Property,
-  ShowFilter,
-  TableName,
-} from '../grammar/nodes/clauses.ts';
+export type { BinaryOp, Expr, ExprOf } from '../grammar/nodes/expr.ts';
+export type { JobRef, Limit, Properties, ShowFilter, TableName } from '../grammar/nodes/clauses.ts';
 export type * from '../grammar/nodes/warm_up.ts';
 export type * from '../grammar/nodes/tables.ts';
 export type * from '../grammar/nodes/cluster.ts';
