@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { SqlError } from './errors.ts';
-import type { Log } from './ports.ts';
+import type { Clock, Log } from './ports.ts';
 
 export interface HttpRequest {
   readonly message: IncomingMessage;
@@ -42,9 +42,11 @@ const HEADERS_TIMEOUT_MS = 20_000;
 export class HttpServer {
   readonly #server: Server;
   readonly #routes: readonly CompiledRoute[];
+  readonly #clock: Clock;
   readonly #log: Log;
 
-  constructor(routes: readonly Route[], log: Log) {
+  constructor(routes: readonly Route[], clock: Clock, log: Log) {
+    this.#clock = clock;
     this.#log = log;
     this.#routes = routes.map((route) => ({ ...route, pattern: compile(route.path) }));
     this.#server = createServer({ requestTimeout: 0, headersTimeout: HEADERS_TIMEOUT_MS });
@@ -68,16 +70,20 @@ export class HttpServer {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** `force` breaks open connections; otherwise running requests end first. */
-  async close(force: boolean): Promise<void> {
+  /** Running requests get `graceMs` to end, then their connections break; 0 breaks them now. */
+  async close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => {
         resolve();
       });
     });
-    if (force) this.#server.closeAllConnections();
-    else this.#server.closeIdleConnections();
+    this.#server.closeIdleConnections();
+    const stopTimer = this.#clock.after(graceMs, () => {
+      this.#server.closeAllConnections();
+    });
+    if (graceMs === 0) this.#server.closeAllConnections();
     await closed;
+    stopTimer();
   }
 
   async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -143,6 +143,7 @@ export class Agent {
     this.#metrics = new AgentMetrics({ backendId, cache, stores: this.stores });
     this.#http = new HttpServer(
       agentRoutes({ ...options, cache, stores: this.stores, metrics: this.#metrics }),
+      clock,
       log,
     );
     this.#handlers = this.#makeHandlers();
@@ -163,7 +164,7 @@ export class Agent {
   /** Orderly: running requests end, the cache's order is saved. */
   async stop(): Promise<void> {
     this.#end();
-    await this.#http.close(false);
+    await this.#http.close(this.#options.config.get('shutdown_grace_ms'));
     await this.cache.close();
     await this.stores.close();
   }
@@ -171,7 +172,7 @@ export class Agent {
   /** As a crash: connections break and nothing is saved. */
   async kill(): Promise<void> {
     this.#end();
-    await this.#http.close(true);
+    await this.#http.close(0);
     await this.cache.abandon();
     await this.stores.close();
   }

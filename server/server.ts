@@ -150,7 +150,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   const sessions = new Sessions({ services, passwords, globals, selects });
   front.sessions = sessions;
   const metrics = new ServerMetrics({ services, questions: () => sessions.questions });
-  const httpServer = new HttpServer(httpRoutes({ services, passwords, metrics }), log);
+  const httpServer = new HttpServer(httpRoutes({ services, passwords, metrics }), clock, log);
   return {
     catalog,
     agents,
@@ -172,18 +172,31 @@ function sessionsOf(front: { readonly sessions?: Sessions }): Sessions {
   return front.sessions;
 }
 
+/** Settings that MySQL clients know as variables of the same name. */
+const SETTINGS_AS_VARIABLES = [
+  'wait_timeout',
+  'query_timeout',
+  'max_allowed_packet',
+  'max_connections',
+] as const;
+
 function globalVariables(config: Config, dataDir: string): GlobalVariables {
-  return new GlobalVariables({
+  const globals = new GlobalVariables({
     version: config.get('server_version'),
     datadir: dataDir,
-    wait_timeout: config.get('wait_timeout'),
     interactive_timeout: config.get('wait_timeout'),
-    query_timeout: config.get('query_timeout'),
-    max_allowed_packet: config.get('max_allowed_packet'),
-    max_connections: config.get('max_connections'),
     version_compile_os: process.platform,
     version_compile_machine: process.arch,
   });
+  const follow = (name: (typeof SETTINGS_AS_VARIABLES)[number]): void => {
+    globals.write(name, config.get(name));
+  };
+  for (const name of SETTINGS_AS_VARIABLES) follow(name);
+  config.onChange((key) => {
+    const name = SETTINGS_AS_VARIABLES.find((setting) => setting === key);
+    if (name !== undefined) follow(name);
+  });
+  return globals;
 }
 
 /** What ADMIN SET ... "persist" stored; the command line and the file win over it. */
@@ -226,7 +239,7 @@ async function listenHttp(server: HttpServer, host: string, port: number): Promi
 }
 
 async function closeParts(parts: Parts, graceMs: number): Promise<void> {
-  await Promise.all([parts.listener.close(graceMs), parts.httpServer.close(graceMs === 0)]);
+  await Promise.all([parts.listener.close(graceMs), parts.httpServer.close(graceMs)]);
   parts.backends.close();
   parts.loads.close();
   parts.hotspots.close();
