@@ -7,8 +7,9 @@ import type { Bench, BenchContext } from './bench.ts';
 import { PARSER } from './parser.ts';
 import { type BenchResult, type Machine, jsonText, meets, tableText } from './report.ts';
 import { START_UP } from './start_up.ts';
+import { WARM_UP } from './warm_up.ts';
 
-const BENCHES: readonly Bench[] = [START_UP, PARSER];
+const BENCHES: readonly Bench[] = [START_UP, PARSER, WARM_UP];
 const SIGNAL_EXIT = 130;
 
 interface Flags {

@@ -20,6 +20,8 @@ export interface ServerOptions {
   /** Node's own flags. */
   readonly nodeArgs?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** More arguments of `thermocline serve`. */
+  readonly args?: readonly string[];
   /** `key=value` of the server's config. */
   readonly set?: readonly string[];
 }
@@ -31,10 +33,19 @@ export class ServerProcess {
 
   /** Resolves when the ready line is out. The server stops with the bench at the latest. */
   static async start(context: BenchContext, options: ServerOptions): Promise<ServerProcess> {
-    const { dataDir, core, nodeArgs = [], env = {}, set = [] } = options;
+    const { dataDir, core, nodeArgs = [], env = {}, args: more = [], set = [] } = options;
     const ports = ['--mysql-port', '0', '--http-port', '0'];
     const settings = ['log_level=warn', ...set].flatMap((one) => ['--set', one]);
-    const serve = [...nodeArgs, PROGRAM, 'serve', '--data-dir', dataDir, ...ports, ...settings];
+    const serve = [
+      ...nodeArgs,
+      PROGRAM,
+      'serve',
+      '--data-dir',
+      dataDir,
+      ...ports,
+      ...more,
+      ...settings,
+    ];
     const pinned = core === undefined ? [] : ['taskset', '-c', String(core)];
     const [command = '', ...args] = [...pinned, process.execPath, ...serve];
     const child = spawn(command, args, {

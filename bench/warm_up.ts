@@ -1,0 +1,206 @@
+/**
+ * A warm-up of 1 GiB in objects of 8 MiB from a real S3 server, through SQL and a real server
+ * process, against a bare downloader of the same objects. The two take turns; the ratio is that of
+ * the medians.
+ */
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Connection } from 'mysql2/promise';
+import { type S3Server, s3ServerMissing, startS3Server } from '../test/s3_server.ts';
+import type { BareOptions, BareResult } from './bare_downloader.ts';
+import type { Bench, BenchContext, Figure } from './bench.ts';
+import { ServerProcess } from './server_process.ts';
+import { median } from './statistics.ts';
+import { backendPorts, clearCaches, streamLoad, warmUp } from './tables.ts';
+
+const MIB = 2 ** 20;
+const BUCKET = 'bench';
+const ROOT_PATH = 'vault';
+const OBJECT_BYTES = 8 * MIB;
+const LOAD_BYTES = 64 * MIB;
+const LOADS = 16;
+const LOADS_QUICK = 3;
+const ROUNDS = 5;
+const ROUNDS_QUICK = 3;
+/** Characters of one row's text; base64 of random bytes, which Snappy cannot shorten. */
+const ROW_BYTES = 1024;
+/** The defaults of file_cache_download_concurrency and file_cache_download_range_bytes. */
+const CONCURRENCY = 8;
+const RANGE_BYTES = 8 * MIB;
+const GOAL_RATIO = 0.8;
+const GOAL_MEMORY_MIB = 300e6 / MIB;
+
+const run = promisify(execFile);
+const BARE_DOWNLOADER = fileURLToPath(new URL('bare_downloader.ts', import.meta.url));
+
+interface Round {
+  readonly warmMibPerSecond: number;
+  readonly bareMibPerSecond: number;
+  readonly warmCpuSeconds: number;
+  readonly bareCpuSeconds: number;
+  readonly bareMemoryMib: number;
+}
+
+export const WARM_UP: Bench = {
+  name: 'warm-up',
+  about: 'warm-up of 1 GiB from S3 against a bare downloader',
+  run: async (context) => {
+    const missing = s3ServerMissing();
+    if (missing !== undefined) throw new Error(missing);
+    const s3 = await startS3Server();
+    context.defer(async () => {
+      await s3.stop();
+    });
+    await s3.createBucket(BUCKET);
+    const dataDir = await context.directory();
+    const loadSeconds = await fill(context, s3, dataDir);
+    const objects = await list(s3);
+    const bytes = objects.reduce((sum, { size }) => sum + size, 0);
+    const mib = bytes / MIB;
+    const largest = Math.max(...objects.map(({ size }) => size));
+    context.say(
+      `${objects.length} objects, ${mib.toFixed(0)} MiB, the largest ${(largest / MIB).toFixed(2)} MiB`,
+    );
+    // A new process: its peak of memory is that of warming up, not of the loads before.
+    const server = await start(context, dataDir);
+    const client = await server.connect();
+    const bare: BareOptions = {
+      ...s3,
+      endpoint: s3.endpoint,
+      bucket: BUCKET,
+      objects,
+      directory: join(await context.directory(), 'bare'),
+      concurrency: CONCURRENCY,
+      rangeBytes: RANGE_BYTES,
+    };
+    const rounds: Round[] = [];
+    for (let i = 0; i < (context.quick ? ROUNDS_QUICK : ROUNDS); i += 1) {
+      const round = await oneRound(server, client, bare);
+      const { warmMibPerSecond: warm, bareMibPerSecond: alone } = round;
+      context.say(`warm-up ${warm.toFixed(0)} MiB/s, bare ${alone.toFixed(0)} MiB/s`);
+      rounds.push(round);
+    }
+    const memoryMib = await server.peakMemoryMib();
+    await client.end();
+    return [
+      ...figuresOf(rounds, mib, memoryMib),
+      {
+        name: 'load into S3',
+        value: mib / loadSeconds,
+        unit: 'MiB/s',
+        note: `CSV, ${mib.toFixed(0)} MiB`,
+      },
+    ];
+  },
+};
+
+async function start(context: BenchContext, dataDir: string): Promise<ServerProcess> {
+  return await ServerProcess.start(context, {
+    dataDir,
+    args: ['--embedded', 'write_group=1,read_group=1'],
+    set: [`segment_max_bytes=${OBJECT_BYTES}`],
+  });
+}
+
+/** Seconds that the loads took. */
+async function fill(context: BenchContext, s3: S3Server, dataDir: string): Promise<number> {
+  const server = await start(context, dataDir);
+  const client = await server.connect();
+  await client.query(
+    `CREATE STORAGE VAULT bench PROPERTIES ("type"="s3", "s3.endpoint"="${s3.endpoint}", ` +
+      `"s3.region"="${s3.region}", "s3.bucket"="${BUCKET}", "s3.root.path"="${ROOT_PATH}", ` +
+      `"s3.access_key"="${s3.accessKey}", "s3.secret_key"="${s3.secretKey}", "use_path_style"="true")`,
+  );
+  await client.query('CREATE DATABASE bench');
+  await client.query(
+    'CREATE TABLE bench.random (id INT NOT NULL, text STRING) DISTRIBUTED BY HASH (id) BUCKETS 1 ' +
+      'PROPERTIES ("storage_vault_name" = "bench")',
+  );
+  const [port = 0] = await backendPorts(client, 'write_group');
+  const body = csv();
+  const startMs = performance.now();
+  const loads = context.quick ? LOADS_QUICK : LOADS;
+  for (let i = 0; i < loads; i += 1) {
+    const headers = { format: 'csv', column_separator: ',' };
+    await streamLoad(port, { db: 'bench', table: 'random', label: `l${i}`, headers, body });
+  }
+  const seconds = (performance.now() - startMs) / 1000;
+  await client.end();
+  await server.stop();
+  return seconds;
+}
+
+function csv(): Buffer {
+  const rows = LOAD_BYTES / ROW_BYTES;
+  const text = randomBytes((LOAD_BYTES * 3) / 4).toString('base64');
+  const lines = Array.from(
+    { length: rows },
+    (_, id) => `${id},${text.slice(id * ROW_BYTES, (id + 1) * ROW_BYTES)}\n`,
+  );
+  return Buffer.from(lines.join(''));
+}
+
+async function list(s3: S3Server): Promise<BareOptions['objects']> {
+  const { S3Client, paginateListObjectsV2 } = await import('@aws-sdk/client-s3');
+  const { endpoint, region, accessKey, secretKey } = s3;
+  const credentials = { accessKeyId: accessKey, secretAccessKey: secretKey };
+  const client = new S3Client({ endpoint, region, forcePathStyle: true, credentials });
+  const objects: { key: string; size: number }[] = [];
+  const input = { Bucket: BUCKET, Prefix: `${ROOT_PATH}/data/` };
+  for await (const page of paginateListObjectsV2({ client }, input)) {
+    for (const { Key = '', Size = 0 } of page.Contents ?? [])
+      objects.push({ key: Key, size: Size });
+  }
+  client.destroy();
+  return objects;
+}
+
+async function oneRound(
+  server: ServerProcess,
+  client: Connection,
+  options: BareOptions,
+): Promise<Round> {
+  // What earlier rounds left to be written to the disk is not this round's affair.
+  await run('sync');
+  const cpuBefore = await server.cpuSeconds();
+  const warm = await warmUp(client, 'WARM UP COMPUTE GROUP read_group WITH TABLE bench.random');
+  const warmCpuSeconds = (await server.cpuSeconds()) - cpuBefore;
+  const wanted = options.objects.reduce((sum, { size }) => sum + size, 0);
+  if (warm.bytes !== wanted) throw new Error(`${warm.bytes} of ${wanted} bytes were warmed`);
+  await clearCaches(client, 'read_group');
+  await run('sync');
+  const { stdout } = await run(process.execPath, [BARE_DOWNLOADER, JSON.stringify(options)]);
+  const bare = JSON.parse(stdout) as BareResult;
+  return {
+    warmMibPerSecond: warm.bytes / MIB / warm.seconds,
+    bareMibPerSecond: bare.bytes / MIB / bare.seconds,
+    warmCpuSeconds,
+    bareCpuSeconds: bare.cpuSeconds,
+    bareMemoryMib: bare.peakMemoryMib,
+  };
+}
+
+function figuresOf(rounds: readonly Round[], mib: number, memoryMib: number): readonly Figure[] {
+  const of = (pick: (round: Round) => number): number => median(rounds.map(pick));
+  const warm = of(({ warmMibPerSecond }) => warmMibPerSecond);
+  const bare = of(({ bareMibPerSecond }) => bareMibPerSecond);
+  const note = `${mib.toFixed(0)} MiB, median of ${rounds.length} rounds`;
+  const goal: Figure['goal'] = { is: 'at least', value: GOAL_RATIO };
+  const limit: Figure['goal'] = { is: 'below', value: GOAL_MEMORY_MIB };
+  return [
+    { name: 'warm-up / bare downloader', value: warm / bare, unit: '', goal, note },
+    { name: 'warm-up', value: warm, unit: 'MiB/s' },
+    { name: 'bare downloader', value: bare, unit: 'MiB/s' },
+    { name: 'warm-up: CPU', value: of(({ warmCpuSeconds }) => warmCpuSeconds), unit: 's' },
+    { name: 'bare downloader: CPU', value: of(({ bareCpuSeconds }) => bareCpuSeconds), unit: 's' },
+    { name: 'server: memory peak', value: memoryMib, unit: 'MiB', goal: limit, note: '300 MB' },
+    {
+      name: 'bare downloader: memory peak',
+      value: of(({ bareMemoryMib }) => bareMemoryMib),
+      unit: 'MiB',
+    },
+  ];
+}
