@@ -2,7 +2,7 @@
 import type { ResultColumn, RowsResult, SqlRow } from '../../base/values.ts';
 import type { ShowFilter } from '../../parser/statement.ts';
 import { filterRows } from '../row_filter.ts';
-import { SCHEMA, type SchemaSource } from '../schema_source.ts';
+import type { SchemaSource } from '../schema_source.ts';
 import type { Listing } from '../listings/listing.ts';
 import type { ExecContext } from './executor.ts';
 
@@ -63,7 +63,7 @@ export async function showView(
   filter: ShowFilter,
   keep: (cell: (column: string) => unknown) => boolean = () => true,
 ): Promise<RowsResult> {
-  const table = SCHEMA.table(view.table);
+  const table = source.table(view.table);
   if (table === undefined) throw new Error(`information_schema has no table ${view.table}`);
   const placeOf = (name: string): number => table.columns.findIndex((c) => c.name === name);
   const places = view.columns.map(([, column]) => placeOf(column));
