@@ -1,3 +1,4 @@
+/** The one way to insert or update: portable, without a dialect's own clause. */
 import type { InsertResult, UpdateResult } from 'kysely';
 
 /**

@@ -1,3 +1,4 @@
+/** Notices a connection that nobody uses; cheap to touch, since it is touched by every command. */
 import type { Clock } from '../../base/ports.ts';
 
 /** What a timer of the runtime can wait at once, milliseconds; more would fire immediately. */

@@ -1,3 +1,4 @@
+/** Accepts MySQL connections, keeps their number within limits, and takes them down in order. */
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import type { Config } from '../../base/config.ts';

@@ -1,3 +1,4 @@
+/** Payloads and whole packets, written into pooled memory. */
 import type { BufferPool } from './buffer_pool.ts';
 import { PACKET_PAYLOAD_MAX } from './packet_reader.ts';
 

@@ -1,3 +1,4 @@
+/** Bytes of the socket → packets: pieces joined, sequence numbers checked, sizes limited. */
 import { SqlError } from '../../base/errors.ts';
 
 /** Payload bytes of a full packet; a payload of this length goes on in the next packet. */

@@ -1,3 +1,4 @@
+/** Packets → bytes of the socket, with back pressure and a limit on waiting. */
 import type { Writable } from 'node:stream';
 import type { Clock } from '../../base/ports.ts';
 import type { BufferPool } from './buffer_pool.ts';

@@ -1,3 +1,4 @@
+/** Reads the fields of one packet; never beyond its end. */
 import { SqlError } from '../../base/errors.ts';
 
 /**

@@ -1,3 +1,4 @@
+/** The key pair for passwords of caching_sha2_password over an open connection. */
 import { constants, generateKeyPair, privateDecrypt } from 'node:crypto';
 import { promisify } from 'node:util';
 
