@@ -1,4 +1,5 @@
 /** The composition root: makes every part, in order, and takes them down in the reverse order. */
+import { hostname } from 'node:os';
 import type { Config } from '../base/config.ts';
 import { isConfigKey } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
@@ -144,12 +145,13 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     loads,
     cacheStats: new CacheStatsBoard(agents, clock),
     connections: listener.connections,
+    statements: () => front.sessions?.questions ?? 0,
     startedMs: clock.now(),
   };
   const selects = new Selects(services);
   const sessions = new Sessions({ services, passwords, globals, selects });
   front.sessions = sessions;
-  const metrics = new ServerMetrics({ services, questions: () => sessions.questions });
+  const metrics = new ServerMetrics({ services, questions: services.statements });
   const httpServer = new HttpServer(httpRoutes({ services, passwords, metrics }), clock, log);
   return {
     catalog,
@@ -184,6 +186,7 @@ function globalVariables(config: Config, dataDir: string): GlobalVariables {
   const globals = new GlobalVariables({
     version: config.get('server_version'),
     datadir: dataDir,
+    hostname: hostname(),
     interactive_timeout: config.get('wait_timeout'),
     version_compile_os: process.platform,
     version_compile_machine: process.arch,

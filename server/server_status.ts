@@ -1,7 +1,10 @@
 /** SHOW STATUS: counters that the server really has, under MySQL's names. */
 import type { Services } from './services.ts';
 
-type StatusServices = Pick<Services, 'clock' | 'connections' | 'config' | 'startedMs'>;
+type StatusServices = Pick<
+  Services,
+  'clock' | 'connections' | 'config' | 'startedMs' | 'statements'
+>;
 
 /** In order of name. Without TLS the Ssl ones are empty, which is what clients look at. */
 export function serverStatus({
@@ -9,11 +12,14 @@ export function serverStatus({
   connections,
   config,
   startedMs,
+  statements,
 }: StatusServices): readonly (readonly [name: string, value: string])[] {
   const uptime = String(Math.max(0, Math.floor((clock.now() - startedMs) / 1000)));
   const running = connections.list().filter(({ command }) => command === 'Query').length;
   return [
     ['Max_connections', config.text('max_connections')],
+    ['Queries', String(statements())],
+    ['Questions', String(statements())],
     ['Ssl_cipher', ''],
     ['Ssl_version', ''],
     ['Threads_connected', String(connections.size)],

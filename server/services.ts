@@ -25,6 +25,8 @@ export interface Services {
   readonly loads: LoadCoordinator;
   readonly cacheStats: CacheStatsBoard;
   readonly connections: ConnectionRegistry;
+  /** Statements executed so far. */
+  readonly statements: () => number;
   /** Wall clock at which the process was ready, milliseconds. */
   readonly startedMs: number;
 }

@@ -1,6 +1,6 @@
 /** Where settings come from: the file, then the environment, then `--set`; later ones win. */
 import { readFileSync } from 'node:fs';
-import { CONFIG_KEYS, Config } from '../base/config.ts';
+import { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 
 const ENVIRONMENT_PREFIX = 'THERMOCLINE_';
@@ -64,9 +64,4 @@ function readFile(path: string, put: (key: string, value: string, from: string) 
     const key = content.slice(0, equals).trim();
     put(key, content.slice(equals + 1).trim(), `${path}:${index + 1}`);
   }
-}
-
-/** Every key with its value, in table order. */
-export function allSettings(config: Config): readonly (readonly [string, string])[] {
-  return CONFIG_KEYS.map((key) => [key, config.text(key)]);
 }

@@ -62,7 +62,8 @@ describe('the source', () => {
   });
 
   it('has nothing left for later without saying so', () => {
-    const marker = new RegExp(['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X:', 'HA' + 'CK'].join('|'));
+    // Spelled so that this file does not find itself.
+    const marker = /\bT[O]DO\b|\bF[I]XME\b|\bX[X]X\b|\bH[A]CK\b/;
     expect(places((line) => marker.test(line))).toEqual([]);
   });
 

@@ -15,6 +15,8 @@ export const createDatabase: Executor<'CreateDatabase'> = async (statement, cont
     context.session.warn({ level: 'Note', code: 1007, message });
     return { kind: 'ok', affectedRows: 1 };
   }
+  // In any case of letters: a database INFORMATION_SCHEMA would hide the server's own.
+  if (isSystemDatabase(name)) throw new SqlError('DB_CREATE_EXISTS', { name });
   await catalog.databases.create(name);
   return { kind: 'ok', affectedRows: 1 };
 };

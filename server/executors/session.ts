@@ -2,6 +2,7 @@
 import { SqlError } from '../../base/errors.ts';
 import { OK, type SqlValue } from '../../base/values.ts';
 import type { Assignment, Expr } from '../../parser/statement.ts';
+import { setPassword } from './accounts.ts';
 import type { ExecContext, Executor } from './executor.ts';
 
 export const kill: Executor<'Kill'> = ({ what, connectionId }, { services }) => {
@@ -36,6 +37,7 @@ export async function assignVariables(
 ): Promise<typeof OK> {
   const { variables } = context.session;
   const changes: (() => void)[] = [];
+  const later: (() => Promise<void>)[] = [];
   for (const assignment of assignments) {
     switch (assignment.kind) {
       case 'userVar': {
@@ -64,8 +66,13 @@ export async function assignVariables(
           variables.setNames(assignment.charset, undefined);
         });
         break;
-      case 'password':
-        throw new SqlError('NOT_SUPPORTED', { what: 'SET PASSWORD beside other assignments' });
+      case 'password': {
+        const { account, password } = assignment;
+        later.push(async () => {
+          await setPassword({ kind: 'SetPassword', account, password }, context);
+        });
+        break;
+      }
       case 'transaction':
         changes.push(() => {
           setTransaction(assignment, context);
@@ -74,6 +81,7 @@ export async function assignVariables(
     }
   }
   for (const change of changes) change();
+  for (const change of later) await change();
   return OK;
 }
 

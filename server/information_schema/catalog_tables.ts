@@ -1,4 +1,5 @@
 /** Databases, tables, columns, keys and partitions, under MySQL's names and in its order. */
+import { RESERVED_DATABASES } from '../../catalog/names.ts';
 import type { ColumnDef, PartitionDef, TableDef } from '../../base/schema.ts';
 import { timeText } from '../../base/units.ts';
 import { columnFacts, defaultText } from './column_facts.ts';
@@ -24,7 +25,8 @@ export function catalogTables(virtual: VirtualTables): readonly CatalogTable[] {
     namedTable(
       'SCHEMATA',
       'CATALOG_NAME SCHEMA_NAME DEFAULT_CHARACTER_SET_NAME DEFAULT_COLLATION_NAME SQL_PATH? DEFAULT_ENCRYPTION',
-      async (source) => [INFORMATION_SCHEMA, ...(await source.databases())].map(schemaRow),
+      async (source) =>
+        [...RESERVED_DATABASES, ...(await source.databases())].toSorted().map(schemaRow),
     ),
     namedTable(
       'TABLES',

@@ -76,6 +76,7 @@ export class ShowFixture {
       loads: new LoadCoordinator(shared),
       cacheStats: new CacheStatsBoard(this.agents, clock),
       connections: new ConnectionRegistry(),
+      statements: () => 0,
       startedMs: clock.now() - 5000,
     };
     this.#selects = new Selects(this.services);
@@ -171,7 +172,7 @@ export class ShowFixture {
       this.registry.heartbeat({
         backendId,
         incarnation: 'one',
-        startedMs: this.services.clock.now(),
+      startedMs: this.services.clock.now(),
         httpPort,
         cacheCapacityBytes: 1024,
         cacheUsedBytes: 512,
