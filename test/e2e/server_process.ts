@@ -3,7 +3,6 @@
  * the process when the test run dies (PR_SET_PDEATHSIG through setpriv), so nothing survives it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
