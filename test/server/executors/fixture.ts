@@ -172,7 +172,7 @@ export class ShowFixture {
       this.registry.heartbeat({
         backendId,
         incarnation: 'one',
-      startedMs: this.services.clock.now(),
+        startedMs: this.services.clock.now(),
         httpPort,
         cacheCapacityBytes: 1024,
         cacheUsedBytes: 512,
