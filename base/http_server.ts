@@ -29,6 +29,11 @@ export interface Route {
   readonly method: 'GET' | 'PUT' | 'POST';
   /** `/api/{db}/{table}/_stream_load` */
   readonly path: string;
+  /**
+   * The route reads the body: a client that asks first (`Expect: 100-continue`) is told to send it.
+   * Without this it gets the answer alone, and what another client sends is thrown away.
+   */
+  readonly readsBody?: true;
   readonly run: (request: HttpRequest) => Promise<HttpAnswer> | HttpAnswer;
 }
 
@@ -36,6 +41,8 @@ interface CompiledRoute extends Route {
   readonly pattern: RegExp;
 }
 
+/** Bytes of an unread body that are received and thrown away at most. */
+const DISCARDED_BYTES_MAX = 256 * 2 ** 20;
 /** Milliseconds for a client to send its request headers. */
 const HEADERS_TIMEOUT_MS = 20_000;
 
@@ -51,6 +58,9 @@ export class HttpServer {
     this.#routes = routes.map((route) => ({ ...route, pattern: compile(route.path) }));
     this.#server = createServer({ requestTimeout: 0, headersTimeout: HEADERS_TIMEOUT_MS });
     this.#server.on('request', (message, response) => {
+      void this.#serve(message, response);
+    });
+    this.#server.on('checkContinue', (message, response) => {
       void this.#serve(message, response);
     });
     this.#server.on('clientError', (_error, socket) => {
@@ -93,15 +103,20 @@ export class HttpServer {
     });
     let answer: HttpAnswer;
     try {
-      answer = await this.#answer(message, gone.signal);
+      answer = await this.#answer(message, response, gone.signal);
     } catch (error) {
       answer = this.#failure(error);
     }
     if (response.destroyed) return;
     send(message, response, answer);
+    if (!message.complete) discardRest(message);
   }
 
-  async #answer(message: IncomingMessage, signal: AbortSignal): Promise<HttpAnswer> {
+  async #answer(
+    message: IncomingMessage,
+    response: ServerResponse,
+    signal: AbortSignal,
+  ): Promise<HttpAnswer> {
     const url = new URL(message.url ?? '/', 'http://localhost');
     const { method } = message;
     let pathKnown = false;
@@ -111,6 +126,8 @@ export class HttpServer {
       pathKnown = true;
       if (route.method !== method && !(method === 'HEAD' && route.method === 'GET')) continue;
       const params = decodeAll(match.groups ?? {});
+      const asksFirst = message.headers.expect !== undefined;
+      if (route.readsBody === true && asksFirst) response.writeContinue();
       const peer = message.socket.remoteAddress ?? '';
       return await route.run({ message, params, query: url.searchParams, peer, signal });
     }
@@ -145,11 +162,22 @@ function send(message: IncomingMessage, response: ServerResponse, answer: HttpAn
   response.writeHead(answer.status ?? 200, {
     'content-type': type,
     'content-length': bytes.length,
-    // A body that was not read to its end would be taken for the next request.
-    ...(message.readableEnded || message.complete ? {} : { connection: 'close' }),
     ...answer.headers,
   });
   response.end(message.method === 'HEAD' ? undefined : bytes);
+}
+
+/**
+ * A body that nobody read is read and thrown away: closing the connection instead would reset it,
+ * and the client could lose the answer. One that goes on for too long is cut all the same.
+ */
+function discardRest(message: IncomingMessage): void {
+  let left = DISCARDED_BYTES_MAX;
+  message.on('data', (chunk: Uint8Array) => {
+    left -= chunk.byteLength;
+    if (left < 0) message.destroy();
+  });
+  message.resume();
 }
 
 function compile(path: string): RegExp {

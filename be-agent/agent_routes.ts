@@ -48,6 +48,7 @@ export function agentRoutes(deps: AgentRoutesDeps): readonly Route[] {
     {
       method: 'PUT',
       path: '/api/{db}/{table}/_stream_load',
+      readsBody: true,
       run: async (request) => await streamLoad(loadDeps, request),
     },
   ];
