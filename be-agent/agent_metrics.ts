@@ -94,6 +94,9 @@ export class AgentMetrics {
     counter(registers, 'object_store_errors_total', 'Calls that failed.', () =>
       sum((counts) => counts.errors),
     );
+    gauge(registers, 'object_store_requests_in_flight', 'Calls that are going on.', () => [
+      [{}, stores.counts().reduce((total, counts) => total + counts.inFlight, 0)],
+    ]);
   }
 }
 

@@ -122,7 +122,7 @@ describe('the main job', () => {
         'WARM UP CLUSTER read_group WITH TABLE demo.airports AND TABLE demo.flights',
       ),
     );
-    expect(again).toMatchObject({ FinishBytes: before.bytes, AllBytes: before.bytes });
+    expect(again).toMatchObject({ FinishBytes: before.bytes, CachedBytes: before.bytes });
     expect(await groupMetric(server, 'read_group', 'file_cache_warm_up_bytes_total')).toBe(now);
 
     const reads = await storeReads(server, 'read_group');
@@ -215,6 +215,6 @@ async function client(args: readonly string[], script: string): Promise<ClientRu
     expect(head.startsWith(columns.split(', ').slice(0, 6).join('\t'))).toBe(true);
     const cells = row.split('\t');
     expect(cells.slice(1, 6)).toEqual(['write_group', 'read_group', 'FINISHED', 'CLUSTER', 'ONCE']);
-    expect(cells).toHaveLength(26);
+    expect(cells).toHaveLength(27);
   });
 });

@@ -62,10 +62,12 @@ export async function backendsOf(server: ServerProcess, group: string): Promise<
   return await server.sql(`SHOW BACKENDS WHERE ComputeGroup = '${group}'`);
 }
 
-/** One sample of a backend's /metrics; 0 when it is not there. */
-export function sample(text: string, name: string, label = ''): number {
+/** One sample of a backend's /metrics. */
+function sample(text: string, name: string, label: string): number {
   const pattern = new RegExp(`^${name}\\{[^}]*${label}[^}]*\\} ([\\d.e+]+)$`, 'm');
-  return Number(pattern.exec(text)?.[1] ?? 0);
+  const value = pattern.exec(text)?.[1];
+  if (value === undefined) throw new Error(`no metric ${name} {${label}}`);
+  return Number(value);
 }
 
 /** Sum of one metric over the running backends of a group. */
