@@ -163,6 +163,10 @@ function run(request: Run): void {
 }
 
 function main(): void {
+// Ctrl-C goes to the whole process group; when to end is the server's decision, so that running
+// statements get its grace period.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
+
   new Worker(WATCHDOG, { eval: true }).unref();
   for (let request = receive(); request !== undefined; request = receive()) {
     // An unasked `rows` is the answer to a pull of a statement that has failed meanwhile.
