@@ -6,10 +6,11 @@ import { Command } from 'commander';
 import type { Bench, BenchContext } from './bench.ts';
 import { PARSER } from './parser.ts';
 import { type BenchResult, type Machine, jsonText, meets, tableText } from './report.ts';
+import { SHOW_JOBS } from './show_jobs.ts';
 import { START_UP } from './start_up.ts';
 import { WARM_UP } from './warm_up.ts';
 
-const BENCHES: readonly Bench[] = [START_UP, PARSER, WARM_UP];
+const BENCHES: readonly Bench[] = [START_UP, PARSER, WARM_UP, SHOW_JOBS];
 const SIGNAL_EXIT = 130;
 
 interface Flags {

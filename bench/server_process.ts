@@ -1,15 +1,14 @@
 /** A Thermocline server as its users start it: its own process, watched through /proc. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { createConnection } from 'mysql2/promise';
 import type { Connection } from 'mysql2/promise';
 import type { BenchContext } from './bench.ts';
+import { pinned, stopChild } from './child_program.ts';
 
 const PROGRAM = fileURLToPath(new URL('../bin/thermocline.js', import.meta.url));
 const READY_TIMEOUT_MS = 60_000;
-const STOP_TIMEOUT_MS = 10_000;
 /** USER_HZ of every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
 
@@ -46,8 +45,7 @@ export class ServerProcess {
       ...more,
       ...settings,
     ];
-    const pinned = core === undefined ? [] : ['taskset', '-c', String(core)];
-    const [command = '', ...args] = [...pinned, process.execPath, ...serve];
+    const [command = '', ...args] = pinned(core, [process.execPath, ...serve]);
     const child = spawn(command, args, {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, ...env },
@@ -95,7 +93,8 @@ async function readyLine(child: ChildProcess): Promise<string> {
   let text = '';
   child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
     text += chunk;
-    if (text.includes('\n')) resolve(text);
+    const ready = /^ready .*$/m.exec(text)?.[0];
+    if (ready !== undefined) resolve(ready);
   });
   child.once('error', reject).once('exit', (code) => {
     reject(new Error(`the server ended with code ${code} before it was ready`));
@@ -108,13 +107,4 @@ async function readyLine(child: ChildProcess): Promise<string> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-async function stopChild(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  const ended = once(child, 'exit');
-  child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
-  await ended;
-  clearTimeout(timer);
 }
