@@ -41,6 +41,23 @@ export const WARM_UP_JOBS: Listing<Services> = {
   },
 };
 
+/**
+ * The table has one column more than SHOW, whose columns scripts rely on: which part of the bytes
+ * was in the caches before the job.
+ */
+export const WARM_UP_JOBS_TABLE: Listing<Services> = {
+  columns: [...WARM_UP_JOBS.columns, bigintColumn('CachedBytes')],
+  likeColumns: WARM_UP_JOBS.likeColumns,
+  rows: async (services) => {
+    const jobs = await services.catalog.warmUpJobs.list();
+    return jobs.map((job) => {
+      const live = job.state === 'RUNNING' ? services.warmUps.board.live(job.jobId) : undefined;
+      const cachedBytes = job.cachedBytes + (live?.cachedBytes ?? 0);
+      return [...warmUpRow(services, job), BigInt(cachedBytes)];
+    });
+  },
+};
+
 export function warmUpRow({ warmUps, clock }: Services, job: WarmUpJob): SqlRow {
   const { board } = warmUps;
   const running = job.state === 'RUNNING';
