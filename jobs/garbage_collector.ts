@@ -5,6 +5,7 @@ import type { Clock, Log } from '../base/ports.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { GarbageItem } from '../catalog/garbage.ts';
 import type { BackendRegistry } from './backend_registry.ts';
+import { Periodic } from './periodic.ts';
 
 const TICK_MS = 2000;
 const ITEMS_PER_TICK = 200;
@@ -24,24 +25,29 @@ export interface GarbageCollectorDeps {
 
 export class GarbageCollector {
   readonly #deps: GarbageCollectorDeps;
-  #stopTimer: () => void = () => undefined;
-  #closed = false;
+  readonly #rounds: Periodic;
+  readonly #stop = new AbortController();
   #turn = 0;
 
   constructor(deps: GarbageCollectorDeps) {
     this.#deps = deps;
-  }
-
-  start(): void {
-    if (this.#closed) return;
-    this.#stopTimer = this.#deps.clock.after(TICK_MS, () => {
-      void this.#tick();
+    this.#rounds = new Periodic({
+      ...deps,
+      what: 'collecting garbage',
+      pauseMs: () => TICK_MS,
+      round: async () => {
+        while (!this.#stop.signal.aborted && (await this.collect()) === ITEMS_PER_TICK);
+      },
     });
   }
 
-  close(): void {
-    this.#closed = true;
-    this.#stopTimer();
+  start(): void {
+    this.#rounds.start();
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#rounds.close();
   }
 
   /** One round; how many items were deleted. */
@@ -53,7 +59,7 @@ export class GarbageCollector {
     const items = await catalog.garbage.claim(ITEMS_PER_TICK, LEASE_MS);
     let deleted = 0;
     for (const [vaultId, group] of byVault(items)) {
-      if (this.#closed) break;
+      if (this.#stop.signal.aborted) break;
       if (await this.#delete(vaultId, group, alive)) deleted += group.length;
     }
     return deleted;
@@ -70,7 +76,7 @@ export class GarbageCollector {
     if (backendId === undefined) return false;
     const ids = items.map((item) => item.garbageId);
     const prefixes = items.map((item) => item.prefix);
-    const options = { timeoutMs: CALL_TIMEOUT_MS };
+    const options = { timeoutMs: CALL_TIMEOUT_MS, signal: this.#stop.signal };
     try {
       await transport.call(backendId, 'deleteObjects', { vaultId, prefixes }, options);
       await catalog.garbage.done(ids);
@@ -85,16 +91,6 @@ export class GarbageCollector {
       log.warn('garbage could not be deleted', { vaultId, items: items.length, error: text });
       await catalog.garbage.retry(ids, clock.now() + pauseMs, text);
       return false;
-    }
-  }
-
-  async #tick(): Promise<void> {
-    try {
-      while (!this.#closed && (await this.collect()) === ITEMS_PER_TICK);
-    } catch (error) {
-      this.#deps.log.error('collecting garbage failed', { error: String(error) });
-    } finally {
-      this.start();
     }
   }
 }

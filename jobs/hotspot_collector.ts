@@ -11,6 +11,7 @@ import type { Clock, Log } from '../base/ports.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { HotspotCount } from '../catalog/hotspots.ts';
 import type { BackendRegistry } from './backend_registry.ts';
+import { Periodic } from './periodic.ts';
 
 /** Longest that somebody waits for one backend's counts. */
 const FETCH_TIMEOUT_MS = 5000;
@@ -26,24 +27,27 @@ export interface HotspotCollectorDeps {
 
 export class HotspotCollector {
   readonly #deps: HotspotCollectorDeps;
-  #stopTimer: () => void = () => undefined;
-  #closed = false;
+  readonly #rounds: Periodic;
 
   constructor(deps: HotspotCollectorDeps) {
     this.#deps = deps;
-  }
-
-  start(): void {
-    if (this.#closed) return;
-    const intervalMs = this.#deps.config.get('fetch_cluster_cache_hotspot_interval_ms');
-    this.#stopTimer = this.#deps.clock.after(intervalMs, () => {
-      void this.#tick();
+    this.#rounds = new Periodic({
+      ...deps,
+      what: 'collecting access counts',
+      pauseMs: () => deps.config.get('fetch_cluster_cache_hotspot_interval_ms'),
+      round: async () => {
+        if (deps.config.get('enable_fetch_cluster_cache_hotspot')) await this.collect();
+        await deps.catalog.hotspots.expire();
+      },
     });
   }
 
-  close(): void {
-    this.#closed = true;
-    this.#stopTimer();
+  start(): void {
+    this.#rounds.start();
+  }
+
+  async close(): Promise<void> {
+    await this.#rounds.close();
   }
 
   /** Fetches from all alive backends of a group, or of all. A silent backend is left out. */
@@ -64,17 +68,6 @@ export class HotspotCollector {
         }
       }),
     );
-  }
-
-  async #tick(): Promise<void> {
-    try {
-      if (this.#deps.config.get('enable_fetch_cluster_cache_hotspot')) await this.collect();
-      await this.#deps.catalog.hotspots.expire();
-    } catch (error) {
-      this.#deps.log.error('collecting access counts failed', { error: String(error) });
-    } finally {
-      this.start();
-    }
   }
 
   async #fetch(backend: BackendDef): Promise<void> {

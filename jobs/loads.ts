@@ -11,6 +11,7 @@ import type { TableDef } from '../base/schema.ts';
 import type { SqlValue } from '../base/values.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendRegistry } from './backend_registry.ts';
+import { Periodic } from './periodic.ts';
 
 /** Rounds of house-keeping: loads that timed out, labels that are old. */
 const TICK_MS = 10_000;
@@ -44,24 +45,27 @@ export interface InsertedRows {
 
 export class LoadCoordinator {
   readonly #deps: LoadsDeps;
-  #stopTimer: () => void = () => undefined;
-  #closed = false;
+  readonly #housekeeping: Periodic;
   #turn = 0;
 
   constructor(deps: LoadsDeps) {
     this.#deps = deps;
-  }
-
-  start(): void {
-    if (this.#closed) return;
-    this.#stopTimer = this.#deps.clock.after(TICK_MS, () => {
-      void this.#tick();
+    this.#housekeeping = new Periodic({
+      ...deps,
+      what: 'house-keeping of loads',
+      pauseMs: () => TICK_MS,
+      round: async () => {
+        await this.#tick();
+      },
     });
   }
 
-  close(): void {
-    this.#closed = true;
-    this.#stopTimer();
+  start(): void {
+    this.#housekeeping.start();
+  }
+
+  async close(): Promise<void> {
+    await this.#housekeeping.close();
   }
 
   /** Throws BAD_DB, NO_SUCH_TABLE, BAD_LABEL. */
@@ -138,17 +142,11 @@ export class LoadCoordinator {
   }
 
   async #tick(): Promise<void> {
-    const { catalog, config, clock, log } = this.#deps;
-    try {
-      for (const load of await catalog.loads.timedOut(PER_TICK)) {
-        await this.abort(load.txnId, `not finished within ${load.timeoutMs} ms`);
-      }
-      const keepMs = config.get('label_keep_max_second') * 1000;
-      await catalog.loads.expire(clock.now() - keepMs, PER_TICK);
-    } catch (error) {
-      log.error('house-keeping of loads failed', { error: String(error) });
-    } finally {
-      this.start();
+    const { catalog, config, clock } = this.#deps;
+    for (const load of await catalog.loads.timedOut(PER_TICK)) {
+      await this.abort(load.txnId, `not finished within ${load.timeoutMs} ms`);
     }
+    const keepMs = config.get('label_keep_max_second') * 1000;
+    await catalog.loads.expire(clock.now() - keepMs, PER_TICK);
   }
 }

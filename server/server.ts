@@ -244,10 +244,12 @@ async function listenHttp(server: HttpServer, host: string, port: number): Promi
 async function closeParts(parts: Parts, graceMs: number): Promise<void> {
   await Promise.all([parts.listener.close(graceMs), parts.httpServer.close(graceMs)]);
   parts.backends.close();
-  parts.loads.close();
-  parts.hotspots.close();
-  parts.garbage.close();
-  await parts.warmUps.close();
+  await Promise.all([
+    parts.loads.close(),
+    parts.hotspots.close(),
+    parts.garbage.close(),
+    parts.warmUps.close(),
+  ]);
   parts.selects.close();
   await parts.agents.close();
   await parts.catalog.close();
