@@ -74,7 +74,7 @@ function backendRow({ registry }: Services, backend: BackendDef): SqlRow {
     `${usedPct.toFixed(2)} %`,
     bytesText(0),
     JSON.stringify({ location: 'default', compute_group_name: computeGroupName }),
-    alive ? '' : error || (status === undefined ? 'no heartbeat yet' : ''),
+    alive ? '' : error || (status === undefined ? 'no heartbeat' : ''),
     alive ? VERSION : '',
     JSON.stringify({ kind: backend.kind, incarnation: status?.incarnation ?? null }),
     computeGroupName,

@@ -58,7 +58,18 @@ export const WARM_UP_JOBS_TABLE: Listing<Services> = {
   },
 };
 
-export function warmUpRow({ warmUps, clock }: Services, job: WarmUpJob): SqlRow {
+/** Rows of jobs that have ended: nothing but the job is in them. */
+const endedRows = new WeakMap<WarmUpJob, SqlRow>();
+
+export function warmUpRow(services: Services, job: WarmUpJob): SqlRow {
+  const known = endedRows.get(job);
+  if (known !== undefined) return known;
+  const row = makeRow(services, job);
+  if (job.state === 'FINISHED' || job.state === 'CANCELLED') endedRows.set(job, row);
+  return row;
+}
+
+function makeRow({ warmUps, clock }: Services, job: WarmUpJob): SqlRow {
   const { board } = warmUps;
   const running = job.state === 'RUNNING';
   const live = running ? board.live(job.jobId) : undefined;
