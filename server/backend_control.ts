@@ -80,9 +80,14 @@ export class BackendControl {
     const { catalog, agents } = this.#deps;
     this.#expectEmbedded(backend);
     if (agents.isRunning(backend.backendId)) this.#refuse(backend, 'running', 'nothing to start');
-    await this.#start(backend);
-    if (backend.adminState === 'STOPPED') {
-      await catalog.backends.setAdminState(backend.backendId, 'ENABLED');
+    // Heartbeats of a STOPPED backend do not count, so it is ENABLED before it sends the first.
+    const { backendId, adminState } = backend;
+    if (adminState === 'STOPPED') await catalog.backends.setAdminState(backendId, 'ENABLED');
+    try {
+      await this.#start(backend);
+    } catch (error) {
+      if (adminState === 'STOPPED') await catalog.backends.setAdminState(backendId, 'STOPPED');
+      throw error;
     }
   }
 
