@@ -18,9 +18,11 @@ function idInWhere(where: Extract<JobRef, { kind: 'where' }>['where']): number {
   const id = where.kind === 'Binary' && where.op === '=' ? where : undefined;
   const column = id?.left.kind === 'Column' && id.left.path.length === 1 ? id.left.path[0] : '';
   const text = id?.right.kind === 'Number' ? id.right.text : '';
-  const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
-  if (!/^(?:id|jobid)$/i.test(column ?? '') || !Number.isSafeInteger(value)) {
+  if (!/^(?:id|jobid)$/i.test(column ?? '') || !/^\d{1,40}$/.test(text)) {
     throw new SqlError('WARM_UP_WHERE');
   }
+  const value = Number(text);
+  // No job has an id as long as that.
+  if (!Number.isSafeInteger(value)) throw new SqlError('WARM_UP_UNKNOWN_JOB', { id: text });
   return value;
 }

@@ -17,7 +17,9 @@ export const showWarmUpJobs: Executor<'ShowWarmUpJobs'> = async ({ filter }, con
   const { services, session } = context;
   const wanted = filter.where === undefined ? undefined : wantedId(filter.where);
   if (wanted === undefined) return await showListing(WARM_UP_JOBS, services, filter, context);
-  const job = await services.catalog.warmUpJobs.find(id<JobId>(Number(wanted)));
+  const number = Number(wanted);
+  const known = Number.isSafeInteger(number);
+  const job = known ? await services.catalog.warmUpJobs.find(id<JobId>(number)) : undefined;
   if (job === undefined) {
     const message = `cloud warm up with job ${wanted} does not exist`;
     session.warn({ level: 'Warning', code: 1105, message });
@@ -33,8 +35,7 @@ function wantedId(where: Expr): string | undefined {
   if (left.kind !== 'Column' || left.path.length !== 1) return undefined;
   if (!['id', 'jobid'].includes((left.path[0] ?? '').toLowerCase())) return undefined;
   const text = right.kind === 'Number' ? right.text : right.kind === 'String' ? right.value : '';
-  // Longer ones are no ids, and no safe integers either.
-  return /^\d{1,15}$/.test(text) ? String(Number(text)) : undefined;
+  return /^\d{1,40}$/.test(text) ? text.replace(/^0+(?=\d)/, '') : undefined;
 }
 
 // ---------------------------------------------------------------------------------------------
