@@ -12,6 +12,11 @@ export interface Bulk {
   run(sql: string, values: readonly BulkValue[]): number;
   /** Rows as arrays of column values. */
   all<Row extends readonly BulkValue[]>(sql: string, values: readonly BulkValue[]): Row[];
+  /**
+   * Another number whenever another connection has committed since: what a reading session read
+   * at the same number before is still what there is.
+   */
+  dataVersion(): number;
 }
 
 /** Takes ids that are reserved already; see `IdAllocator`. */

@@ -59,6 +59,10 @@ export class SqliteConnection implements Bulk {
     return mapped(() => this.#prepareRaw(sql).all(values) as Row[]);
   }
 
+  dataVersion(): number {
+    return this.all<[number]>('PRAGMA data_version', [])[0]?.[0] ?? 0;
+  }
+
   /** For Kysely: rows as objects, or the number of rows changed. */
   query<Row>(sql: string, values: readonly unknown[]): QueryResult<Row> {
     return mapped(() => {

@@ -101,13 +101,35 @@ describe('warm-up jobs', () => {
     expect(await take(two.jobId)).toBe(true);
   });
 
+  it('are listed anew after every commit, and inside a transaction as it sees them', async () => {
+    const job = await catalog.warmUpJobs.create(JOB);
+    const state = async () => (await catalog.warmUpJobs.list()).map((one) => one.state);
+    const before = await catalog.warmUpJobs.list();
+    expect(await catalog.warmUpJobs.list()).toBe(before);
+    const rolledBack = catalog.transaction(async (tx) => {
+      await tx.warmUpJobs.update(job.jobId, 1, { state: 'CANCELLED', event: 'cancelAsked' });
+      expect((await tx.warmUpJobs.list()).map((one) => one.state)).toEqual(['CANCELLED']);
+      expect(await state()).toEqual(['PENDING']);
+      throw new Error('changed its mind');
+    });
+    await expect(rolledBack).rejects.toThrow('changed its mind');
+    expect(await state()).toEqual(['PENDING']);
+    await catalog.warmUpJobs.update(job.jobId, 1, { state: 'RUNNING', event: 'slotTaken' });
+    expect(await state()).toEqual(['RUNNING']);
+    await catalog.transaction(async (tx) => {
+      await tx.warmUpJobs.update(job.jobId, 2, { finishBytes: 7 });
+      expect((await tx.warmUpJobs.list()).map((one) => one.finishBytes)).toEqual([7]);
+    });
+    expect((await catalog.warmUpJobs.list()).map((one) => one.finishBytes)).toEqual([7]);
+  });
+
   it('are listed newest first, active ones oldest first, and expire with all they had', async () => {
     const jobs = [];
     for (let i = 0; i < 3; i += 1) {
       fixture.clock.ms += 1000;
       jobs.push(await catalog.warmUpJobs.create({ ...JOB, dstGroup: `g${i}` }));
     }
-    const groups = async (list: Promise<{ dstGroup: string }[]>) =>
+    const groups = async (list: Promise<readonly { dstGroup: string }[]>) =>
       (await list).map((job) => job.dstGroup);
     expect(await groups(catalog.warmUpJobs.list())).toEqual(['g2', 'g1', 'g0']);
     expect(await groups(catalog.warmUpJobs.list(1))).toEqual(['g2']);
