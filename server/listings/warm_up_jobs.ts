@@ -31,8 +31,6 @@ export const WARM_UP_JOBS: Listing<Services> = {
     textColumn('Eta'),
     ...['SkippedTablets', 'FailedTablets'].map(bigintColumn),
     ...['WaitReason', 'NextStartTime'].map(textColumn),
-    // Part of FinishBytes that was in the cache already when its batch began.
-    bigintColumn('CachedBytes'),
   ],
   likeColumns: ['SrcComputeGroup', 'DstComputeGroup', 'Tables'],
   rows: async (services) => {
@@ -103,7 +101,6 @@ function makeRow({ warmUps, clock }: Services, job: WarmUpJob): SqlRow {
     BigInt(job.failedTablets + (live?.failedTablets ?? 0)),
     job.state === 'PENDING' || running ? board.waitReason(job.jobId) : '',
     null,
-    BigInt(job.cachedBytes + (live?.cachedBytes ?? 0)),
   ];
 }
 

@@ -215,6 +215,6 @@ async function client(args: readonly string[], script: string): Promise<ClientRu
     expect(head.startsWith(columns.split(', ').slice(0, 6).join('\t'))).toBe(true);
     const cells = row.split('\t');
     expect(cells.slice(1, 6)).toEqual(['write_group', 'read_group', 'FINISHED', 'CLUSTER', 'ONCE']);
-    expect(cells).toHaveLength(27);
+    expect(cells).toHaveLength(26);
   });
 });

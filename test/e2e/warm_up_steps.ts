@@ -91,8 +91,11 @@ export async function storeReads(server: ServerProcess, group: string): Promise<
   return await groupMetric(server, group, 'object_store_requests_total', 'operation="get"');
 }
 
+/** What SHOW says, and CachedBytes, which only the table of information_schema has. */
 export async function jobRow(server: ServerProcess, jobId: string): Promise<Row> {
-  return await server.row(`SHOW WARM UP JOB WHERE ID = ${jobId}`);
+  const table = 'information_schema.warm_up_jobs';
+  const cached = await server.row(`SELECT CachedBytes FROM ${table} WHERE JobId = '${jobId}'`);
+  return { ...cached, ...(await server.row(`SHOW WARM UP JOB WHERE ID = ${jobId}`)) };
 }
 
 /** Creates the job; its id. */
