@@ -111,11 +111,18 @@ async function load(deps: StreamLoadDeps, job: LoadJob): Promise<HttpAnswer> {
     const { beginTxnMs, writeMs, startedMs } = timing;
     timing.commitMs = clock.monotonic() - startedMs - beginTxnMs - writeMs;
     return { body: succeeded(deps, { txnId, label, report, rowErrors, timing }) };
-  } catch (error) {
+  } catch (caught) {
+    const error = request.signal.aborted ? clientGone(caught) : caught;
     const reason = error instanceof Error ? error.message : String(error);
     await abort(deps, txnId, reason);
     throw error;
   }
+}
+
+/** Node says no more than `aborted`. */
+function clientGone(cause: unknown): SqlError {
+  const why = 'the client closed the connection before the end of the body';
+  return new SqlError('LOAD_FAILED', { why }, { cause });
 }
 
 /** Best effort: what is not aborted here, the server aborts when its time is over. */
