@@ -22,6 +22,11 @@ const buffers = new SharedBufferPool(8 * MIB, WARM_UP_BUFFER_BYTES);
 
 if (parentPort === null) throw new Error('worker_main.ts runs as a worker thread only');
 
+process.on('unhandledRejection', (error) => {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  log.error('a rejection was not handled', { error: text });
+});
+
 type HostHandlers = {
   readonly [Name in keyof AgentHostCalls]: (
     request: AgentHostCalls[Name]['request'],

@@ -115,6 +115,11 @@ async function serve(flags: ServeFlags): Promise<void> {
     assignments: flags.set,
   });
   const log = jsonLog(config.get('log_level') as LogLevel);
+  // A promise that nobody waits for must not take the server down; it is a bug all the same.
+  process.on('unhandledRejection', (error) => {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log.error('a rejection was not handled', { error: text });
+  });
   const dataDir = resolve(flags.dataDir);
   const { host, mysqlPort, httpPort, embedded } = flags;
   const server = await ThermoclineServer.start({
