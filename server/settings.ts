@@ -4,6 +4,8 @@ import { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 
 const ENVIRONMENT_PREFIX = 'THERMOCLINE_';
+/** No setting: main shows stacks of failed starts when it is there. */
+const DEBUG_VARIABLE = 'THERMOCLINE_DEBUG';
 
 export interface SettingSources {
   /** Path of a `key = value` file, `#` starts a comment (the form of Doris's fe.conf). */
@@ -24,6 +26,7 @@ export function readSettings(sources: SettingSources): Config {
   if (sources.file !== undefined) readFile(sources.file, put);
   for (const [name, value] of Object.entries(sources.environment)) {
     if (!name.startsWith(ENVIRONMENT_PREFIX) || value === undefined) continue;
+    if (name === DEBUG_VARIABLE) continue;
     put(name.slice(ENVIRONMENT_PREFIX.length).toLowerCase(), value, `environment ${name}`);
   }
   for (const assignment of sources.assignments) {
