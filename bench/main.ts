@@ -4,13 +4,15 @@ import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import type { Bench, BenchContext } from './bench.ts';
+import { BLOCK_CACHE } from './block_cache.ts';
+import { LOAD_SELECT } from './load_select.ts';
 import { PARSER } from './parser.ts';
 import { type BenchResult, type Machine, jsonText, meets, tableText } from './report.ts';
 import { SHOW_JOBS } from './show_jobs.ts';
 import { START_UP } from './start_up.ts';
 import { WARM_UP } from './warm_up.ts';
 
-const BENCHES: readonly Bench[] = [START_UP, PARSER, WARM_UP, SHOW_JOBS];
+const BENCHES: readonly Bench[] = [START_UP, PARSER, WARM_UP, SHOW_JOBS, BLOCK_CACHE, LOAD_SELECT];
 const SIGNAL_EXIT = 130;
 
 interface Flags {
