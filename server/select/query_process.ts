@@ -163,9 +163,9 @@ function run(request: Run): void {
 }
 
 function main(): void {
-// Ctrl-C goes to the whole process group; when to end is the server's decision, so that running
-// statements get its grace period.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
+  // Ctrl-C goes to the whole process group; when to end is the server's decision, so that running
+  // statements get its grace period.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
 
   new Worker(WATCHDOG, { eval: true }).unref();
   for (let request = receive(); request !== undefined; request = receive()) {
