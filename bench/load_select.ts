@@ -9,7 +9,7 @@ import { median } from './statistics.ts';
 import { backendPorts, clearCaches, rowsOf, streamLoad } from './tables.ts';
 
 const MIB = 2 ** 20;
-const ROUNDS = 5;
+const ROUNDS = 3;
 const DATASETS = fileURLToPath(new URL('../node_modules/vega-datasets/data/', import.meta.url));
 
 interface Dataset {
