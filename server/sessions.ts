@@ -2,6 +2,7 @@
 import { SqlError } from '../base/errors.ts';
 import { splitDatabase } from './database_name.ts';
 import { expectDatabase } from './executors/databases.ts';
+import { charsetOfCollation } from './mysql/charset.ts';
 import type { Account, FrontDoor, LoginInfo, SessionHandler } from './mysql/handler.ts';
 import type { PasswordCheck } from './password_check.ts';
 import type { Selects } from './selects.ts';
@@ -34,11 +35,11 @@ export class Sessions implements FrontDoor {
     const { services, globals, selects } = this.#deps;
     const { database, computeGroup } = splitDatabase(login.database);
     if (database !== '') await expectDatabase(services, database);
-    const state = new SessionState({
-      ...login,
-      database,
-      variables: new SessionVariables(globals),
-    });
+    const variables = new SessionVariables(globals);
+    // The login says what the client speaks, as SET NAMES would.
+    const charset = charsetOfCollation(login.collationId);
+    if (charset !== 'utf8mb4') variables.setNames(charset, undefined);
+    const state = new SessionState({ ...login, database, variables });
     if (computeGroup !== undefined) {
       const known = await services.catalog.computeGroups.find(computeGroup);
       if (known === undefined) throw new SqlError('BAD_DB', { name: login.database });
