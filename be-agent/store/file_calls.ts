@@ -13,8 +13,11 @@ import {
   rename,
   rmdir,
   unlink,
+  stat,
 } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { BigIntStats, Dirent } from 'node:fs';
+import { errnoOf } from './file_errors.ts';
 
 export interface OpenFile {
   readonly read: (
@@ -45,6 +48,28 @@ export interface FileCalls {
   readonly realpath: (path: string) => Promise<string>;
 }
 
+/** How often a directory is made again whose parent another caller removes at the same time. */
+const PARENT_RACES_MAX = 100;
+
+/**
+ * Not node's `recursive`: where the parent exists and making a directory in it is ENOENT all the
+ * same (/proc), node tries again for ever and holds a whole core meanwhile (seen with 24.21).
+ */
+async function makeDirectories(path: string): Promise<string | undefined> {
+  let made: string | undefined;
+  for (let race = 0; ; race += 1) {
+    try {
+      await mkdir(path);
+      return made ?? path;
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === 'EEXIST' && (await stat(path)).isDirectory()) return made;
+      if (errno !== 'ENOENT' || race >= PARENT_RACES_MAX || dirname(path) === path) throw error;
+      made = (await makeDirectories(dirname(path))) ?? made;
+    }
+  }
+}
+
 export const systemFiles: FileCalls = {
   open: async (path, flags) => {
     const handle = await open(path, flags, 0o644);
@@ -67,7 +92,7 @@ export const systemFiles: FileCalls = {
     };
   },
   lstat: async (path) => await lstat(path, { bigint: true }),
-  mkdir: async (path) => await mkdir(path, { recursive: true }),
+  mkdir: makeDirectories,
   rename,
   link,
   unlink,

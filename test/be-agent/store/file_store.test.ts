@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { systemClock, systemRandom } from '../../../base/system_ports.ts';
 import { systemFiles } from '../../../be-agent/store/file_calls.ts';
 import type { FileCalls } from '../../../be-agent/store/file_calls.ts';
+import { errnoOf } from '../../../be-agent/store/file_errors.ts';
 import { FileStore, TEMP_DIRECTORY } from '../../../be-agent/store/file_store.ts';
 import { bytes, failure, kindOf, listAll, storeContract, text } from './contract.ts';
 import { StepClock } from './test_ports.ts';
@@ -245,3 +246,28 @@ describe('FileStore on its directory', () => {
     expect(outcomes.filter((outcome) => outcome.status === 'fulfilled')).toHaveLength(1);
   });
 });
+
+describe('systemFiles.mkdir', () => {
+  it('makes missing parents and tells the first directory made', async () => {
+    const root = await temporary();
+    expect(await systemFiles.mkdir(join(root, 'a', 'b', 'c'))).toBe(join(root, 'a'));
+    expect(await systemFiles.mkdir(join(root, 'a', 'b', 'c'))).toBeUndefined();
+    await writeFile(join(root, 'file'), '');
+    expect(await errnoOfCall(systemFiles.mkdir(join(root, 'file')))).toBe('EEXIST');
+    expect(await errnoOfCall(systemFiles.mkdir(join(root, 'file', 'x')))).toBe('ENOTDIR');
+  });
+
+  it('gives up where no directory can be made though the parent is there', async () => {
+    if (process.platform !== 'linux') return;
+    expect(await errnoOfCall(systemFiles.mkdir('/proc/thermocline-test/x'))).toBe('ENOENT');
+  });
+});
+
+async function errnoOfCall(call: Promise<unknown>): Promise<string | undefined> {
+  try {
+    await call;
+    return undefined;
+  } catch (error) {
+    return errnoOf(error);
+  }
+}
