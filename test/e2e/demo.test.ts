@@ -16,9 +16,7 @@ it('prints what happened and ends with exit code 0 (UPDATE_GOLDEN=1 writes the g
   const { code, stdout, stderr } = await runProgram(['demo']);
   expect(stderr).toBe('');
   expect(code).toBe(0);
-  const text = stdout
-    .replaceAll(/\d+\.\d\d s/g, '<seconds> s')
-    .replaceAll(/job \d+/g, 'job <id>');
+  const text = stdout.replaceAll(/\d+\.\d\d s/g, '<seconds> s').replaceAll(/job \d+/g, 'job <id>');
   if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(GOLDEN, text);
   expect(text).toBe(readFileSync(GOLDEN, 'utf8'));
   expect(stdout).toMatch(/requests to the object store: before [1-9]\d*, after 0\n/);
