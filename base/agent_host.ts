@@ -18,6 +18,8 @@ export interface StartAgent {
   readonly host: string;
   /** 0 = any free port. */
   readonly httpPort: number;
+  /** The port is only the one of last time: when somebody else has it, any free one will do. */
+  readonly otherPortWillDo: boolean;
   readonly config: Readonly<Record<string, string>>;
 }
 

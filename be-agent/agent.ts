@@ -48,6 +48,8 @@ export interface AgentOptions {
   readonly host: string;
   /** 0 = any free port. */
   readonly httpPort: number;
+  /** See `StartAgent`. */
+  readonly otherPortWillDo: boolean;
   readonly config: Config;
   readonly clock: Clock;
   readonly random: Random;
@@ -97,7 +99,7 @@ export class Agent {
     });
     const agent = new Agent(options, cache);
     try {
-      agent.#httpPort = await agent.#http.listen(host, httpPort);
+      agent.#httpPort = await agent.#listen();
     } catch (error) {
       await cache.close();
       const { code } = error as NodeJS.ErrnoException;
@@ -147,6 +149,19 @@ export class Agent {
       log,
     );
     this.#handlers = this.#makeHandlers();
+  }
+
+  async #listen(): Promise<number> {
+    const { host, httpPort, otherPortWillDo, log } = this.#options;
+    try {
+      return await this.#http.listen(host, httpPort);
+    } catch (error) {
+      const isTaken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+      if (!isTaken || !otherPortWillDo) throw error;
+      const port = await this.#http.listen(host, 0);
+      log.warn('the port of last time is in use, took another', { wanted: httpPort, port });
+      return port;
+    }
   }
 
   get httpPort(): number {

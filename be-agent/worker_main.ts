@@ -63,7 +63,7 @@ const rpc = new PortRpc(parentPort, {
 });
 
 async function start(request: StartAgent): Promise<number> {
-  const { backendId, dir, host, httpPort } = request;
+  const { backendId, dir, host, httpPort, otherPortWillDo } = request;
   await agents.get(backendId)?.stop();
   const config = new Config();
   config.replace(request.config);
@@ -72,6 +72,7 @@ async function start(request: StartAgent): Promise<number> {
     dir,
     host,
     httpPort,
+    otherPortWillDo,
     config,
     clock: systemClock,
     random: systemRandom,

@@ -68,7 +68,7 @@ export class BackendControl {
       httpPort,
     });
     try {
-      return await this.#start(created);
+      return await this.#start(created, 'this port');
     } catch (error) {
       await catalog.backends.drop(created.backendId);
       throw error;
@@ -135,7 +135,10 @@ export class BackendControl {
     this.#closed = true;
   }
 
-  async #start(backend: BackendDef): Promise<BackendDef> {
+  async #start(
+    backend: BackendDef,
+    port: 'this port' | 'any port' = 'any port',
+  ): Promise<BackendDef> {
     const { agents, catalog, config, dataDir, host, registry } = this.#deps;
     const { backendId } = backend;
     const { httpPort } = await agents.start({
@@ -143,6 +146,7 @@ export class BackendControl {
       dir: join(dataDir, 'backends', String(backendId)),
       host,
       httpPort: backend.httpPort,
+      otherPortWillDo: port === 'any port',
       config: config.agentValues(),
     });
     await this.#untilAlive(backendId);

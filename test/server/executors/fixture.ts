@@ -186,7 +186,8 @@ export class ShowFixture {
   /** Starts a backend of the catalog for real, in the thread of the embedded ones. */
   async start({ backendId }: BackendDef, config: Readonly<Record<string, string>>): Promise<void> {
     const dir = join(this.#files.dir, 'backends', String(backendId));
-    await this.agents.start({ backendId, dir, host: '127.0.0.1', httpPort: 0, config });
+    const address = { host: '127.0.0.1', httpPort: 0, otherPortWillDo: false };
+    await this.agents.start({ backendId, dir, ...address, config });
   }
 
   /** A ONCE job of one table, as WARM UP makes it. */
