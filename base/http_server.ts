@@ -12,6 +12,8 @@ export interface HttpRequest {
   /** Named parts of the path, decoded. */
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
+  /** Path and query as they were sent, without scheme and host. */
+  readonly target: string;
   /** Address of the peer. */
   readonly peer: string;
   /** Aborts when the client is gone. */
@@ -117,7 +119,10 @@ export class HttpServer {
     response: ServerResponse,
     signal: AbortSignal,
   ): Promise<HttpAnswer> {
-    const url = new URL(message.url ?? '/', 'http://localhost');
+    const url = targetUrl(message.url ?? '/');
+    if (url === undefined) {
+      return { status: 400, body: { status: 'FAILED', msg: 'the request target is not valid' } };
+    }
     const { method } = message;
     let pathKnown = false;
     for (const route of this.#routes) {
@@ -129,7 +134,8 @@ export class HttpServer {
       const asksFirst = message.headers.expect !== undefined;
       if (route.readsBody === true && asksFirst) response.writeContinue();
       const peer = message.socket.remoteAddress ?? '';
-      return await route.run({ message, params, query: url.searchParams, peer, signal });
+      const target = url.pathname + url.search;
+      return await route.run({ message, params, query: url.searchParams, target, peer, signal });
     }
     const status = pathKnown ? 405 : 404;
     const what = pathKnown ? `method ${method} is not allowed here` : `no such path`;
@@ -151,6 +157,12 @@ export class HttpServer {
     this.#log.error('unexpected error in an HTTP request', { stack });
     return { status: 500, body: { status: 'FAILED', msg: 'internal error; see the log' } };
   }
+}
+
+/** A target is a path, also one that begins with two slashes, or a whole URL (as to a proxy). */
+function targetUrl(target: string): URL | undefined {
+  const text = target.startsWith('/') ? `http://localhost${target}` : target;
+  return URL.parse(text) ?? undefined;
 }
 
 function send(message: IncomingMessage, response: ServerResponse, answer: HttpAnswer): void {

@@ -68,7 +68,7 @@ async function redirectLoad(deps: HttpRoutesDeps, request: HttpRequest): Promise
     const header = message.headers['compute_group'] ?? message.headers['cloud_cluster'];
     const backend = await pickBackend(deps.services, header === undefined ? '' : String(header));
     const host = backend.host.includes(':') ? `[${backend.host}]` : backend.host;
-    const location = `http://${host}:${backend.httpPort}${message.url ?? ''}`;
+    const location = `http://${host}:${backend.httpPort}${request.target}`;
     return { status: TEMPORARY_REDIRECT, headers: { location }, body: '' };
   } catch (error) {
     if (!(error instanceof SqlError)) throw error;

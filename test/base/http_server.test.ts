@@ -77,6 +77,14 @@ describe('HttpServer', () => {
     return { status: message.statusCode, headers: message.headers, text };
   }
 
+  it('takes any request target for what it is', async () => {
+    expect((await send('GET', '//')).status).toBe(404);
+    expect((await send('GET', '//plain')).status).toBe(404);
+    expect((await send('GET', 'http://elsewhere/plain')).text).toBe('text');
+    expect((await send('GET', 'http://[/plain')).status).toBe(400);
+    expect((await send('OPTIONS', '*')).status).toBe(400);
+  });
+
   it('routes by method and path, with decoded parts', async () => {
     expect((await send('GET', '/plain')).text).toBe('text');
     expect(JSON.parse((await send('GET', '/api/a%20b/t%2Fx')).text)).toEqual({
