@@ -13,6 +13,7 @@ import { ObjectStoreError } from '../../base/ports.ts';
 import type { VaultSpec } from '../../base/schema.ts';
 import { abortedError } from './retry.ts';
 import type { StoreDeps } from './retry.ts';
+import { reusedReads } from './reused_reads.ts';
 import { callText, connectionError, parseErrorBody, s3Error } from './s3_errors.ts';
 import type { S3Call } from './s3_errors.ts';
 
@@ -20,6 +21,7 @@ export type S3Spec = Extract<VaultSpec, { readonly kind: 's3' }>;
 
 /** Sockets of one store at most; further requests wait for one. */
 const CONNECTIONS_MAX = 64;
+const CONNECT_TIMEOUT_MS = 10_000;
 /** Much of an error's body we look at, bytes. */
 const ERROR_BODY_MAX = 64 * 1024;
 /** A body is handed to the socket in pieces, so that a slow upload is seen to make progress. */
@@ -66,13 +68,15 @@ export class S3Http {
     this.#host = spec.usePathStyle ? endpoint.host : `${spec.bucket}.${endpoint.host}`;
     this.#path = spec.usePathStyle ? `${base}/${encodePath(spec.bucket)}` : base;
     this.#isTls = endpoint.protocol === 'https:';
+    const timeoutMs = Math.min(deps.limits().timeoutMs, CONNECT_TIMEOUT_MS);
+    const plain = reusedReads({ clock: deps.clock, timeoutMs });
     this.#pool = new Pool(`${endpoint.protocol}//${this.#host}`, {
       connections: CONNECTIONS_MAX,
       pipelining: 1,
       // Progress is watched by the injected clock instead, see `Exchange`.
       headersTimeout: 0,
       bodyTimeout: 0,
-      connect: { timeout: Math.min(deps.limits().timeoutMs, 10_000) },
+      connect: this.#isTls ? { timeout: timeoutMs } : plain,
     });
     this.#signer = new SignatureV4({
       service: 's3',
