@@ -148,8 +148,11 @@ export class ServerProcess {
     return this.#stderrBefore + (this.#run?.stderr ?? '');
   }
 
-  get running(): boolean {
-    return this.#run?.running === true;
+  /** Of the process that runs now. */
+  get pid(): number {
+    const pid = this.#run?.child.pid;
+    if (pid === undefined) throw new Error('the server does not run');
+    return pid;
   }
 
   /** Starts the process on the directory and waits for its ready line. */
