@@ -2,6 +2,7 @@
  * What one session sees in `information_schema` (and in the SHOW statements that are made of it):
  * the port's implementation over the server's services, and the tables that only this server has.
  */
+import { shownText } from '../parser/shown_text.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { TableDef } from '../base/schema.ts';
 import type { SqlRow } from '../base/values.ts';
@@ -89,7 +90,7 @@ export class SchemaSource implements InformationSchemaSource {
       command: entry.command,
       seconds: Math.max(0, Math.floor((clock.now() - entry.sinceMs) / 1000)),
       state: entry.state,
-      info: entry.statement ?? '',
+      info: shownText(entry.statement ?? ''),
     }));
   }
 

@@ -43,7 +43,7 @@ describe('SHOW VARIABLES and SHOW STATUS', () => {
 
 const LONG = `SELECT '${'x'.repeat(200)}'`;
 
-function connection(id: number): LiveConnection {
+function connection(id: number, statement = LONG): LiveConnection {
   return {
     id,
     loggedIn: true,
@@ -56,7 +56,7 @@ function connection(id: number): LiveConnection {
       command: 'Query',
       state: '',
       sinceMs: show.services.clock.now() - 2500,
-      statement: LONG,
+      statement,
     }),
     kill: () => undefined,
   };
@@ -71,6 +71,16 @@ describe('SHOW PROCESSLIST', () => {
     ]);
     const [row] = await show.objects('SHOW FULL PROCESSLIST');
     expect(row?.['Info']).toBe(LONG);
+  });
+
+  it('shows no secrets', async () => {
+    const secret = "ALTER USER root IDENTIFIED BY 'hunter2'";
+    show.services.connections.add(connection(3, secret));
+    for (const statement of ['SHOW PROCESSLIST', 'SHOW FULL PROCESSLIST']) {
+      const shown = (await show.text(statement)).join('\n');
+      expect(shown).toContain('******');
+      expect(shown).not.toContain('hunter2');
+    }
   });
 });
 

@@ -1,0 +1,31 @@
+/** A request's text as others may see it: PROCESSLIST shows what runs, and no secrets. */
+import { formatStatement } from './format.ts';
+import { type ParsedStatement, readStatements } from './parse.ts';
+
+/** A word without which a text holds no secret that we know of. */
+const HINT = /secret|access_?key|token|passw|identified|["'`.](?:ak|sk)["'`]/i;
+/** Longer texts are not read for this; a statement with a secret in it is short. */
+const READ_CHARS_MAX = 65_536;
+
+/**
+ * The text as it was sent where it holds no secret; else each statement that does in its canonical
+ * form with `******` for them. What cannot be read ends before the first suspicious word.
+ */
+export function shownText(text: string): string {
+  const hint = HINT.exec(text);
+  if (hint === null) return text;
+  const beginning = `${text.slice(0, hint.index)}...`;
+  if (text.length > READ_CHARS_MAX) return beginning;
+  const bytes = Buffer.byteLength(text);
+  const limits = { maxBytes: bytes, insertMaxBytes: bytes, allowMulti: true };
+  try {
+    return [...readStatements(text, limits)].map(maskedText).join('; ');
+  } catch {
+    return beginning;
+  }
+}
+
+function maskedText({ statement, text }: ParsedStatement): string {
+  const masked = formatStatement(statement, { maskSecrets: true });
+  return masked === formatStatement(statement) ? text : masked;
+}

@@ -1,0 +1,43 @@
+import { describe, expect, it } from '@jest/globals';
+import { shownText } from '../../parser/shown_text.ts';
+
+const VAULT = `CREATE STORAGE VAULT v PROPERTIES("type"="s3", "s3.access_key"="AKIA1", "s3.secret_key"="hunter2")`;
+
+describe('shownText', () => {
+  it('leaves a text without secrets as it was sent', () => {
+    for (const text of [
+      'select  1 -- so be it',
+      "SELECT 'password'",
+      'CREATE TABLE t (token INT) DUPLICATE KEY(token) DISTRIBUTED BY HASH(token) BUCKETS 1',
+    ]) {
+      expect(shownText(text)).toBe(text);
+    }
+  });
+
+  it('masks keys and passwords', () => {
+    for (const [text, secret] of [
+      [VAULT, 'hunter2'],
+      [VAULT, 'AKIA1'],
+      ["ALTER USER root IDENTIFIED BY 'hunter2'", 'hunter2'],
+      ["CREATE USER u IDENTIFIED BY 'hunter2'", 'hunter2'],
+      ["SET PASSWORD = PASSWORD('hunter2')", 'hunter2'],
+    ] as const) {
+      expect(shownText(text)).not.toContain(secret);
+      expect(shownText(text)).toContain('******');
+    }
+  });
+
+  it('masks in a request of several statements, and keeps the others', () => {
+    const shown = shownText(`select  1; ${VAULT}; select  2`);
+    expect(shown).toContain('select  1; CREATE STORAGE VAULT');
+    expect(shown).toContain('; select  2');
+    expect(shown).not.toContain('hunter2');
+  });
+
+  it('ends before the secret of what it cannot read or what is too long', () => {
+    expect(shownText(`SELECT SLEEP(9); ${VAULT} oops`)).toBe(
+      'SELECT SLEEP(9); CREATE STORAGE VAULT v PROPERTIES("type"="s3", "s3....',
+    );
+    expect(shownText(`${VAULT} /* ${'x'.repeat(70_000)} */`)).not.toContain('hunter2');
+  });
+});
