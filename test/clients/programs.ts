@@ -18,6 +18,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
   // MySQL clients
   mysql: 'default-mysql-client',
   mysqladmin: 'default-mysql-client',
+  // the server that benches compare with
+  mariadbd: 'mariadb-server',
+  'mariadb-install-db': 'mariadb-server',
 };
 
 /** Where Debian puts daemons, which are not on every user's PATH. */
