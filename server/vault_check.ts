@@ -22,7 +22,8 @@ export async function checkVault(
   } catch (error) {
     if (error instanceof SqlError) throw error;
     if (error instanceof ObjectStoreError || error instanceof TypeError) {
-      const what = error.message;
+      const where = spec.kind === 's3' ? ` (endpoint ${spec.endpoint}, bucket ${spec.bucket})` : '';
+      const what = `${error.message}${where}`;
       throw new SqlError('VAULT_CHECK_FAILED', { name: spec.name, what }, { cause: error });
     }
     throw error;
