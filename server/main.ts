@@ -1,8 +1,11 @@
 /** The command line: `thermocline serve` and `thermocline demo`. */
 import { resolve } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
+import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import { type LogLevel, jsonLog } from '../base/json_log.ts';
+import { nearest } from '../base/near_miss.ts';
+import type { Log } from '../base/ports.ts';
 import { systemClock, systemRandom } from '../base/system_ports.ts';
 import { ThermoclineServer } from './server.ts';
 import { UsageError, readSettings } from './settings.ts';
@@ -55,8 +58,9 @@ function report(error: unknown): number {
 
 function serveCommand(): Command {
   return new Command('serve')
-    .description('start the server')
+    .description('start the server (what happens without a command, too)')
     .exitOverride()
+    .allowExcessArguments()
     .option('--data-dir <dir>', 'where everything is kept', './data')
     .option('--config <file>', 'file with key = value lines')
     .option('--host <address>', 'address to listen on', '127.0.0.1')
@@ -68,9 +72,18 @@ function serveCommand(): Command {
         .default(parseEmbedded('write_group=2,read_group=2'), 'write_group=2,read_group=2')
         .argParser(parseEmbedded),
     )
-    .action(async (flags: ServeFlags) => {
+    .action(async (flags: ServeFlags, command: Command) => {
+      // `serve` is what runs without a command, so a mistyped command comes here.
+      const [extra] = command.args;
+      if (extra !== undefined) throw new UsageError(unknownCommand(extra));
       await serve(flags);
     });
+}
+
+function unknownCommand(word: string): string {
+  const near = nearest(word, ['serve', 'demo', 'help']);
+  const hint = near === undefined ? '' : `; did you mean '${near}'?`;
+  return `unknown command '${word}'${hint} (thermocline --help shows what there is)`;
 }
 
 function demoCommand(): Command {
@@ -122,6 +135,10 @@ async function serve(flags: ServeFlags): Promise<void> {
   });
   const dataDir = resolve(flags.dataDir);
   const { host, mysqlPort, httpPort, embedded } = flags;
+  const { promise: started, resolve: hasStarted } = Promise.withResolvers<ThermoclineServer>();
+  // Before anything is there to be tidied up, and before the ready line: who reads that one may
+  // send the signal at once.
+  stopOnSignals(started, config, log);
   const server = await ThermoclineServer.start({
     dataDir,
     host,
@@ -133,25 +150,34 @@ async function serve(flags: ServeFlags): Promise<void> {
     random: systemRandom,
     log,
   });
+  hasStarted(server);
   const { mysql, http } = server;
   process.stdout.write(
     `ready mysql=${mysql.host}:${mysql.port} http=${http.host}:${http.port} data=${dataDir}\n`,
   );
+}
+
+/** A server that is still starting is stopped when it has started. */
+function stopOnSignals(started: Promise<ThermoclineServer>, config: Config, log: Log): void {
   let stopping = false;
   const stop = (signal: NodeJS.Signals): void => {
     // A second signal does not wait.
     if (stopping) process.exit(EXIT_FAILURE);
     stopping = true;
     log.info('stopping', { signal });
-    server.close(config.get('shutdown_grace_ms')).then(
-      () => {
-        process.exit(0);
-      },
-      (error: unknown) => {
-        log.error('stopping failed', { error: String(error) });
-        process.exit(EXIT_FAILURE);
-      },
-    );
+    started
+      .then(async (server) => {
+        await server.close(config.get('shutdown_grace_ms'));
+      })
+      .then(
+        () => {
+          process.exit(0);
+        },
+        (error: unknown) => {
+          log.error('stopping failed', { error: String(error) });
+          process.exit(EXIT_FAILURE);
+        },
+      );
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
