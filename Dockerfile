@@ -2,7 +2,8 @@
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=optional
+# With optional packages: the compiler is one of them.
+RUN npm ci
 COPY . .
 RUN npm run build
 
