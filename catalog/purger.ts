@@ -162,8 +162,9 @@ export class Purger {
       const isDone = await this.#session.write(async (tx) =>
         this.#purgeTablets(tx, partitionId, state === 'DROPPED'),
       );
-      if (isDone) return;
+      // Also after the last one: a table may have thousands of small partitions.
       await nextTurn();
+      if (isDone) return;
     }
   }
 
