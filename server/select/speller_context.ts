@@ -207,7 +207,10 @@ export class SpellerContext {
   nested<Result>(body: () => Result): Result {
     this.depth += 1;
     if (this.depth > NESTING_MAX) {
-      throw new SqlError('STATEMENT_TOO_COMPLEX', { limit: NESTING_MAX });
+      throw new SqlError('STATEMENT_TOO_COMPLEX', {
+        limit: NESTING_MAX,
+        what: 'levels of nesting',
+      });
     }
     try {
       return body();

@@ -51,7 +51,11 @@ const RULES: readonly (readonly [RegExp, Maker])[] = [
   [/^integer overflow/, () => new SqlError('BIGINT_RANGE')],
   [
     /^(?:Expression tree is too large|parser stack overflow|too many terms|Recursion limit)/,
-    () => new SqlError('STATEMENT_TOO_COMPLEX', { limit: SQLITE_DEPTH_MAX }),
+    () =>
+      new SqlError('STATEMENT_TOO_COMPLEX', {
+        limit: SQLITE_DEPTH_MAX,
+        what: 'levels of expressions',
+      }),
   ],
   [/^near "(.*)": syntax error/s, (match, names) => syntaxError(match, names)],
 ];
