@@ -26,8 +26,11 @@ export interface StartAgent {
 /** Main thread → worker. */
 export interface AgentHostCalls {
   start: { request: StartAgent; reply: { readonly httpPort: number } };
-  /** Orderly: finishes writes, saves the cache's order. */
-  stop: { request: { readonly backendId: BackendId }; reply: Record<string, never> };
+  /** Orderly: running requests get `graceMs`, writes are finished, the cache's order is saved. */
+  stop: {
+    request: { readonly backendId: BackendId; readonly graceMs: number };
+    reply: Record<string, never>;
+  };
   /** As a crash would: nothing is saved, connections break. */
   kill: { request: { readonly backendId: BackendId }; reply: Record<string, never> };
   agent: {

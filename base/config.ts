@@ -55,7 +55,7 @@ export const CONFIG = {
   max_allowed_packet: { type: 'bytes', default: 64 * 2 ** 20, min: 1024, max: 2 ** 30, ...MUTABLE, help: 'Largest MySQL packet accepted, bytes, over all its 16 MiB pieces.' },
   max_statement_bytes: { type: 'bytes', default: 2 ** 20, min: 1024, max: 2 ** 26, ...MUTABLE, help: 'Longest statement the parser reads, bytes; INSERT ... VALUES may be as long as max_allowed_packet.' },
   server_version: { type: 'text', default: '5.7.99-thermocline', pattern: /^(?!.*mariadb)\d+\.\d+\.\d+[\w.-]{0,40}$/i, allowed: 'a version such as 5.7.99-thermocline or 8.0.36, without the word MariaDB', ...FIXED, help: 'The version the server announces to MySQL clients.' },
-  shutdown_grace_ms: { type: 'int', default: 10_000, min: 0, max: INT_MAX, ...MUTABLE, agent: true, help: 'Milliseconds that running statements and requests get to finish at shutdown.' },
+  shutdown_grace_ms: { type: 'int', default: 10_000, min: 0, max: INT_MAX, ...MUTABLE, help: 'Milliseconds that running statements and requests get to finish at shutdown.' },
   log_level: { type: 'text', default: 'info', pattern: /^(debug|info|warn|error|silent)$/, allowed: 'debug, info, warn, error or silent', ...FIXED, help: 'Least important log lines written to stderr (JSON lines).' },
 
   // loads and reads

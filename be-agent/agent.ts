@@ -176,10 +176,10 @@ export class Agent {
     return await this.#handlers[name](request as never, signal);
   }
 
-  /** Orderly: running requests end, the cache's order is saved. */
-  async stop(): Promise<void> {
+  /** Orderly: running requests get `graceMs` to end, the cache's order is saved. */
+  async stop(graceMs: number): Promise<void> {
     this.#end();
-    await this.#http.close(this.#options.config.get('shutdown_grace_ms'));
+    await this.#http.close(graceMs);
     await this.cache.close();
     await this.stores.close();
   }

@@ -36,10 +36,10 @@ type HostHandlers = {
 
 const handlers: HostHandlers = {
   start: async (request) => ({ httpPort: await start(request) }),
-  stop: async ({ backendId }) => {
+  stop: async ({ backendId, graceMs }) => {
     const agent = agents.get(backendId);
     agents.delete(backendId);
-    await agent?.stop();
+    await agent?.stop(graceMs);
     return {};
   },
   kill: async ({ backendId }) => {
@@ -64,7 +64,7 @@ const rpc = new PortRpc(parentPort, {
 
 async function start(request: StartAgent): Promise<number> {
   const { backendId, dir, host, httpPort, otherPortWillDo } = request;
-  await agents.get(backendId)?.stop();
+  await agents.get(backendId)?.stop(0);
   const config = new Config();
   config.replace(request.config);
   const agent = await Agent.start({

@@ -98,7 +98,7 @@ export class BackendControl {
     if (backend.adminState === 'STOPPED') this.#refuse(backend, 'stopped', 'nothing to stop');
     await catalog.backends.setAdminState(backend.backendId, 'STOPPED');
     registry.forget(backend.backendId);
-    await agents.stop(backend.backendId);
+    await agents.stop(backend.backendId, this.#graceMs());
     registry.forget(backend.backendId);
   }
 
@@ -114,7 +114,7 @@ export class BackendControl {
 
   async drop(backend: BackendDef): Promise<void> {
     const { agents, catalog, registry } = this.#deps;
-    await agents.stop(backend.backendId);
+    await agents.stop(backend.backendId, this.#graceMs());
     registry.forget(backend.backendId);
     await catalog.backends.drop(backend.backendId);
   }
@@ -168,6 +168,10 @@ export class BackendControl {
     await promise;
     stopListening();
     stopTimer();
+  }
+
+  #graceMs(): number {
+    return this.#deps.config.get('shutdown_grace_ms');
   }
 
   #expectEmbedded(backend: BackendDef): void {

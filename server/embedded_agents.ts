@@ -55,9 +55,10 @@ export class EmbeddedAgents implements AgentTransport {
     return reply;
   }
 
-  async stop(backendId: BackendId): Promise<void> {
+  /** Its running requests get `graceMs` to end. */
+  async stop(backendId: BackendId, graceMs: number): Promise<void> {
     if (!this.#running.delete(backendId)) return;
-    await this.#hostCall('stop', { backendId });
+    await this.#hostCall('stop', { backendId, graceMs });
   }
 
   async kill(backendId: BackendId): Promise<void> {
@@ -83,10 +84,10 @@ export class EmbeddedAgents implements AgentTransport {
   }
 
   /** Stops all backends in order, then the thread. */
-  async close(): Promise<void> {
+  async close(graceMs: number): Promise<void> {
     const host = this.#host;
     if (host === undefined) return;
-    await Promise.allSettled([...this.#running].map((backendId) => this.stop(backendId)));
+    await Promise.allSettled([...this.#running].map((backendId) => this.stop(backendId, graceMs)));
     this.#host = undefined;
     host.rpc.close();
     await host.worker.terminate();

@@ -67,7 +67,7 @@ async function redirectLoad(deps: HttpRoutesDeps, request: HttpRequest): Promise
     await deps.passwords.expect({ ...credentials, peer });
     const header = message.headers['compute_group'] ?? message.headers['cloud_cluster'];
     const backend = await pickBackend(deps.services, header === undefined ? '' : String(header));
-    const host = backend.host.includes(':') ? `[${backend.host}]` : backend.host;
+    const host = reachableHost(backend.host, message.socket.localAddress ?? backend.host);
     const location = `http://${host}:${backend.httpPort}${request.target}`;
     return { status: TEMPORARY_REDIRECT, headers: { location }, body: '' };
   } catch (error) {
@@ -75,6 +75,13 @@ async function redirectLoad(deps: HttpRoutesDeps, request: HttpRequest): Promise
     if (error.code === 'ACCESS_DENIED') return unauthorized(error.message);
     return { body: { Status: 'Fail', Message: error.message, ErrorCode: error.errno } };
   }
+}
+
+/** A backend that listens on all addresses is reached on the one the client came in by. */
+function reachableHost(host: string, usedByClient: string): string {
+  const all = host === '0.0.0.0' || host === '::';
+  const reachable = all ? usedByClient.replace(/^::ffff:/, '') : host;
+  return reachable.includes(':') ? `[${reachable}]` : reachable;
 }
 
 async function pickBackend(

@@ -241,7 +241,10 @@ async function listenHttp(server: HttpServer, host: string, port: number): Promi
   }
 }
 
+/** One grace period for all: what the front door took of it, the backends do not get again. */
 async function closeParts(parts: Parts, graceMs: number): Promise<void> {
+  const { clock } = parts.services;
+  const deadline = clock.monotonic() + graceMs;
   await Promise.all([parts.listener.close(graceMs), parts.httpServer.close(graceMs)]);
   parts.backends.close();
   await Promise.all([
@@ -251,6 +254,6 @@ async function closeParts(parts: Parts, graceMs: number): Promise<void> {
     parts.warmUps.close(),
   ]);
   parts.selects.close();
-  await parts.agents.close();
+  await parts.agents.close(Math.max(0, deadline - clock.monotonic()));
   await parts.catalog.close();
 }

@@ -4,7 +4,7 @@ import type { BackendId } from '../../base/ids.ts';
 import { id } from '../../base/ids.ts';
 import type { BackendDef } from '../../base/schema.ts';
 import { OK, type StatementResult } from '../../base/values.ts';
-import type { BackendRef, Properties } from '../../parser/statement.ts';
+import type { BackendRef, NewBackend, Properties } from '../../parser/statement.ts';
 import { readProperties } from '../../parser/properties.ts';
 import type { Services } from '../services.ts';
 import { type ExecContext, type Executor, computeGroupOf } from './executor.ts';
@@ -54,20 +54,26 @@ export const renameComputeGroup: Executor<'RenameComputeGroup'> = async (stateme
 export const addBackend: Executor<'AddBackend'> = async (statement, context) => {
   const { services } = context;
   const group = await targetGroup(statement.computeGroup, statement.properties, context);
-  for (const backend of statement.backends) {
-    if (backend.kind === 'embedded') {
-      await services.backends.add(group, 0);
-      continue;
-    }
-    const name = `${backend.host}:${backend.port}`;
-    if (backend.host !== 'embedded') {
-      const what = `remote backends (${name}); add an embedded one with ALTER SYSTEM ADD BACKEND "embedded"`;
-      throw new SqlError('NOT_SUPPORTED', { what });
-    }
-    await services.backends.add(group, backend.port);
+  const ports = statement.backends.map(embeddedPort);
+  const added: BackendDef[] = [];
+  try {
+    for (const port of ports) added.push(await services.backends.add(group, port));
+  } catch (error) {
+    // All of them or none.
+    for (const backend of added) await services.backends.drop(backend);
+    throw error;
   }
   return OK;
 };
+
+/** Its port, 0 for any free one; throws NOT_SUPPORTED for another machine's address. */
+function embeddedPort(backend: NewBackend): number {
+  if (backend.kind === 'embedded') return 0;
+  if (backend.host === 'embedded') return backend.port;
+  const name = `${backend.host}:${backend.port}`;
+  const what = `remote backends (${name}); add an embedded one with ALTER SYSTEM ADD BACKEND "embedded"`;
+  throw new SqlError('NOT_SUPPORTED', { what });
+}
 
 /** `TO COMPUTE GROUP g`, or Doris's property; else the session's group. */
 async function targetGroup(

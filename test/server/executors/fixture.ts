@@ -97,7 +97,7 @@ export class ShowFixture {
   async close(): Promise<void> {
     this.#selects.close();
     await this.services.warmUps.close();
-    await this.agents.close();
+    await this.agents.close(0);
     await this.#files.remove();
   }
 

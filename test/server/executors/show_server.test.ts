@@ -205,7 +205,7 @@ describe('file_cache_statistics', () => {
     ]);
     expect(path).toContain('file_cache');
     expect(fresh.get('ttl_queue_curr_elements')?.[4]).toBe(0);
-    await show.agents.stop(backend.backendId);
+    await show.agents.stop(backend.backendId, 0);
     expect((await read()).get('capacity_bytes')?.slice(4)).toEqual([8388608, 1]);
   });
 });
