@@ -3,6 +3,7 @@ import { SqlError } from '../../base/errors.ts';
 import { isIntervalUnit } from './date_math.ts';
 import { spellCast } from './cast_speller.ts';
 import { spellDateAdd, spellInterval } from './interval_speller.ts';
+import { choiceKeys, keyed, plainText } from './exact_decimal.ts';
 import { functionSpec, type FunctionSpec } from './functions.ts';
 import { SESSION_FUNCTIONS, unixTimestamp } from './session_functions.ts';
 import { BIGINT, DATETIME, STRING, quoteText, typed, type Spelled } from './spelled.ts';
@@ -69,11 +70,29 @@ function spellPlain(ctx: SpellerContext, name: string, spec: FunctionSpec): Spel
   if (args.length < spec.min || args.length > spec.max) throw wrongCount(name);
   if (spec.heavy === true) ctx.heavy = true;
   if (spec.aggregate === true) ctx.aggregates += 1;
-  const sql = spec.spell(args);
+  const keys = keyArguments(name.toUpperCase(), args);
+  const sql = spec.spell(keys ?? args);
   const spelling = distinct === '' ? sql : sql.replace('(', `(${distinct}`);
   const call: Spelled = { sql: spelling, type: () => spec.type(args) };
   if (spec.window === true && !ctx.is('OVER')) throw ctx.unexpected("'OVER'");
-  return spec.aggregate === true || spec.window === true ? ctx.grammar.over(ctx, call) : call;
+  const over = spec.aggregate === true || spec.window === true ? ctx.grammar.over(ctx, call) : call;
+  return keys === undefined ? over : keyed(over.sql, call.type);
+}
+
+const CHOICES = new Set(['IFNULL', 'NVL', 'COALESCE', 'NULLIF', 'GREATEST', 'LEAST']);
+const CARRIERS = new Set('MIN MAX ANY_VALUE LAG LEAD FIRST_VALUE LAST_VALUE NTH_VALUE'.split(' '));
+
+/** The arguments as keys, for functions that hand on one of them, when all of these have keys. */
+function keyArguments(name: string, args: readonly Spelled[]): readonly Spelled[] | undefined {
+  const fixed = name === 'IF' ? args.slice(0, 1) : [];
+  const carrier = CARRIERS.has(name) && args.length < 3;
+  if (!carrier && name !== 'IF' && !CHOICES.has(name)) return undefined;
+  const rest = carrier ? args.slice(1) : [];
+  const choices = args.slice(fixed.length, args.length - rest.length);
+  const keys = choiceKeys(choices);
+  if (keys === undefined) return undefined;
+  const spelled = keys.map((sql, at) => ({ sql, type: choices[at]?.type ?? (() => undefined) }));
+  return [...fixed, ...spelled, ...rest];
 }
 
 /** The arguments up to and with the closing parenthesis. */
@@ -95,7 +114,7 @@ function spellCount(ctx: SpellerContext): Spelled {
   const distinct = ctx.accept('DISTINCT');
   if (!distinct) ctx.accept('ALL');
   const args = spellArguments(ctx);
-  const list = args.map((arg) => arg.sql);
+  const list = args.map((arg) => arg.key ?? arg.sql);
   if (args.length === 0 || (args.length > 1 && !distinct)) throw wrongCount('COUNT');
   if (args.length === 1) return typed(`count(${distinct ? 'DISTINCT ' : ''}${list[0]})`, BIGINT);
   // Tuples with a NULL do not count; json_array makes one comparable value of a tuple.
@@ -108,7 +127,7 @@ function spellGroupConcat(ctx: SpellerContext): Spelled {
   ctx.aggregates += 1;
   const distinct = ctx.accept('DISTINCT');
   const parts: string[] = [];
-  do parts.push(ctx.grammar.expression(ctx).sql);
+  do parts.push(plainText(ctx.grammar.expression(ctx)));
   while (ctx.accept(','));
   const value = parts.length === 1 ? `CAST(${parts[0]} AS TEXT)` : `(${parts.join(' || ')})`;
   const order = ctx.accept('ORDER', 'BY') ? ` ORDER BY ${ctx.grammar.orderItems(ctx)}` : '';

@@ -1,4 +1,5 @@
 /** CAST(x AS type), CONVERT(x, type), CONVERT(x USING charset). */
+import { keyed, plainText } from './exact_decimal.ts';
 import { BIGINT, DATE, DATETIME, DOUBLE, STRING, decimal, typed, type Spelled } from './spelled.ts';
 import type { SpellerContext } from './speller_context.ts';
 
@@ -84,13 +85,19 @@ const PRECISION_MAX = 38;
 function spellDecimal(ctx: SpellerContext, value: Spelled): Spelled {
   const [precision = DECIMAL_PRECISION, scale = 0] = numbers(ctx);
   if (precision > PRECISION_MAX || scale > precision) throw ctx.unexpected('DECIMAL(1..38, scale)');
-  return typed(`mysql_round(CAST(${value.sql} AS REAL), ${scale})`, decimal(scale, precision));
+  const [type, from] = [decimal(scale, precision), value.type()];
+  const fits =
+    from?.kind === 'DECIMAL' &&
+    from.scale <= scale &&
+    from.precision - from.scale <= precision - scale;
+  if (value.key !== undefined && fits) return keyed(value.key, () => type);
+  return typed(`mysql_round(CAST(${value.sql} AS REAL), ${scale})`, type);
 }
 
 function spellText(ctx: SpellerContext, value: Spelled): Spelled {
   const [length] = numbers(ctx);
   if (ctx.accept('CHARACTER', 'SET') || ctx.accept('CHARSET')) ctx.name();
-  const cast = `CAST(${value.sql} AS TEXT)`;
+  const cast = `CAST(${plainText(value)} AS TEXT)`;
   const sql = length === undefined ? cast : `substr(${cast}, 1, ${length})`;
   return { sql, type: () => STRING, ...nocaseOf(value) };
 }

@@ -1,6 +1,7 @@
 /** How MySQL compares values of different types, and what of it can become a hint for a scan. */
 import type { ScanPredicate } from '../../base/agent_messages.ts';
 import type { SqlValue } from '../../base/values.ts';
+import { comparableKeys } from './exact_decimal.ts';
 import { isInteger, isNumber, isText, type Spelled } from './spelled.ts';
 
 const DATE_FORM = /^\d{4}-\d\d-\d\d$/;
@@ -11,6 +12,8 @@ const MIDNIGHT = / 00:00:00(?:\.0+)?$/;
  * a date against a datetime's text as datetimes.
  */
 export function comparable(left: Spelled, right: Spelled): readonly [string, string] {
+  const keys = comparableKeys(left, right);
+  if (keys !== undefined) return keys;
   const [a, b] = [left.type(), right.type()];
   // A column with a numeric type converts text by its affinity; an expression has none.
   if (isText(a) && isNumber(b)) return [asNumber(left), right.sql];

@@ -5,6 +5,7 @@
  */
 import { SqlError } from '../../base/errors.ts';
 import { canonicalPredicate, comparable } from './comparison.ts';
+import { choiceKeys, comparableKeys, keyed } from './exact_decimal.ts';
 import { isIntervalUnit } from './date_math.ts';
 import { spellDateAdd, spellInterval } from './interval_speller.ts';
 import { spellLiteral, spellVariable } from './literal_speller.ts';
@@ -18,7 +19,7 @@ import {
   typed,
   type Spelled,
 } from './spelled.ts';
-import { spellPredicate } from './predicate_speller.ts';
+import { spellMembership, spellPredicate } from './predicate_speller.ts';
 import type { SpellerContext } from './speller_context.ts';
 import { RESERVED, isQueryAhead } from './words.ts';
 
@@ -186,13 +187,30 @@ function spellColumn(ctx: SpellerContext): Spelled {
   const { scope } = ctx;
   if (ROW_IDS.has(name.toLowerCase())) refuseRowId(ctx, path);
   const found = (): ReturnType<typeof ctx.lookup> => ctx.lookup(scope, qualifier, name);
+  const sql =
+    qualifier === undefined ? quoteName(name) : `${quoteName(qualifier)}.${quoteName(name)}`;
+  const listed = qualifier === undefined ? listedItem(ctx, name.toLowerCase()) : undefined;
+  if (listed !== undefined) {
+    const { type, nocase } = listed;
+    const value = listed.key === undefined ? { sql, type } : keyed(sql, type);
+    return { ...value, ...(nocase === undefined ? {} : { nocase }) };
+  }
   return {
-    sql: qualifier === undefined ? quoteName(name) : `${quoteName(qualifier)}.${quoteName(name)}`,
+    ...(found()?.keyed === true ? keyed(sql, () => found()?.type()) : { sql }),
     type: () => found()?.type(),
     column: { qualifier, name },
     origin: () => found()?.origin,
     nocase: () => found()?.nocase === true,
   };
+}
+
+/** What a name of the select list stands for, unless a table has a column of that name. */
+function listedItem(ctx: SpellerContext, name: string): Spelled | undefined {
+  const { scope } = ctx;
+  const item = scope?.aliases?.get(name);
+  if (scope === undefined || item === undefined) return undefined;
+  const own = ctx.lookup({ parent: undefined, tables: scope.tables }, undefined, name);
+  return own === undefined ? item : undefined;
 }
 
 /** SQLite's hidden columns, which MySQL does not have. */
@@ -278,9 +296,9 @@ function spellComparison(operator: string, left: Spelled, right: Spelled): Spell
 function spellQuantified(ctx: SpellerContext, operator: string, left: Spelled): Spelled {
   const { key } = ctx.next();
   const query = ctx.grammar.subquery(ctx);
-  if (operator === '=' && key !== 'ALL') return typed(`(${left.sql} IN ${query.sql})`, BIGINT);
+  if (operator === '=' && key !== 'ALL') return spellMembership(left, '', query);
   if ((operator === '<>' || operator === '!=') && key === 'ALL') {
-    return typed(`(${left.sql} NOT IN ${query.sql})`, BIGINT);
+    return spellMembership(left, 'NOT ', query);
   }
   throw ctx.unsupported(`${operator} ${key} (subquery)`);
 }
@@ -299,23 +317,33 @@ function spellCollate(ctx: SpellerContext, left: Spelled): Spelled {
 function spellCase(ctx: SpellerContext): Spelled {
   ctx.expect('CASE');
   const operand = ctx.is('WHEN') ? undefined : spellExpression(ctx);
-  let sql = operand === undefined ? 'CASE' : `CASE ${operand.sql}`;
+  const conditions: string[] = [];
   const results: Spelled[] = [];
   while (ctx.accept('WHEN')) {
     const when = spellExpression(ctx);
+    // Keys compare with keys only, so the operand is then repeated in every condition.
+    const keys = operand?.key === undefined ? undefined : comparableKeys(operand, when);
+    conditions.push(keys === undefined ? when.sql : `${keys[0]} = ${keys[1]}`);
+    if (operand !== undefined && keys === undefined && operand.key !== undefined) {
+      conditions.push(`${operand.sql} = ${conditions.pop()}`);
+    }
     ctx.expect('THEN');
-    const then = spellExpression(ctx);
-    results.push(then);
-    sql += ` WHEN ${when.sql} THEN ${then.sql}`;
+    results.push(spellExpression(ctx));
   }
   if (results.length === 0) throw ctx.unexpected("'WHEN'");
-  if (ctx.accept('ELSE')) {
-    const otherwise = spellExpression(ctx);
-    results.push(otherwise);
-    sql += ` ELSE ${otherwise.sql}`;
-  }
+  if (ctx.accept('ELSE')) results.push(spellExpression(ctx));
   ctx.expect('END');
-  return { sql: `(${sql} END)`, type: () => commonType(results.map((result) => result.type())) };
+  const head = operand === undefined || operand.key !== undefined ? 'CASE' : `CASE ${operand.sql}`;
+  const spell = (values: readonly string[]): string => {
+    const branches = conditions.map((when, at) => ` WHEN ${when} THEN ${values[at]}`);
+    const otherwise = values.length > conditions.length ? ` ELSE ${values.at(-1)}` : '';
+    return `(${head}${branches.join('')}${otherwise} END)`;
+  };
+  const type = (): ReturnType<Spelled['type']> =>
+    commonType(results.map((result) => result.type()));
+  const keys = choiceKeys(results);
+  if (keys !== undefined) return keyed(spell(keys), type);
+  return { sql: spell(results.map((result) => result.sql)), type };
 }
 
 function spellParenthesis(ctx: SpellerContext): Spelled {
@@ -326,7 +354,10 @@ function spellParenthesis(ctx: SpellerContext): Spelled {
   while (ctx.accept(','));
   ctx.expect(')');
   const [only] = items;
-  if (items.length === 1 && only !== undefined) return { ...only, sql: `(${only.sql})` };
+  if (items.length === 1 && only !== undefined) {
+    const key = only.key === undefined ? {} : { key: `(${only.key})` };
+    return { ...only, sql: `(${only.sql})`, ...key };
+  }
   return typed(`(${items.map((item) => item.sql).join(', ')})`, undefined);
 }
 

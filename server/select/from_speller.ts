@@ -1,5 +1,6 @@
 /** FROM clauses: stored tables, derived tables, common table expressions, joins. */
 import { SqlError } from '../../base/errors.ts';
+import { isKeyed } from './exact_decimal.ts';
 import { quoteName } from './spelled.ts';
 import type { ScopeColumn, SpellerContext } from './speller_context.ts';
 import type { SelectTable } from './table_provider.ts';
@@ -18,6 +19,7 @@ function spellJoined(ctx: SpellerContext): string {
     const join = acceptJoin(ctx);
     if (join === undefined) return sql;
     sql += ` ${join} ${spellFactor(ctx)}`;
+    if (join.startsWith('NATURAL')) refuseMixedKeys(ctx, undefined);
     if (ctx.accept('ON')) {
       const condition = ctx.within('ON', () => ctx.grammar.expression(ctx));
       sql += ` ON ${condition.sql}`;
@@ -59,9 +61,24 @@ function spellUsing(ctx: SpellerContext): string {
     const name = ctx.name();
     ctx.columnNames.add(name.toLowerCase());
     names.push(quoteName(name));
+    refuseMixedKeys(ctx, name.toLowerCase());
   } while (ctx.accept(','));
   ctx.expect(')');
   return names.join(', ');
+}
+
+/** Joins by name compare what lies in SQLite: a key never equals a number. */
+function refuseMixedKeys(ctx: SpellerContext, only: string | undefined): void {
+  const keyed = new Map<string, boolean>();
+  for (const column of ctx.scope?.tables.flatMap((table) => table.columns() ?? []) ?? []) {
+    const name = column.name.toLowerCase();
+    if (only !== undefined && name !== only) continue;
+    const known = keyed.get(name) ?? column.keyed === true;
+    if (known !== (column.keyed === true)) {
+      throw ctx.unsupported(`a join USING ${name}, a wide DECIMAL on one side only; use ON`);
+    }
+    keyed.set(name, known);
+  }
 }
 
 function spellFactor(ctx: SpellerContext): string {
@@ -158,6 +175,7 @@ function tableColumns(table: SelectTable, alias: string): readonly ScopeColumn[]
   return table.columns.map((column) => ({
     name: column.name,
     type: () => column.type,
+    keyed: isKeyed(column.type),
     nocase: table.nocase === true,
     origin: {
       database: table.database,

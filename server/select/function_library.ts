@@ -21,7 +21,9 @@ import {
   weekOf,
 } from './date_math.ts';
 import { parseByPattern } from './date_parse.ts';
+import { decimalKey, decimalOfKey } from './exact_decimal.ts';
 import { likeMatcher, regexpMatcher } from './patterns.ts';
+import { roundDecimal } from './value_storage.ts';
 
 export type LibraryValue = null | number | bigint | string | Uint8Array;
 type LibraryFunction = (...args: readonly LibraryValue[]) => LibraryValue;
@@ -239,6 +241,10 @@ export const LIBRARY: Readonly<Record<string, LibraryFunction>> = {
   div: strict((a, b) => typeof a === 'bigint' && typeof b === 'bigint'
     ? (b === 0n ? null : a / b)
     : (number(b) === 0 ? null : int(number(a) / number(b)))),
+  decimal_number: strict((key = null) => typeof key === 'string' ? Number(decimalOfKey(key, 0) ?? 0) : key),
+  decimal_text: strict((key, scale) => decimalOfKey(text(key), whole(scale)) ?? null),
+  decimal_key: strict((value, scale) =>
+    decimalKey(typeof value === 'number' ? roundDecimal(value, whole(scale)) : text(value)) ?? null),
   log: strict((a, b) => finite(b === undefined ? Math.log(number(a)) : Math.log(number(b)) / Math.log(number(a)))),
   crc32: strict((value) => BigInt(crc32(bytes(value)))),
   xor: strict((a, b) => ((number(a) !== 0) === (number(b) !== 0) ? 0n : 1n)),

@@ -3,6 +3,7 @@
  * for SQLite and its result type. What is not here is answered with 1305, so that none of SQLite's
  * own functions (load_extension, pragma_*, fts3_tokenizer ...) can be reached.
  */
+import { plainText } from './exact_decimal.ts';
 import {
   BIGINT,
   DATE,
@@ -108,7 +109,7 @@ const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
   ANY_VALUE: aggregate('max', first),
 
   // text
-  CONCAT: spelled(1, MANY, STRING, (args) => (args.length === 1 ? `CAST(${at(args, 0)} AS TEXT)` : `(${args.map((arg) => arg.sql).join(' || ')})`)),
+  CONCAT: spelled(1, MANY, STRING, (args) => (args.length === 1 ? `CAST(${args.map(plainText).join('')} AS TEXT)` : `(${args.map(plainText).join(' || ')})`)),
   CONCAT_WS: own('concat_ws', 2, MANY, STRING),
   UPPER: upper, UCASE: upper, LOWER: lower, LCASE: lower,
   SUBSTRING: substring, SUBSTR: substring, MID: substring,

@@ -1,6 +1,7 @@
 /** Predicates that stand behind their operand: IS, IN, LIKE, REGEXP, BETWEEN. */
 import type { ScanPredicate } from '../../base/agent_messages.ts';
 import { canonicalPredicate, comparable } from './comparison.ts';
+import { plainText } from './exact_decimal.ts';
 import { BIGINT, typed, type Spelled } from './spelled.ts';
 import type { SpellerContext } from './speller_context.ts';
 import { isQueryAhead } from './words.ts';
@@ -30,7 +31,7 @@ export function spellPredicate(ctx: SpellerContext, left: Spelled): Spelled | un
   if (ctx.acceptAny(['REGEXP', 'RLIKE']) !== undefined) {
     ctx.heavy = true;
     const pattern = ctx.grammar.expression(ctx, COMPARE);
-    return wrap(`mysql_regexp(${left.sql}, ${pattern.sql})`);
+    return wrap(`mysql_regexp(${plainText(left)}, ${pattern.sql})`);
   }
   if (ctx.accept('BETWEEN')) {
     const low = ctx.grammar.expression(ctx, COMPARE);
@@ -48,19 +49,30 @@ export function spellPredicate(ctx: SpellerContext, left: Spelled): Spelled | un
   return undefined;
 }
 
+/** `left [NOT ]IN (query)`. */
+export function spellMembership(left: Spelled, not: string, query: Spelled): Spelled {
+  const keys = left.key !== undefined && query.key !== undefined;
+  const sql = keys ? `${left.key} ${not}IN ${query.key}` : `${left.sql} ${not}IN ${query.sql}`;
+  return typed(`(${sql})`, BIGINT);
+}
+
 function spellIn(ctx: SpellerContext, left: Spelled, not: string): Spelled {
   if (isQueryAhead(ctx)) {
-    return typed(`(${left.sql} ${not}IN ${ctx.grammar.subquery(ctx).sql})`, BIGINT);
+    return spellMembership(left, not, ctx.grammar.subquery(ctx));
   }
   ctx.expect('(');
   const items: Spelled[] = [];
   do items.push(ctx.grammar.expression(ctx));
   while (ctx.accept(','));
   ctx.expect(')');
-  const list = items.map((item) => comparable(left, item)[1]).join(', ');
-  const operand = items.length > 0 ? comparable(left, items[0] ?? left)[0] : left.sql;
+  const pairs = items.map((item) => comparable(left, item));
+  const list = pairs.map(([, item]) => item).join(', ');
+  const operand = pairs[0]?.[0] ?? left.sql;
+  const keys = [left, ...items].some((side) => side.key !== undefined);
+  const mixed = keys && pairs.some(([other]) => other !== operand);
+  const equal = pairs.map(([a, b]) => `${a} = ${b}`).join(' OR ');
   return {
-    sql: `(${operand} ${not}IN (${list}))`,
+    sql: mixed ? `(${not}(${equal}))` : `(${operand} ${not}IN (${list}))`,
     type: () => BIGINT,
     ...(not === '' ? { conjuncts: () => canonicalPredicate('in', left, items) } : {}),
   };
@@ -71,7 +83,7 @@ function spellLike(ctx: SpellerContext, left: Spelled): string {
   const pattern = ctx.grammar.expression(ctx, COMPARE);
   const escape = ctx.accept('ESCAPE') ? ctx.grammar.expression(ctx, COMPARE).sql : String.raw`'\'`;
   if (left.nocase?.() !== true && pattern.nocase?.() !== true) {
-    return `mysql_like(${left.sql}, ${pattern.sql}, ${escape})`;
+    return `mysql_like(${plainText(left)}, ${pattern.sql}, ${escape})`;
   }
   return `(${left.sql} LIKE ${pattern.sql} ESCAPE ${escape})`;
 }

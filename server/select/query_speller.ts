@@ -1,6 +1,7 @@
 /** Queries: WITH, SELECT, VALUES, set operations, ORDER BY and LIMIT. */
 import { SqlError } from '../../base/errors.ts';
 import type { ScanPredicate } from '../../base/agent_messages.ts';
+import { numberOfKey } from './exact_decimal.ts';
 import { spellExpression } from './expression_speller.ts';
 import { acceptAlias, nameList, spellTables } from './from_speller.ts';
 import { commonType, quoteName, typed, type Spelled, type StaticType } from './spelled.ts';
@@ -35,10 +36,13 @@ function spellWith(ctx: SpellerContext): string {
     ctx.expect('AS');
     const known: { columns?: readonly ScopeColumn[] } = {};
     const outer = ctx.ctes;
+    const keylessBefore = ctx.keyless;
+    if (recursive !== '') ctx.keyless = true;
     const entry = { name, sqlName, columns: () => known.columns };
     if (recursive !== '') ctx.ctes = [entry, ...outer];
     ctx.expect('(');
     const query = spellQuery(ctx);
+    ctx.keyless = keylessBefore;
     ctx.expect(')');
     const columns = query.columns.map((column, at) => ({
       ...column,
@@ -56,24 +60,54 @@ function spellWith(ctx: SpellerContext): string {
 /** SELECTs joined by UNION and the like, with what follows them. */
 function spellBody(ctx: SpellerContext): { readonly query: SpelledQuery; readonly tail: string } {
   const first = spellTerm(ctx);
-  let { sql } = first;
+  const operators: string[] = [];
   const branches = [first];
   let operator = acceptSetOperator(ctx);
   while (operator !== undefined) {
     const branch = spellTerm(ctx);
     branches.push(branch);
-    sql += ` ${operator} ${branch.sql}`;
+    operators.push(operator);
     operator = acceptSetOperator(ctx);
   }
   const tail = spellTail(ctx, branches.length > 1 ? undefined : first.scope);
-  if (branches.length === 1) return { query: { ...first, sql }, tail };
+  if (branches.length === 1) return { query: first, tail };
+  const keyedAt = first.columns.map((_, at) =>
+    branches.every((branch) => holdsKeys(branch.columns[at])),
+  );
+  const parts = branches.map((branch) => numbersFor(ctx, branch, keyedAt));
+  const sql = parts.map((part, at) => (at === 0 ? part : `${operators[at - 1]} ${part}`)).join(' ');
   const columns = first.columns.map((column, at) => ({
     name: column.name,
     nocase: column.nocase,
     origin: undefined,
+    keyed: keyedAt[at] === true,
     type: unlessAsking(() => commonType(branches.map((branch) => branch.columns[at]?.type()))),
   }));
   return { query: { sql, columns, predicates: NO_PREDICATES }, tail };
+}
+
+function holdsKeys(column: ScopeColumn | undefined): boolean {
+  return column?.keyed === true;
+}
+
+/** The query with numbers instead of keys, except where `keyedAt` says that keys are wanted. */
+function numbersFor(
+  ctx: SpellerContext,
+  query: SpelledQuery,
+  keyedAt: readonly boolean[] = [],
+): string {
+  const { columns } = query;
+  if (!columns.some((column, at) => holdsKeys(column) && keyedAt[at] !== true)) return query.sql;
+  ctx.derivedTables += 1;
+  const inner = quoteName(`numbers ${ctx.derivedTables}`);
+  const names = columns.map((_, at) => quoteName(`c${at + 1}`));
+  const items = columns.map((column, at) => {
+    const name = names[at] ?? '';
+    const value = holdsKeys(column) && keyedAt[at] !== true ? numberOfKey(name) : name;
+    return `${value} AS ${quoteName(column.name)}`;
+  });
+  const list = items.join(', ');
+  return `SELECT * FROM (WITH ${inner} (${names.join(', ')}) AS (${query.sql}) SELECT ${list} FROM ${inner})`;
 }
 
 /** A recursive query's type is asked for while it is found out; there it says nothing. */
@@ -184,6 +218,7 @@ function spellSelect(ctx: SpellerContext): Term {
   const afterFrom = ctx.at;
   ctx.at = listAt;
   const list = ctx.within('SELECT', () => spellList(ctx, scope));
+  scope.aliases = list.aliases;
   if (ctx.is('INTO')) throw ctx.unsupported('SELECT ... INTO');
   if (ctx.accept('FROM')) ctx.at = afterFrom;
   else if (from !== '') throw ctx.unexpected("'FROM'");
@@ -267,8 +302,12 @@ function spellList(ctx: SpellerContext, scope: Scope): SelectList {
     const star = acceptStar(ctx);
     if (star !== undefined) {
       ctx.wantsAll = true;
+      const all = starColumns(scope, star.qualifier);
+      if (ctx.keyless && all.some(holdsKeys)) {
+        throw ctx.unsupported('* over a wide DECIMAL in WITH RECURSIVE; name the columns');
+      }
       sql.push(star.qualifier === undefined ? '*' : `${quoteName(star.qualifier)}.*`);
-      columns.push(...starColumns(scope, star.qualifier));
+      columns.push(...all);
       continue;
     }
     const start = ctx.token.offset;
@@ -277,10 +316,12 @@ function spellList(ctx: SpellerContext, scope: Scope): SelectList {
     const alias = ctx.token.kind === 'string' ? ctx.next().text : acceptAlias(ctx);
     const name = alias ?? itemName(ctx, item, start, end);
     aliases.set(name.toLowerCase(), item);
-    sql.push(`${item.sql} AS ${quoteName(name)}`);
+    const value = ctx.keyless ? item.sql : (item.key ?? item.sql);
+    sql.push(`${value} AS ${quoteName(name)}`);
     columns.push({
       name,
       type: item.type,
+      keyed: item.key !== undefined && !ctx.keyless,
       nocase: item.nocase?.() === true,
       origin: item.origin?.(),
     });
@@ -324,7 +365,7 @@ function spellGroupBy(ctx: SpellerContext): string {
 }
 
 /** Expressions separated by commas, with ASC and DESC unless `ordered` is false. */
-export function spellOrderItems(ctx: SpellerContext, ordered = true): string {
+export function spellOrderItems(ctx: SpellerContext, ordered = true, exact = true): string {
   const items: string[] = [];
   do {
     const { kind } = ctx.token;
@@ -332,7 +373,8 @@ export function spellOrderItems(ctx: SpellerContext, ordered = true): string {
       kind === 'number' && [',', ')', '', 'ASC', 'DESC', 'LIMIT'].includes(ctx.peek(1).key);
     const item = spellExpression(ctx);
     // A bare number is the position of a column, so it must stay bare.
-    const sql = position ? item.sql : kind === 'number' ? `+${item.sql}` : item.sql;
+    const value = exact ? (item.key ?? item.sql) : item.sql;
+    const sql = kind === 'number' && !position ? `+${value}` : value;
     const direction = ctx.acceptAny(['ASC', 'DESC']);
     items.push(ordered && direction !== undefined ? `${sql} ${direction}` : sql);
   } while (ctx.accept(','));
@@ -381,7 +423,13 @@ function limitNumber(ctx: SpellerContext): bigint {
 export function spellSubquery(ctx: SpellerContext): Spelled {
   ctx.heavy = true;
   const query = spellDerived(ctx);
-  return { ...typed(query.sql, undefined), type: () => query.columns[0]?.type() };
+  const type = (): StaticType => query.columns[0]?.type();
+  if (!query.columns.some(holdsKeys)) return { ...typed(query.sql, undefined), type };
+  const bare = { ...query, sql: query.sql.slice(1, -1) };
+  const numbers = `(${numbersFor(ctx, bare)})`;
+  return query.columns.length === 1
+    ? { sql: numbers, type, key: query.sql }
+    : { sql: numbers, type };
 }
 
 /** `( query )`, with superfluous parentheses taken away. */

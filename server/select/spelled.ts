@@ -16,6 +16,8 @@ export interface ColumnOrigin {
 
 export interface Spelled {
   readonly sql: string;
+  /** The exact value as a key (exact_decimal.ts); `sql` is then its number, right to 15 digits. */
+  readonly key?: string;
   /** Asked only when the whole query is spelled: FROM comes after the select list. */
   readonly type: () => StaticType;
   /** The name of a column when this is nothing but a column reference. */

@@ -14,6 +14,8 @@ export interface ScopeColumn {
   readonly type: () => StaticType;
   readonly nocase: boolean;
   readonly origin: ColumnOrigin | undefined;
+  /** Its values are keys (exact_decimal.ts). */
+  readonly keyed?: boolean;
 }
 
 /** One entry of a FROM clause. `columns` undefined: the table is not resolved yet. */
@@ -26,6 +28,8 @@ interface ScopeTable {
 export interface Scope {
   readonly parent: Scope | undefined;
   readonly tables: ScopeTable[];
+  /** The select list by lower-case name, once it is spelled: GROUP BY, HAVING and ORDER BY see it. */
+  aliases?: ReadonlyMap<string, Spelled>;
 }
 
 /** A query, spelled. */
@@ -51,7 +55,7 @@ export interface Grammar {
   derived(ctx: SpellerContext): SpelledQuery;
   /** `call` with the OVER clause that may follow. */
   over(ctx: SpellerContext, call: Spelled): Spelled;
-  orderItems(ctx: SpellerContext, ordered?: boolean): string;
+  orderItems(ctx: SpellerContext, ordered?: boolean, exact?: boolean): string;
 }
 
 /** A common table expression in sight. */
@@ -104,6 +108,8 @@ export class SpellerContext {
   derivedTables = 0;
   /** Names of the select list that stand for their expressions (HAVING without groups). */
   aliases: ReadonlyMap<string, Spelled> = new Map();
+  /** Inside WITH RECURSIVE, whose columns have no types while it is spelled: no keys. */
+  keyless = false;
   /** How many SELECT cores there are. */
   selects = 0;
   /** `*` or NATURAL JOIN: every column counts. */

@@ -5,7 +5,17 @@ import { LIBRARY, text, type LibraryValue } from './function_library.ts';
 export type Connection = Database.Database;
 
 /** Functions whose integer arguments may exceed what a JavaScript number holds exactly. */
-const WIDE = new Set(['mod', 'div', 'round', 'truncate', 'floor', 'ceil', 'hex', 'field']);
+const WIDE = new Set([
+  'mod',
+  'div',
+  'round',
+  'truncate',
+  'floor',
+  'ceil',
+  'hex',
+  'field',
+  'decimal_key',
+]);
 
 /** Everything in memory; for statements without tables. */
 export function openMemoryConnection(): Connection {

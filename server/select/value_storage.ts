@@ -1,11 +1,12 @@
 /**
  * How values lie in SQLite, and how they come back.
  *
- * Integers are INTEGER, DECIMAL is REAL (so comparisons and sums are numeric; right to 15
- * significant digits), dates and text are TEXT. A LARGEINT beyond 64 bits stays TEXT: it is shown
+ * Integers are INTEGER, dates and text are TEXT. DECIMAL of up to 15 digits is REAL, so comparisons
+ * and sums are numeric; with more digits it is a key (exact_decimal.ts), which keeps all of them. A LARGEINT beyond 64 bits stays TEXT: it is shown
  * exactly, but sorts after all numbers.
  */
 import type { ColumnType, SqlValue } from '../../base/values.ts';
+import { decimalKey, decimalOfKey, isKeyed } from './exact_decimal.ts';
 
 export type SqliteValue = null | number | bigint | string | Uint8Array;
 
@@ -23,8 +24,9 @@ export function sqliteType(type: ColumnType): 'INTEGER' | 'REAL' | 'TEXT' | 'BLO
       return 'INTEGER';
     case 'FLOAT':
     case 'DOUBLE':
-    case 'DECIMAL':
       return 'REAL';
+    case 'DECIMAL':
+      return isKeyed(type) ? 'BLOB' : 'REAL';
     case 'LARGEINT':
       // As a declared type: no conversion at all. See the head of this file.
       return 'BLOB';
@@ -41,6 +43,7 @@ export function sqliteType(type: ColumnType): 'INTEGER' | 'REAL' | 'TEXT' | 'BLO
 /** A canonical value as SQLite is to hold it. */
 export function toSqlite(value: SqlValue, type: ColumnType): SqliteValue {
   if (value === null) return null;
+  if (isKeyed(type)) return decimalKey(String(value)) ?? null;
   switch (sqliteType(type)) {
     case 'INTEGER':
       return typeof value === 'number' ? BigInt(value) : value;
@@ -82,7 +85,9 @@ export function fromSqlite(value: SqliteValue, type: ColumnType): SqlValue {
     case 'DOUBLE':
       return finite(typeof value === 'number' ? value : numberOf(value));
     case 'DECIMAL':
-      return decimalText(value, type.scale);
+      return typeof value === 'string'
+        ? (decimalOfKey(value, type.scale) ?? decimalText(value, type.scale))
+        : decimalText(value, type.scale);
     case 'DATE':
       return plainText(value).slice(0, 10);
     case 'DATETIME':
@@ -128,7 +133,7 @@ function decimalText(value: Exclude<SqliteValue, null>, scale: number): string |
 const DIGITS_EXACT = 15;
 
 /** Rounds half away from zero, as decimals do, on the 15 digits that are certain. */
-function roundDecimal(number: number, scale: number): string {
+export function roundDecimal(number: number, scale: number): string {
   const certain = Number(number.toPrecision(DIGITS_EXACT));
   const scaled = Number(`${Math.abs(certain)}e${scale}`);
   if (!Number.isFinite(scaled) || scaled >= 2 ** 53) return certain.toFixed(scale);

@@ -55,6 +55,24 @@ const JOB_ROWS: readonly SqlRow[] = [
   [3n, 2, null, null],
 ];
 
+/** DECIMALs with more digits than a DOUBLE holds; the second differs from the first in the last. */
+const LEDGER: readonly SelectColumn[] = [
+  column('id', { kind: 'INT' }, false),
+  column('amount', { kind: 'DECIMAL', precision: 20, scale: 4 }),
+  column('units', { kind: 'DECIMAL', precision: 38, scale: 0 }),
+  column('small', { kind: 'DECIMAL', precision: 10, scale: 2 }),
+];
+const LEDGER_ROWS: readonly SqlRow[] = [
+  [1, '1234567890123456.7891', '99999999999999999999999999999999999999', '5.00'],
+  [2, '1234567890123456.7892', '99999999999999999999999999999999999998', '0.10'],
+  [3, '-1234567890123456.7891', '-7', '-5.00'],
+  [4, '-1234567890123456.7892', '0', '1.00'],
+  [5, '5.0000', '5', '5.00'],
+  [6, null, null, null],
+  [7, '-0.0001', '10', '0.00'],
+  [8, '1234567890123456.7891', '9', '0.00'],
+];
+
 export const MANY_ROWS = 1_000_000;
 const MANY: readonly SelectColumn[] = [
   column('n', { kind: 'BIGINT' }, false),
@@ -97,6 +115,7 @@ function smallTable(
 const TABLES: readonly SelectTable[] = [
   smallTable('users', USERS, USER_ROWS),
   smallTable('jobs', JOBS, JOB_ROWS),
+  smallTable('ledger', LEDGER, LEDGER_ROWS),
   smallTable('empty', JOBS, []),
   { database: 'adm', name: 'many', columns: MANY, scan: (wanted) => manyRows(wanted) },
 ];
