@@ -1,8 +1,8 @@
 /**
- * DECIMAL columns with more digits than a DOUBLE holds for certain. SQLite has no such number, so
- * they lie in it as *keys*: texts whose byte order is the order of the numbers, one text per
- * number whatever its scale. SQLite sorts, groups, joins and compares keys by itself; whoever
- * calculates takes the key's number, a DOUBLE (`Spelled.sql` is that; `Spelled.key` is the key).
+ * DECIMAL columns with more digits than a DOUBLE holds for certain, and LARGEINT. SQLite has no
+ * such numbers, so they lie in it as *keys*: texts whose byte order is the order of the numbers,
+ * one text per number whatever its scale. SQLite sorts, groups, joins and compares keys by itself;
+ * whoever calculates takes the key's number (`Spelled.sql` is that; `Spelled.key` is the key).
  */
 import { isInteger, isText, quoteText, type Spelled, type StaticType } from './spelled.ts';
 
@@ -15,6 +15,7 @@ const LENGTH_DIGITS = 2;
 
 /** Whether values of the type lie in SQLite as keys. */
 export function isKeyed(type: StaticType): boolean {
+  if (type?.kind === 'LARGEINT') return true;
   return type?.kind === 'DECIMAL' && type.precision > DIGITS_EXACT;
 }
 
@@ -51,14 +52,17 @@ export function decimalOfKey(key: string, scale: number): string | undefined {
   return fraction === '' ? sign + integer : `${sign}${integer}.${fraction}`;
 }
 
-/** The DOUBLE next to the number of a key, as SQLite's text. */
-export function numberOfKey(key: string): string {
-  return `mysql_decimal_number(${key})`;
+/**
+ * SQLite's text for the number of a key of that type: the DOUBLE next to a DECIMAL, an INTEGER for
+ * a LARGEINT of up to 64 bits. A larger one is its digits, which SQLite takes for a DOUBLE.
+ */
+export function numberOfKey(key: string, type: StaticType): string {
+  return isInteger(type) ? `mysql_largeint_number(${key})` : `mysql_decimal_number(${key})`;
 }
 
 /** What is exact (`key` is defined) and its number, which is what everything else asks for. */
 export function keyed(key: string, type: () => StaticType): Spelled {
-  return { sql: numberOfKey(key), type, key };
+  return { sql: numberOfKey(key, type()), type, key };
 }
 
 /** The key of a literal number. */
@@ -105,6 +109,6 @@ export function choiceKeys(branches: readonly Spelled[]): readonly string[] | un
 /** The exact text where there is one. */
 export function plainText(side: Spelled): string {
   const type = side.type();
-  if (side.key === undefined || type?.kind !== 'DECIMAL') return side.sql;
-  return `mysql_decimal_text(${side.key}, ${type.scale})`;
+  if (side.key === undefined) return side.sql;
+  return `mysql_decimal_text(${side.key}, ${type?.kind === 'DECIMAL' ? type.scale : 0})`;
 }

@@ -19,7 +19,7 @@ function spellJoined(ctx: SpellerContext): string {
     const join = acceptJoin(ctx);
     if (join === undefined) return sql;
     sql += ` ${join} ${spellFactor(ctx)}`;
-    if (join.startsWith('NATURAL')) refuseMixedKeys(ctx, undefined);
+    if (join.startsWith('NATURAL')) mergeColumns(ctx);
     if (ctx.accept('ON')) {
       const condition = ctx.within('ON', () => ctx.grammar.expression(ctx));
       sql += ` ON ${condition.sql}`;
@@ -60,25 +60,37 @@ function spellUsing(ctx: SpellerContext): string {
   do {
     const name = ctx.name();
     ctx.columnNames.add(name.toLowerCase());
-    names.push(quoteName(name));
-    refuseMixedKeys(ctx, name.toLowerCase());
+    names.push(name);
   } while (ctx.accept(','));
   ctx.expect(')');
-  return names.join(', ');
+  mergeColumns(
+    ctx,
+    names.map((name) => name.toLowerCase()),
+  );
+  return names.map((name) => quoteName(name)).join(', ');
 }
 
-/** Joins by name compare what lies in SQLite: a key never equals a number. */
-function refuseMixedKeys(ctx: SpellerContext, only: string | undefined): void {
-  const keyed = new Map<string, boolean>();
-  for (const column of ctx.scope?.tables.flatMap((table) => table.columns() ?? []) ?? []) {
-    const name = column.name.toLowerCase();
-    if (only !== undefined && name !== only) continue;
-    const known = keyed.get(name) ?? column.keyed === true;
-    if (known !== (column.keyed === true)) {
-      throw ctx.unsupported(`a join USING ${name}, a wide DECIMAL on one side only; use ON`);
-    }
-    keyed.set(name, known);
+/**
+ * The last table is joined by names: `names`, or all that it shares. These columns are one column
+ * to `*`. Such joins compare what lies in SQLite, where a key never equals a number.
+ */
+function mergeColumns(ctx: SpellerContext, names?: readonly string[]): void {
+  const tables = ctx.scope?.tables ?? [];
+  const last = tables.at(-1);
+  const before = new Map<string, boolean>();
+  for (const column of tables.slice(0, -1).flatMap((table) => table.columns() ?? [])) {
+    before.set(column.name.toLowerCase(), column.keyed === true);
   }
+  const merged = new Set<string>();
+  for (const column of last?.columns() ?? []) {
+    const name = column.name.toLowerCase();
+    if (!before.has(name) || names?.includes(name) === false) continue;
+    merged.add(name);
+    if (before.get(name) !== (column.keyed === true)) {
+      throw ctx.unsupported(`a join USING ${name}, which is exact on one side only; use ON`);
+    }
+  }
+  if (last !== undefined) last.merged = merged;
 }
 
 function spellFactor(ctx: SpellerContext): string {

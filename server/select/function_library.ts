@@ -242,6 +242,7 @@ export const LIBRARY: Readonly<Record<string, LibraryFunction>> = {
     ? (b === 0n ? null : a / b)
     : (number(b) === 0 ? null : int(number(a) / number(b)))),
   decimal_number: strict((key = null) => typeof key === 'string' ? Number(decimalOfKey(key, 0) ?? 0) : key),
+  largeint_number: strict((key = null) => typeof key === 'string' ? int64OrText(decimalOfKey(key, 0) ?? '0') : key),
   decimal_text: strict((key, scale) => decimalOfKey(text(key), whole(scale)) ?? null),
   decimal_key: strict((value, scale) =>
     decimalKey(typeof value === 'number' ? roundDecimal(value, whole(scale)) : text(value)) ?? null),
@@ -313,6 +314,11 @@ function sameValue(a: LibraryValue, b: LibraryValue): boolean {
   const numeric = (value: LibraryValue): boolean =>
     typeof value === 'number' || typeof value === 'bigint';
   return numeric(a) && numeric(b) ? number(a) === number(b) : text(a) === text(b);
+}
+
+function int64OrText(digits: string): bigint | string {
+  const value = BigInt(digits);
+  return BigInt.asIntN(64, value) === value ? value : digits;
 }
 
 function durationMoment(

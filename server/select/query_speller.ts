@@ -1,11 +1,12 @@
 /** Queries: WITH, SELECT, VALUES, set operations, ORDER BY and LIMIT. */
 import { SqlError } from '../../base/errors.ts';
 import type { ScanPredicate } from '../../base/agent_messages.ts';
-import { numberOfKey } from './exact_decimal.ts';
 import { spellExpression } from './expression_speller.ts';
 import { acceptAlias, nameList, spellTables } from './from_speller.ts';
+import { holdsKeys, numbersFor } from './key_numbers.ts';
 import { commonType, quoteName, typed, type Spelled, type StaticType } from './spelled.ts';
 import type { Scope, ScopeColumn, SpelledQuery, SpellerContext } from './speller_context.ts';
+import { spellStar } from './star_speller.ts';
 import { spellWindows } from './window_speller.ts';
 import { RESERVED, isQueryAhead } from './words.ts';
 
@@ -86,30 +87,6 @@ function spellBody(ctx: SpellerContext): { readonly query: SpelledQuery; readonl
   return { query: { sql, columns, predicates: NO_PREDICATES }, tail };
 }
 
-function holdsKeys(column: ScopeColumn | undefined): boolean {
-  return column?.keyed === true;
-}
-
-/** The query with numbers instead of keys, except where `keyedAt` says that keys are wanted. */
-function numbersFor(
-  ctx: SpellerContext,
-  query: SpelledQuery,
-  keyedAt: readonly boolean[] = [],
-): string {
-  const { columns } = query;
-  if (!columns.some((column, at) => holdsKeys(column) && keyedAt[at] !== true)) return query.sql;
-  ctx.derivedTables += 1;
-  const inner = quoteName(`numbers ${ctx.derivedTables}`);
-  const names = columns.map((_, at) => quoteName(`c${at + 1}`));
-  const items = columns.map((column, at) => {
-    const name = names[at] ?? '';
-    const value = holdsKeys(column) && keyedAt[at] !== true ? numberOfKey(name) : name;
-    return `${value} AS ${quoteName(column.name)}`;
-  });
-  const list = items.join(', ');
-  return `SELECT * FROM (WITH ${inner} (${names.join(', ')}) AS (${query.sql}) SELECT ${list} FROM ${inner})`;
-}
-
 /** A recursive query's type is asked for while it is found out; there it says nothing. */
 function unlessAsking(find: () => StaticType): () => StaticType {
   let asking = false;
@@ -154,8 +131,9 @@ function spellTerm(ctx: SpellerContext): Term {
     ctx.selects += 1;
     ctx.wantsAll = true;
     ctx.heavy = true;
-    const sql = `SELECT * FROM ${spellTables(ctx)}`;
-    return { sql, columns: starColumns(scope, undefined), predicates: NO_PREDICATES, scope };
+    const from = spellTables(ctx);
+    const { sql, columns } = spellStar(ctx, scope, undefined);
+    return { sql: `SELECT ${sql} FROM ${from}`, columns, predicates: NO_PREDICATES, scope };
   }
   ctx.expect('SELECT');
   return spellSelect(ctx);
@@ -302,12 +280,9 @@ function spellList(ctx: SpellerContext, scope: Scope): SelectList {
     const star = acceptStar(ctx);
     if (star !== undefined) {
       ctx.wantsAll = true;
-      const all = starColumns(scope, star.qualifier);
-      if (ctx.keyless && all.some(holdsKeys)) {
-        throw ctx.unsupported('* over a wide DECIMAL in WITH RECURSIVE; name the columns');
-      }
-      sql.push(star.qualifier === undefined ? '*' : `${quoteName(star.qualifier)}.*`);
-      columns.push(...all);
+      const all = spellStar(ctx, scope, star.qualifier);
+      sql.push(all.sql);
+      columns.push(...all.columns);
       continue;
     }
     const start = ctx.token.offset;
@@ -348,13 +323,6 @@ function acceptStar(ctx: SpellerContext): { readonly qualifier: string | undefin
     return { qualifier: text };
   }
   return undefined;
-}
-
-function starColumns(scope: Scope, qualifier: string | undefined): readonly ScopeColumn[] {
-  const wanted = qualifier?.toLowerCase();
-  return scope.tables
-    .filter((table) => wanted === undefined || table.alias.toLowerCase() === wanted)
-    .flatMap((table) => table.columns() ?? []);
 }
 
 function spellGroupBy(ctx: SpellerContext): string {

@@ -19,9 +19,11 @@ export interface ScopeColumn {
 }
 
 /** One entry of a FROM clause. `columns` undefined: the table is not resolved yet. */
-interface ScopeTable {
+export interface ScopeTable {
   readonly alias: string;
   readonly columns: () => readonly ScopeColumn[] | undefined;
+  /** Lower-case names of columns that USING or NATURAL JOIN made one with an earlier table's. */
+  merged?: ReadonlySet<string>;
 }
 
 /** The tables of one SELECT and of those around it. */

@@ -15,6 +15,7 @@ const WIDE = new Set([
   'hex',
   'field',
   'decimal_key',
+  'largeint_number',
 ]);
 
 /** Everything in memory; for statements without tables. */

@@ -2,16 +2,13 @@
  * How values lie in SQLite, and how they come back.
  *
  * Integers are INTEGER, dates and text are TEXT. DECIMAL of up to 15 digits is REAL, so comparisons
- * and sums are numeric; with more digits it is a key (exact_decimal.ts), which keeps all of them. A LARGEINT beyond 64 bits stays TEXT: it is shown
- * exactly, but sorts after all numbers.
+ * and sums are numeric; with more digits, and a LARGEINT, it is a key (exact_decimal.ts), which
+ * keeps all of them.
  */
 import type { ColumnType, SqlValue } from '../../base/values.ts';
 import { decimalKey, decimalOfKey, isKeyed } from './exact_decimal.ts';
 
 export type SqliteValue = null | number | bigint | string | Uint8Array;
-
-const INT64_MIN = -(2n ** 63n);
-const INT64_MAX = 2n ** 63n - 1n;
 
 /** The declared type of a column, or what a streamed column is cast to. */
 export function sqliteType(type: ColumnType): 'INTEGER' | 'REAL' | 'TEXT' | 'BLOB' {
@@ -50,8 +47,6 @@ export function toSqlite(value: SqlValue, type: ColumnType): SqliteValue {
     case 'REAL':
       return typeof value === 'number' ? value : Number(value);
     case 'BLOB':
-      if (typeof value !== 'bigint') return typeof value === 'number' ? BigInt(value) : value;
-      return value >= INT64_MIN && value <= INT64_MAX ? value : String(value);
     case 'TEXT':
       return typeof value === 'string' ? value : String(value);
   }
@@ -102,6 +97,8 @@ export function fromSqlite(value: SqliteValue, type: ColumnType): SqlValue {
 function wholeOf(value: Exclude<SqliteValue, null>): bigint {
   if (typeof value === 'bigint') return value;
   if (typeof value === 'number') return Number.isFinite(value) ? BigInt(Math.round(value)) : 0n;
+  const keyed = typeof value === 'string' ? decimalOfKey(value, 0) : undefined;
+  if (keyed !== undefined) return BigInt(/^-?\d+/.exec(keyed)?.[0] ?? 0);
   const digits = /^\s*[-+]?\d+/.exec(plainText(value))?.[0].trim().replace('+', '');
   return digits === undefined ? 0n : BigInt(digits);
 }
