@@ -25,6 +25,21 @@ export function comparable(left: Spelled, right: Spelled): readonly [string, str
   return [left.sql, right.sql];
 }
 
+/**
+ * `(a, b) = (c, d)` part by part, where a part has a key; undefined for all else. SQLite's own
+ * comparison of rows would need keys on both sides of every part.
+ */
+export function rowEquality(operator: string, left: Spelled, right: Spelled): string | undefined {
+  const [a, b] = [left.items, right.items];
+  if (a === undefined || b === undefined || a.length !== b.length) return undefined;
+  if ([...a, ...b].every((part) => part.key === undefined)) return undefined;
+  const equals = operator === '<=>' ? 'IS' : '=';
+  const parts = a.map((part, at) => comparable(part, b[at] ?? part).join(` ${equals} `));
+  const all = `(${parts.join(' AND ')})`;
+  if (operator === '=' || operator === '<=>') return all;
+  return operator === '<>' || operator === '!=' ? `(NOT ${all})` : undefined;
+}
+
 /** CAST to REAL takes the leading number of a text and 0 for none, as MySQL does. */
 function asNumber(text: Spelled): string {
   if (typeof text.literal === 'string' && /^-?\d{1,18}$/.test(text.literal)) return text.literal;

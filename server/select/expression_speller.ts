@@ -4,7 +4,7 @@
  * SQLite still decides what is an expression; this only needs to know where operands end.
  */
 import { SqlError } from '../../base/errors.ts';
-import { canonicalPredicate, comparable } from './comparison.ts';
+import { canonicalPredicate, comparable, rowEquality } from './comparison.ts';
 import { choiceKeys, comparableKeys, keyed } from './exact_decimal.ts';
 import { isIntervalUnit } from './date_math.ts';
 import { spellDateAdd, spellInterval } from './interval_speller.ts';
@@ -284,6 +284,8 @@ function spellArithmetic(operator: string, left: Spelled, right: Spelled): Spell
 const SQLITE_COMPARISON: Readonly<Record<string, string>> = { '<=>': 'IS', '!=': '<>' };
 
 function spellComparison(operator: string, left: Spelled, right: Spelled): Spelled {
+  const row = rowEquality(operator, left, right);
+  if (row !== undefined) return typed(row, BIGINT);
   const [a, b] = comparable(left, right);
   const spelling = SQLITE_COMPARISON[operator] ?? operator;
   return {
@@ -358,7 +360,8 @@ function spellParenthesis(ctx: SpellerContext): Spelled {
     const key = only.key === undefined ? {} : { key: `(${only.key})` };
     return { ...only, sql: `(${only.sql})`, ...key };
   }
-  return typed(`(${items.map((item) => item.sql).join(', ')})`, undefined);
+  const row = typed(`(${items.map((item) => item.sql).join(', ')})`, undefined);
+  return { ...row, items };
 }
 
 /** ODBC's `{d '2024-01-01'}`, `{ts '...'}`, `{fn NOW()}`. */

@@ -1,6 +1,6 @@
 /** Predicates that stand behind their operand: IS, IN, LIKE, REGEXP, BETWEEN. */
 import type { ScanPredicate } from '../../base/agent_messages.ts';
-import { canonicalPredicate, comparable } from './comparison.ts';
+import { canonicalPredicate, comparable, rowEquality } from './comparison.ts';
 import { plainText } from './exact_decimal.ts';
 import { BIGINT, typed, type Spelled } from './spelled.ts';
 import type { SpellerContext } from './speller_context.ts';
@@ -51,6 +51,14 @@ export function spellPredicate(ctx: SpellerContext, left: Spelled): Spelled | un
 
 /** `left [NOT ]IN (query)`. */
 export function spellMembership(left: Spelled, not: string, query: Spelled): Spelled {
+  const { items } = left;
+  const fits = query.keyRows?.keyed.every(
+    (keyed, at) => keyed === (items?.[at]?.key !== undefined),
+  );
+  if (items !== undefined && query.keyRows !== undefined && fits === true) {
+    const row = items.map((item) => item.key ?? item.sql).join(', ');
+    return typed(`((${row}) ${not}IN ${query.keyRows.sql})`, BIGINT);
+  }
   const keys = left.key !== undefined && query.key !== undefined;
   const sql = keys ? `${left.key} ${not}IN ${query.key}` : `${left.sql} ${not}IN ${query.sql}`;
   return typed(`(${sql})`, BIGINT);
@@ -65,6 +73,10 @@ function spellIn(ctx: SpellerContext, left: Spelled, not: string): Spelled {
   do items.push(ctx.grammar.expression(ctx));
   while (ctx.accept(','));
   ctx.expect(')');
+  const rows = items.map((item) => rowEquality('=', left, item));
+  if (rows.length > 0 && rows.every((row) => row !== undefined)) {
+    return typed(`(${not}(${rows.join(' OR ')}))`, BIGINT);
+  }
   const pairs = items.map((item) => comparable(left, item));
   const list = pairs.map(([, item]) => item).join(', ');
   const operand = pairs[0]?.[0] ?? left.sql;

@@ -395,9 +395,9 @@ export function spellSubquery(ctx: SpellerContext): Spelled {
   if (!query.columns.some(holdsKeys)) return { ...typed(query.sql, undefined), type };
   const bare = { ...query, sql: query.sql.slice(1, -1) };
   const numbers = `(${numbersFor(ctx, bare)})`;
-  return query.columns.length === 1
-    ? { sql: numbers, type, key: query.sql }
-    : { sql: numbers, type };
+  if (query.columns.length === 1) return { sql: numbers, type, key: query.sql };
+  const keyRows = { sql: query.sql, keyed: query.columns.map(holdsKeys) };
+  return { sql: numbers, type, keyRows };
 }
 
 /** `( query )`, with superfluous parentheses taken away. */

@@ -18,6 +18,10 @@ export interface Spelled {
   readonly sql: string;
   /** The exact value as a key (exact_decimal.ts); `sql` is then its number, right to 15 digits. */
   readonly key?: string;
+  /** The parts of a row, `(a, b)`. */
+  readonly items?: readonly Spelled[];
+  /** A query of several columns with keys, and which columns these are. */
+  readonly keyRows?: { readonly sql: string; readonly keyed: readonly boolean[] };
   /** Asked only when the whole query is spelled: FROM comes after the select list. */
   readonly type: () => StaticType;
   /** The name of a column when this is nothing but a column reference. */
