@@ -7,14 +7,14 @@ import { BLOCK_BYTES } from './schema.ts';
 const DISK_UNIT_BYTES = 4096;
 /** Behind the data of a block's file stand its key and this. */
 export const CACHE_TRAILER_BYTES = 80;
-/** The top directory of a cache, and what a snapshot has besides its blocks. */
-export const CACHE_FIXED_BYTES = 32 * 1024;
+/** The directories of a cache while they are small, and what a snapshot has besides its blocks. */
+export const CACHE_FIXED_BYTES = 128 * 1024;
 /**
- * What a block costs besides its file: a directory of its object and one of the hash prefix
- * (shared with other blocks in the good case), its share of the top directory and of two index
- * snapshots. Charged in full, so that the disk never holds more than the capacity.
+ * What a block costs besides its file: its name in a directory, and its share of two index
+ * snapshots (with its object's record, which other blocks share in the good case). Charged in
+ * full, so that the disk never holds more than the capacity.
  */
-const OVERHEAD_BYTES = 2 * DISK_UNIT_BYTES + 64;
+const OVERHEAD_BYTES = 768;
 
 /** bytes of the file of a block with `dataBytes` bytes of data */
 export function blockFileBytes(dataBytes: number, keyBytes: number): number {

@@ -3,15 +3,9 @@
  * smaller: callers hear "not there" or "not kept" and go to the object store.
  */
 import type { Clock, Log } from '../../base/ports.ts';
-import { dirname } from 'node:path';
 import { CACHE_FIXED_BYTES, blockFileBytes, blockChargeBytes } from '../../base/cache_charge.ts';
 import { blockPath, encodeTail, objectHash, verifiedData } from './block_file.ts';
-import {
-  createBlockFile,
-  errorCode,
-  readBlockFile,
-  removeEmptyDirectories,
-} from './block_files.ts';
+import { createBlockFile, errorCode, readBlockFile } from './block_files.ts';
 import type { BlockIo } from './block_files.ts';
 import { BlockIndex } from './block_index.ts';
 import type { BlockOwner, IndexedObject } from './block_index.ts';
@@ -26,6 +20,8 @@ import type { AdmitRule, Shares } from './queues.ts';
 const BACK_OFF_MS = 10_000;
 const LOG_INTERVAL_MS = 60_000;
 const STUCK_RETRY_MAX = 16;
+/** Block files written at once. */
+const CREATING_MAX = 2;
 
 export type Kept =
   | { readonly kept: true }
@@ -57,6 +53,9 @@ export class BlockDisk {
   /** Bumped by every change of order or content; says whether a snapshot is due. */
   changes = 0;
   readonly #room: DiskRoom;
+  /** Files being written, and those that wait for a turn. */
+  #creating = 0;
+  readonly #createQueue: (() => void)[] = [];
   readonly #deletions: Deletions;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -163,7 +162,7 @@ export class BlockDisk {
     }
     let failure: Kept | undefined;
     try {
-      await createBlockFile(this.io, path, [data, this.#tail(object, block, slot, data)]);
+      await this.#create(path, [data, this.#tail(object, block, slot, data)]);
     } catch (error) {
       this.#failed('write', path, error);
       failure = this.#trouble();
@@ -173,7 +172,7 @@ export class BlockDisk {
     if (failure !== undefined) {
       this.index.forgetIfEmpty(known);
       this.giveUp(slot);
-      this.#remove(path, charge, known.cached === 0);
+      this.#remove(path, charge);
       return failure;
     }
     this.index.attach(known, block, slot);
@@ -267,7 +266,7 @@ export class BlockDisk {
       if (tries > STUCK_RETRY_MAX) break;
       this.#stuck.delete(path);
       this.#stuckBytes -= charge;
-      this.#remove(path, charge, true);
+      this.#remove(path, charge);
     }
     this.#applyCapacity();
   }
@@ -297,7 +296,7 @@ export class BlockDisk {
       this.#windowUsed -= recent.length;
     }
     this.changes += 1;
-    this.#remove(this.#path(object, block), this.queues.bytesOf(slot), object.cached === 0);
+    this.#remove(this.#path(object, block), this.queues.bytesOf(slot));
     if (this.queues.isPinned(slot)) this.#zombies.add(slot);
     else this.queues.free(slot);
   }
@@ -308,10 +307,9 @@ export class BlockDisk {
     this.queues.free(slot);
   }
 
-  #remove(path: string, charge: number, lastOfObject: boolean): void {
-    this.#deletions.add(path, async (error) => {
+  #remove(path: string, charge: number): void {
+    this.#deletions.add(path, (error) => {
       if (error === undefined) {
-        if (lastOfObject) await removeEmptyDirectories(this.io, dirname(path));
         this.#room.release(charge);
         return;
       }
@@ -331,6 +329,24 @@ export class BlockDisk {
       if (this.#windowUsed <= this.#windowBytes) return;
       this.#window.delete(oldest);
       this.#windowUsed -= bytes.length;
+    }
+  }
+
+  /** A few at a time: more only wait for each other inside the file system, and spin meanwhile. */
+  async #create(path: string, parts: readonly Uint8Array[]): Promise<void> {
+    if (this.#creating >= CREATING_MAX) {
+      await new Promise<void>((resolve) => {
+        this.#createQueue.push(resolve);
+      });
+    } else {
+      this.#creating += 1;
+    }
+    try {
+      await createBlockFile(this.io, path, parts);
+    } finally {
+      const next = this.#createQueue.shift();
+      if (next === undefined) this.#creating -= 1;
+      else next();
     }
   }
 

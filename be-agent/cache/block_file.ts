@@ -1,6 +1,7 @@
 /**
  * The form of a cached block on disk: `data | key | trailer`, at
- * `<dir>/<hash[0:3]>/<hash>/<offset>`. The trailer says everything that the index knows, so that a
+ * `<dir>/<hash[0]>/<hash>_<offset>`. Sixteen directories for all blocks, since making one for every
+ * object costs as much as making a file (0.4 to 0.8 ms of CPU where it was measured). The trailer says everything that the index knows, so that a
  * directory scan rebuilds it, and carries checksums, so that a torn or rotten file is not served.
  */
 import { hash } from 'node:crypto';
@@ -33,12 +34,19 @@ export function objectHash(vaultId: number, key: string): string {
   return hash('sha256', objectName(vaultId, key), 'hex').slice(0, 32);
 }
 
-export function objectDirectory(dir: string, digest: string): string {
-  return join(dir, digest.slice(0, 3), digest);
+export function blockPath(dir: string, digest: string, block: number): string {
+  return join(dir, digest.slice(0, 1), `${digest}_${block * BLOCK_BYTES}`);
 }
 
-export function blockPath(dir: string, digest: string, block: number): string {
-  return join(objectDirectory(dir, digest), String(block * BLOCK_BYTES));
+/** The reverse, from directory and name; undefined: not the name of a block here. */
+export function parseBlockName(
+  prefix: string,
+  name: string,
+): { readonly digest: string; readonly block: number } | undefined {
+  const [, digest, offset] = /^([0-9a-f]{32})_(\d{1,15})$/.exec(name) ?? [];
+  const block = Number(offset) / BLOCK_BYTES;
+  if (digest === undefined || !digest.startsWith(prefix)) return undefined;
+  return Number.isInteger(block) ? { digest, block } : undefined;
 }
 
 /** Key and trailer, to be written behind `data`. */

@@ -17,7 +17,6 @@ export interface BlockIo {
   unlink(path: string): Promise<void>;
   /** With parents. */
   mkdir(path: string): Promise<void>;
-  rmdir(path: string): Promise<void>;
   /** Names in a directory; empty when there is none. */
   readdir(path: string): Promise<readonly string[]>;
   /** Size of a file in bytes; undefined when it is not a regular file. Synchronous: see rebuild. */
@@ -50,7 +49,6 @@ export const systemBlockIo: BlockIo = {
   mkdir: async (path) => {
     await fs.promises.mkdir(path, { recursive: true });
   },
-  rmdir: (path) => fs.promises.rmdir(path),
   // Synchronous inside: only a start asks, in small steps, and promises cost it twice the CPU.
   readdir: (path) => {
     try {
@@ -173,15 +171,5 @@ export async function removeBlockFile(io: BlockIo, path: string): Promise<void> 
     await io.unlink(path);
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error;
-  }
-}
-
-/** Removes the object's directory and its parent when they are empty. */
-export async function removeEmptyDirectories(io: BlockIo, path: string): Promise<void> {
-  try {
-    await io.rmdir(path);
-    await io.rmdir(dirname(path));
-  } catch {
-    // Not empty (the usual case), or gone already: both are fine.
   }
 }

@@ -8,16 +8,9 @@ import { blockFileBytes } from '../../base/cache_charge.ts';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Log } from '../../base/ports.ts';
-import { BLOCK_BYTES } from '../../base/schema.ts';
-import {
-  TAIL_BYTES_MAX,
-  blockPath,
-  decodeTail,
-  objectDirectory,
-  objectHash,
-} from './block_file.ts';
+import { TAIL_BYTES_MAX, blockPath, decodeTail, parseBlockName, objectHash } from './block_file.ts';
 import type { BlockTail } from './block_file.ts';
-import { errorCode, readFileEnd, removeBlockFile, removeEmptyDirectories } from './block_files.ts';
+import { errorCode, readFileEnd, removeBlockFile } from './block_files.ts';
 import type { BlockIo } from './block_files.ts';
 import { blockCharge } from './block_index.ts';
 import type { BlockIndex, ObjectIdentity } from './block_index.ts';
@@ -26,9 +19,7 @@ import type { QueueNumber } from './cache_object.ts';
 import type { CacheQueues } from './queues.ts';
 import { readSnapshot, snapshotBlocks, temporarySnapshotPath } from './snapshot.ts';
 
-const PREFIX = /^[0-9a-f]{3}$/;
-const DIGEST = /^[0-9a-f]{32}$/;
-const OFFSET = /^\d{1,16}$/;
+const PREFIX = /^[0-9a-f]$/;
 /** Files looked at between two turns of the event loop, about a millisecond. */
 const STEP_FILES = 256;
 
@@ -122,31 +113,26 @@ class Scan {
     const { io, dir } = this.#target;
     for (const prefix of await io.readdir(dir)) {
       if (!PREFIX.test(prefix)) continue;
-      for (const digest of await io.readdir(join(dir, prefix))) {
-        if (!DIGEST.test(digest) || !digest.startsWith(prefix)) continue;
-        await this.#directory(digest, await io.readdir(join(dir, prefix, digest)));
+      for (const name of await io.readdir(join(dir, prefix))) {
+        this.#files += 1;
+        if (this.#files % STEP_FILES === 0) await nextTurn();
+        const path = join(dir, prefix, name);
+        const size = io.size(path);
+        // Not ours: a directory, a link.
+        if (size === undefined) continue;
+        const named = parseBlockName(prefix, name);
+        const whole = named !== undefined && (await this.#file(path, size, named));
+        if (!whole) await this.#drop(path);
       }
     }
   }
 
-  async #directory(digest: string, names: readonly string[]): Promise<void> {
-    const { io, dir } = this.#target;
-    let kept = 0;
-    for (const name of names) {
-      this.#files += 1;
-      if (this.#files % STEP_FILES === 0) await nextTurn();
-      const path = join(objectDirectory(dir, digest), name);
-      if (await this.#file(path, digest, name)) kept += 1;
-      else await this.#drop(path);
-    }
-    if (kept === 0) await removeEmptyDirectories(io, objectDirectory(dir, digest));
-  }
-
   /** Whether the file is a whole block. */
-  async #file(path: string, digest: string, name: string): Promise<boolean> {
-    const block = OFFSET.test(name) ? Number(name) / BLOCK_BYTES : Number.NaN;
-    const size = this.#target.io.size(path);
-    if (size === undefined || !Number.isInteger(block)) return false;
+  async #file(
+    path: string,
+    size: number,
+    { digest, block }: { readonly digest: string; readonly block: number },
+  ): Promise<boolean> {
     const known = this.#remembered.byDigest.get(digest);
     if (known?.states[block] === LISTED) {
       const data = blockLength(known.object.size, block);

@@ -226,7 +226,7 @@ export async function diskBytes(path: string): Promise<number> {
 /** Block files below the cache's directory. */
 export async function blockFiles(dir: string): Promise<string[]> {
   const names = await readdir(dir, { recursive: true });
-  return names.filter((name) => /^[0-9a-f]{3}\/[0-9a-f]{32}\/\d+$/.test(name)).sort();
+  return names.filter((name) => /^[0-9a-f]\/[0-9a-f]{32}_\d+$/.test(name)).sort();
 }
 
 /** Polls, in turns of the event loop; fails by Jest's timeout. */

@@ -65,9 +65,6 @@ class FaultyIo implements BlockIo {
   mkdir: BlockIo['mkdir'] = async (path) => {
     await this.#call('mkdir', async () => await systemBlockIo.mkdir(path));
   };
-  rmdir: BlockIo['rmdir'] = async (path) => {
-    await this.#call('rmdir', async () => await systemBlockIo.rmdir(path));
-  };
   readdir: BlockIo['readdir'] = async (path) =>
     await this.#call('readdir', async () => await systemBlockIo.readdir(path));
   size: BlockIo['size'] = (path) => systemBlockIo.size(path);

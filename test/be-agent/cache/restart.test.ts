@@ -122,8 +122,8 @@ describe('restart', () => {
     expect(again.missingBytes(object)).toBe(2 * MIB);
     expect(await blockFiles(fixture.dir)).toHaveLength(2);
     expect(existsSync(temporarySnapshotPath(fixture.dir))).toBe(false);
-    expect(existsSync(join(fixture.dir, 'abc'))).toBe(false);
-    expect(existsSync(join(fixture.dir, 'readme'))).toBe(true);
+    for (const foreign of ['abc', 'readme'])
+      expect(existsSync(join(fixture.dir, foreign))).toBe(true);
     const all = await again.read(object, 0, object.size);
     expect(Buffer.compare(all, content('k', 0, object.size))).toBe(0);
   });
