@@ -65,7 +65,7 @@ export class SegmentUploader {
     this.#throwFailure();
   }
 
-  /** Deletes what was written, as well as it can; what remains is found by its rowset id. */
+  /** Deletes what was written, as well as it can; what remains goes with its table. */
   async discard(): Promise<void> {
     await Promise.all(this.#running);
     if (this.#keys.size === 0) return;
