@@ -45,6 +45,8 @@ export interface CatalogOptions {
   readonly log: Log;
   /** Who takes the lease, for messages: `host:port` or the like. */
   readonly holder: string;
+  /** Another server has taken the catalog over: every write fails from now on. */
+  readonly onLeaseLost?: () => void;
   /** For tests: 0 makes dropped tables' objects due at once. */
   readonly dropGraceMs?: number;
 }
@@ -266,7 +268,14 @@ function openFiles(options: CatalogOptions): Opened {
     const box = SecretBox.open(join(dir, 'secret.key'), options.random);
     const reader = new SqliteConnection(file, 'read');
     connections.push(reader);
-    return { lock, connection, reader, writer: new Writer(connection, clock, epoch), box, epoch };
+    return {
+      lock,
+      connection,
+      reader,
+      writer: new Writer(connection, clock, epoch, options.onLeaseLost),
+      box,
+      epoch,
+    };
   } catch (error) {
     for (const connection of connections) connection.close();
     lock.release();

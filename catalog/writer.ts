@@ -22,10 +22,19 @@ export class Writer {
   readonly #current = new AsyncLocalStorage<Scope>();
   #isClosed = false;
 
-  constructor(connection: SqliteConnection, clock: Clock, epoch: number) {
+  readonly #onLeaseLost: () => void;
+
+  /** `onLeaseLost` is called with the first transaction that another server's lease stops. */
+  constructor(
+    connection: SqliteConnection,
+    clock: Clock,
+    epoch: number,
+    onLeaseLost: () => void = () => undefined,
+  ) {
     this.#connection = connection;
     this.#clock = clock;
     this.#epoch = epoch;
+    this.#onLeaseLost = onLeaseLost;
     this.ids = new IdAllocator(connection);
   }
 
@@ -108,6 +117,7 @@ export class Writer {
       [],
     );
     const [theirs, holder] = row ?? [0, 'unknown'];
+    this.#onLeaseLost();
     throw new SqlError('CATALOG_LEASE_LOST', { theirs, holder, ours: this.#epoch });
   }
 }

@@ -149,6 +149,13 @@ async function serve(flags: ServeFlags): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     log,
+    onLeaseLost: () => {
+      // Two servers on one catalog: this one has nothing to say any more.
+      log.error('another server has taken over the data directory; stopping', { dataDir });
+      void started
+        .then(async (running) => running.close(0))
+        .finally(() => process.exit(EXIT_FAILURE));
+    },
   });
   hasStarted(server);
   const { mysql, http } = server;

@@ -38,6 +38,8 @@ export interface ServerOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Another server has taken over the data directory: this one must go. */
+  readonly onLeaseLost?: () => void;
 }
 
 export interface Address {
@@ -55,7 +57,8 @@ export class ThermoclineServer {
   static async start(options: ServerOptions): Promise<ThermoclineServer> {
     const { clock, random, log, dataDir, host, mysqlPort } = options;
     const holder = `${host}:${mysqlPort}`;
-    const catalog = await Catalog.open({ dir: dataDir, clock, random, log, holder });
+    const lease = options.onLeaseLost === undefined ? {} : { onLeaseLost: options.onLeaseLost };
+    const catalog = await Catalog.open({ dir: dataDir, clock, random, log, holder, ...lease });
     const parts = await makeParts(options, catalog);
     try {
       await applyOverrides(options.config, catalog, log);

@@ -1,6 +1,8 @@
 /** How the server ends, and what it leaves: no process, no lock, no lost statement. */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ServerProcess, until } from './server_process.ts';
 import { csvLines, streamLoad } from './warm_up_steps.ts';
@@ -120,6 +122,23 @@ describe('SIGTERM', () => {
       await other.stop();
     }
   });
+});
+
+it('a server whose catalog another one has taken over changes nothing more and ends', async () => {
+  const other = await ServerProcess.start();
+  try {
+    const { pid } = other;
+    // What a second server does when it takes the lease.
+    const catalog = new Database(join(other.dataDir, 'catalog.db'));
+    catalog.exec("UPDATE lease SET epoch = epoch + 1, holder = 'other:9030'");
+    catalog.close();
+    const error = await other.error('CREATE DATABASE late');
+    expect(error.message).toMatch(/^another server \(other:9030\) has taken over the catalog/);
+    await until('the end', () => !isThere(pid));
+    expect(other.stderr).toContain('another server has taken over the data directory; stopping');
+  } finally {
+    await other.stop();
+  }
 });
 
 it('many clients at once are all served', async () => {
