@@ -21,6 +21,11 @@ export function timeText(ms: number): string {
   return new Date(ms).toISOString().replace('T', ' ').slice(0, 23);
 }
 
+/** `timeText`, and NULL for a moment that has not come. */
+export function timeTextOrNull(ms: number | null): string | null {
+  return ms === null ? null : timeText(ms);
+}
+
 const SIZE = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i;
 
 /** `1073741824`, `512MB`, `1.5g` → bytes (powers of 1024); undefined when it is no size. */

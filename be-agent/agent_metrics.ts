@@ -1,7 +1,8 @@
 /** `/metrics` of a backend, by prom-client; values are read when they are asked for. */
-import { Counter, Gauge, Registry } from 'prom-client';
+import { Registry } from 'prom-client';
 import type { CacheStats } from '../base/agent_messages.ts';
 import type { BackendId } from '../base/ids.ts';
+import { type Sample, counter, gauge } from '../base/read_metrics.ts';
 import type { BlockCache } from './cache/block_cache.ts';
 import type { StoreCounts } from './store/metered_store.ts';
 import type { VaultStores } from './vault_stores.ts';
@@ -34,24 +35,35 @@ export class AgentMetrics {
   }
 
   #cacheGauges(cache: BlockCache): void {
-    const registers = [this.#registry];
-    gauge(registers, 'file_cache_capacity_bytes', 'Bytes of disk the cache may use.', () => [
-      [{}, cache.stats().capacityBytes],
-    ]);
-    gauge(registers, 'file_cache_used_bytes', 'Bytes of disk in use, per queue.', () =>
-      cache.stats().queues.map((q) => [{ queue: q.queue }, q.usedBytes]),
+    gauge(
+      this.#registry,
+      { name: 'file_cache_capacity_bytes', help: 'Bytes of disk the cache may use.' },
+      () => [[{}, cache.stats().capacityBytes]],
     );
-    gauge(registers, 'file_cache_blocks', 'Blocks in the cache, per queue.', () =>
-      cache.stats().queues.map((q) => [{ queue: q.queue }, q.blocks]),
+    gauge(
+      this.#registry,
+      {
+        name: 'file_cache_used_bytes',
+        help: 'Bytes of disk in use, per queue.',
+        labels: ['queue'],
+      },
+      () => cache.stats().queues.map((q) => [{ queue: q.queue }, q.usedBytes]),
     );
-    gauge(registers, 'ttl_cache_size', 'Bytes of disk in use by the TTL queue.', () => [
-      [{}, cache.stats().queues.find((q) => q.queue === 'TTL')?.usedBytes ?? 0],
-    ]);
+    gauge(
+      this.#registry,
+      { name: 'file_cache_blocks', help: 'Blocks in the cache, per queue.', labels: ['queue'] },
+      () => cache.stats().queues.map((q) => [{ queue: q.queue }, q.blocks]),
+    );
+    gauge(
+      this.#registry,
+      { name: 'ttl_cache_size', help: 'Bytes of disk in use by the TTL queue.' },
+      () => [[{}, cache.stats().queues.find((q) => q.queue === 'TTL')?.usedBytes ?? 0]],
+    );
   }
 
   #cacheCounters(cache: BlockCache): void {
     const of = (name: string, help: string, value: (stats: CacheStats) => number): void => {
-      counter([this.#registry], name, help, () => [[{}, value(cache.stats())]]);
+      counter(this.#registry, { name, help }, () => [[{}, value(cache.stats())]]);
     };
     of('file_cache_hit_bytes_total', 'Bytes queries read from the cache.', (s) => s.hitBytes);
     of('file_cache_miss_bytes_total', 'Bytes queries had to download.', (s) => s.missBytes);
@@ -73,8 +85,14 @@ export class AgentMetrics {
       'Blocks that could not be written; they were served remotely.',
       (s) => s.writeErrors,
     );
-    counter([this.#registry], 'file_cache_evicted_bytes_total', 'Bytes evicted, per queue.', () =>
-      cache.stats().queues.map((q) => [{ queue: q.queue }, q.evictedBytes]),
+    counter(
+      this.#registry,
+      {
+        name: 'file_cache_evicted_bytes_total',
+        help: 'Bytes evicted, per queue.',
+        labels: ['queue'],
+      },
+      () => cache.stats().queues.map((q) => [{ queue: q.queue }, q.evictedBytes]),
     );
   }
 
@@ -84,49 +102,33 @@ export class AgentMetrics {
         { operation },
         stores.counts().reduce((total, counts) => total + pick(counts[operation]), 0),
       ]);
-    const registers = [this.#registry];
-    counter(registers, 'object_store_requests_total', 'Calls to the object stores.', () =>
-      sum((counts) => counts.requests),
+    counter(
+      this.#registry,
+      {
+        name: 'object_store_requests_total',
+        help: 'Calls to the object stores.',
+        labels: ['operation'],
+      },
+      () => sum((counts) => counts.requests),
     );
-    counter(registers, 'object_store_bytes_total', 'Bytes got from and put to them.', () =>
-      sum((counts) => counts.bytes),
+    counter(
+      this.#registry,
+      {
+        name: 'object_store_bytes_total',
+        help: 'Bytes got from and put to them.',
+        labels: ['operation'],
+      },
+      () => sum((counts) => counts.bytes),
     );
-    counter(registers, 'object_store_errors_total', 'Calls that failed.', () =>
-      sum((counts) => counts.errors),
+    counter(
+      this.#registry,
+      { name: 'object_store_errors_total', help: 'Calls that failed.', labels: ['operation'] },
+      () => sum((counts) => counts.errors),
     );
-    gauge(registers, 'object_store_requests_in_flight', 'Calls that are going on.', () => [
-      [{}, stores.counts().reduce((total, counts) => total + counts.inFlight, 0)],
-    ]);
+    gauge(
+      this.#registry,
+      { name: 'object_store_requests_in_flight', help: 'Calls that are going on.' },
+      () => [[{}, stores.counts().reduce((total, counts) => total + counts.inFlight, 0)]],
+    );
   }
-}
-
-type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
-
-function labelNames(samples: readonly Sample[]): string[] {
-  return Object.keys(samples[0]?.[0] ?? {});
-}
-
-function gauge(registers: Registry[], name: string, help: string, read: () => Sample[]): void {
-  const metric = new Gauge({
-    name,
-    help,
-    registers,
-    labelNames: labelNames(read()),
-    collect: () => {
-      for (const [labels, value] of read()) metric.set(labels, value);
-    },
-  });
-}
-
-function counter(registers: Registry[], name: string, help: string, read: () => Sample[]): void {
-  const metric = new Counter({
-    name,
-    help,
-    registers,
-    labelNames: labelNames(read()),
-    collect: () => {
-      metric.reset();
-      for (const [labels, value] of read()) metric.inc(labels, value);
-    },
-  });
 }

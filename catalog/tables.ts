@@ -285,14 +285,7 @@ export async function moveTable(
   before: TableRow,
   state: TableRow['state'],
 ): Promise<void> {
-  const result = await tx.db
-    .updateTable('table_def')
-    .set({ state, version: before.version + 1 })
-    .where('table_id', '=', before.table_id)
-    .where('state', '=', before.state)
-    .where('version', '=', before.version)
-    .executeTakeFirst();
-  expectOne(result.numUpdatedRows, `table ${before.name}`);
+  await changeTable(tx, before, { state });
 }
 
 /** Every ALTER bumps the schema version. */
@@ -301,13 +294,18 @@ export async function alterTable(
   before: TableRow,
   columns: Partial<Pick<TableRow, 'name' | 'definition'>>,
 ): Promise<void> {
+  await changeTable(tx, before, { ...columns, schema_version: before.schema_version + 1 });
+}
+
+/** The guarded change of a table's row; throws `StaleRow`. */
+async function changeTable(
+  tx: WriteSession,
+  before: TableRow,
+  columns: Partial<TableRow>,
+): Promise<void> {
   const result = await tx.db
     .updateTable('table_def')
-    .set({
-      ...columns,
-      schema_version: before.schema_version + 1,
-      version: before.version + 1,
-    })
+    .set({ ...columns, version: before.version + 1 })
     .where('table_id', '=', before.table_id)
     .where('state', '=', before.state)
     .where('version', '=', before.version)

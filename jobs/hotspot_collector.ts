@@ -3,8 +3,7 @@
  * `__internal_schema.cloud_cache_hotspot` (reference/warm-up 1.7). Besides the interval it runs
  * whenever somebody needs the numbers: a warm-up planned on counts of an hour ago misses the point.
  */
-import type { HotPartition } from '../base/agent_messages.ts';
-import type { AgentTransport } from '../base/agent_messages.ts';
+import type { AgentTransport, HotPartition } from '../base/agent_messages.ts';
 import type { BackendDef } from '../base/schema.ts';
 import type { Config } from '../base/config.ts';
 import type { Clock, Log } from '../base/ports.ts';

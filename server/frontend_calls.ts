@@ -32,15 +32,15 @@ type Handlers = {
 
 const NOTHING: Nothing = {};
 
-/** The port that one backend gets: it can speak for itself only. */
-export function frontendPort(deps: FrontendCallsDeps, from: BackendId): FrontendPort {
+/** Backend → the port it gets: it can speak for itself only. */
+export function frontendPorts(deps: FrontendCallsDeps): (from: BackendId) => FrontendPort {
   const handlers = makeHandlers(deps);
-  return {
+  return (from) => ({
     call: async (name, request) => {
       const handler = handlers[name];
       return await handler(request, from);
     },
-  };
+  });
 }
 
 function makeHandlers(deps: FrontendCallsDeps): Handlers {

@@ -5,7 +5,7 @@ import type { ExecContext } from './executors/executor.ts';
 import { computeGroupOf } from './executors/executor.ts';
 import { InformationSchema } from './information_schema/information_schema.ts';
 import { isSystemDatabase } from './information_schema/system_databases.ts';
-import { OUR_TABLES, SchemaSource } from './schema_source.ts';
+import { SCHEMA, SchemaSource } from './schema_source.ts';
 import { SelectEngine } from './select/select_engine.ts';
 import type { SelectSession, SelectTable } from './select/table_provider.ts';
 import type { Services } from './services.ts';
@@ -13,7 +13,6 @@ import type { SessionState } from './session_state.ts';
 import { userTable } from './user_tables.ts';
 
 export class Selects {
-  readonly schema = new InformationSchema<SchemaSource>(OUR_TABLES);
   readonly #engine: SelectEngine<ExecContext>;
 
   constructor(services: Services) {
@@ -50,10 +49,10 @@ export class Selects {
   ): Promise<SelectTable | undefined> {
     const { services } = context;
     if (InformationSchema.isName(database)) {
-      return this.schema.resolve(table, new SchemaSource(context));
+      return SCHEMA.resolve(table, new SchemaSource(context));
     }
     if (database === '__internal_schema' && table === 'cloud_cache_hotspot') {
-      return this.schema.resolve(table, new SchemaSource(context));
+      return SCHEMA.resolve(table, new SchemaSource(context));
     }
     if (isSystemDatabase(database)) return undefined;
     const found = await services.catalog.tables.find(database, table);

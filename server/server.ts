@@ -15,7 +15,7 @@ import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import { BackendControl } from './backend_control.ts';
 import { CacheStatsBoard } from './cache_stats_board.ts';
 import { EmbeddedAgents } from './embedded_agents.ts';
-import { frontendPort } from './frontend_calls.ts';
+import { frontendPorts } from './frontend_calls.ts';
 import { httpRoutes } from './http.ts';
 import { MysqlListener } from './mysql/listener.ts';
 import { PasswordCheck } from './password_check.ts';
@@ -114,7 +114,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     clock,
     log,
     logLevel: config.get('log_level') as LogLevel,
-    frontend: (backendId) => frontendPort({ ...frontendDeps, passwords }, backendId),
+    frontend: (backendId) => portOf(backendId),
     onCrash: (error) => {
       backends.crashed(error);
     },
@@ -125,7 +125,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   const hotspots = new HotspotCollector(shared);
   const garbage = new GarbageCollector(shared);
   const backends = new BackendControl({ ...shared, agents, dataDir, host });
-  const frontendDeps = { catalog, config, registry, loads, warmUps };
+  const portOf = frontendPorts({ catalog, config, registry, loads, warmUps, passwords });
   const globals = globalVariables(config, dataDir);
   // The listener needs the sessions, the sessions need the services, and these the listener's list
   // of connections: the sessions come last and are reached through a function.
@@ -154,7 +154,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   const selects = new Selects(services);
   const sessions = new Sessions({ services, passwords, globals, selects });
   front.sessions = sessions;
-  const metrics = new ServerMetrics({ services, questions: services.statements });
+  const metrics = new ServerMetrics(services);
   const httpServer = new HttpServer(httpRoutes({ services, passwords, metrics }), clock, log);
   return {
     catalog,

@@ -2,8 +2,8 @@
 import type { TableId } from '../../base/ids.ts';
 import type { DatabaseDef } from '../../catalog/databases.ts';
 import type { LoadTxn } from '../../catalog/loads.ts';
-import { timeText } from '../../base/units.ts';
-import { type SqlRow, type SqlValue, bigintColumn, textColumn } from '../../base/values.ts';
+import { timeText, timeTextOrNull } from '../../base/units.ts';
+import { type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
 import type { Services } from '../services.ts';
 import type { Listing } from './listing.ts';
 
@@ -66,13 +66,9 @@ function loadRow(load: NamedLoad): SqlRow {
     BigInt(load.filteredRows),
     BigInt(load.bytes),
     timeText(load.createdMs),
-    time(load.finishedMs),
+    timeTextOrNull(load.finishedMs),
     load.reason,
   ];
-}
-
-function time(ms: number | null): SqlValue {
-  return ms === null ? null : timeText(ms);
 }
 
 /** SHOW LOAD: Doris's columns. There is no ETL step here, and one transaction is one job. */
@@ -110,7 +106,7 @@ export const LOAD_JOBS: Listing<DatabaseLoads> = {
       null,
       null,
       timeText(load.createdMs),
-      time(load.finishedMs),
+      timeTextOrNull(load.finishedMs),
       null,
       JSON.stringify({
         Table: load.tableName,
@@ -153,7 +149,7 @@ export const STREAM_LOADS: Listing<DatabaseLoads> = {
       null,
       BigInt(load.bytes),
       timeText(load.createdMs),
-      time(load.finishedMs),
+      timeTextOrNull(load.finishedMs),
     ]),
 };
 
@@ -192,8 +188,8 @@ export const TRANSACTIONS: Listing<DatabaseLoads> = {
       null,
       timeText(load.createdMs),
       null,
-      load.state === 'VISIBLE' ? time(load.finishedMs) : null,
-      time(load.finishedMs),
+      load.state === 'VISIBLE' ? timeTextOrNull(load.finishedMs) : null,
+      timeTextOrNull(load.finishedMs),
       load.reason,
       '0',
       null,

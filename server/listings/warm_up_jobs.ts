@@ -1,7 +1,7 @@
 /** SHOW WARM UP JOB: Doris's columns in Doris's order, then ours (DESIGN section 3). */
 import type { WarmUpJob } from '../../catalog/warm_up_jobs.ts';
-import { type SqlRow, type SqlValue, bigintColumn, textColumn } from '../../base/values.ts';
-import { timeText } from '../../base/units.ts';
+import { type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
+import { timeText, timeTextOrNull } from '../../base/units.ts';
 import type { Services } from '../services.ts';
 import type { Listing } from './listing.ts';
 
@@ -81,11 +81,11 @@ function makeRow({ warmUps, clock }: Services, job: WarmUpJob): SqlRow {
     job.state,
     job.kind,
     job.syncMode,
-    time(job.createMs),
-    time(job.startMs),
+    timeTextOrNull(job.createMs),
+    timeTextOrNull(job.startMs),
     String(job.finishBatch),
     String(job.allBatch),
-    time(job.finishMs),
+    timeTextOrNull(job.finishMs),
     job.errMsg,
     job.tables.map(({ db, table, partition }) => tableText(db, table, partition)).join(', '),
     '',
@@ -102,10 +102,6 @@ function makeRow({ warmUps, clock }: Services, job: WarmUpJob): SqlRow {
     job.state === 'PENDING' || running ? board.waitReason(job.jobId) : '',
     null,
   ];
-}
-
-function time(ms: number | null): SqlValue {
-  return ms === null ? null : timeText(ms);
 }
 
 function tableText(db: string, table: string, partition: string | undefined): string {

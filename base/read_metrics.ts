@@ -1,0 +1,47 @@
+/** Metrics whose values are read when they are asked for, by prom-client. */
+import { Counter, Gauge, type Registry } from 'prom-client';
+
+export type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
+
+export interface MetricName {
+  readonly name: string;
+  readonly help: string;
+  /** Names of the labels; none by default. */
+  readonly labels?: readonly string[];
+}
+
+type Read = () => readonly Sample[] | Promise<readonly Sample[]>;
+
+export function gauge(
+  registry: Registry,
+  { name, help, labels = [] }: MetricName,
+  read: Read,
+): void {
+  const metric = new Gauge({
+    name,
+    help,
+    registers: [registry],
+    labelNames: [...labels],
+    collect: async () => {
+      for (const [of, value] of await read()) metric.set(of, value);
+    },
+  });
+}
+
+export function counter(
+  registry: Registry,
+  { name, help, labels = [] }: MetricName,
+  read: Read,
+): void {
+  const metric = new Counter({
+    name,
+    help,
+    registers: [registry],
+    labelNames: [...labels],
+    collect: async () => {
+      const samples = await read();
+      metric.reset();
+      for (const [of, value] of samples) metric.inc(of, value);
+    },
+  });
+}
