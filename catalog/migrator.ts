@@ -1,11 +1,21 @@
 /** Brings the file to the newest schema, and takes the lease. */
 import { SqlError } from '../base/errors.ts';
 import { INITIAL } from './migrations/0001_initial.ts';
+import { WARM_UP_RUNS } from './migrations/0002_warm_up_runs.ts';
+import { ROWSET_EVENTS } from './migrations/0003_rowset_events.ts';
+import { COMPACTION } from './migrations/0004_compaction.ts';
+import { ALTER_JOBS } from './migrations/0005_alter_jobs.ts';
 import type { Migration } from './migrations/migration.ts';
 import type { SqliteConnection } from './sqlite_connection.ts';
 
 /** In order; their versions are 1, 2, 3, ... */
-export const MIGRATIONS: readonly Migration[] = [INITIAL];
+export const MIGRATIONS: readonly Migration[] = [
+  INITIAL,
+  WARM_UP_RUNS,
+  ROWSET_EVENTS,
+  COMPACTION,
+  ALTER_JOBS,
+];
 
 /**
  * Applies what is missing, each migration in one transaction; safe from many connections at once.
