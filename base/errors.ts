@@ -159,6 +159,8 @@ export const ERRORS = {
   WARM_UP_BAD_EVENT:       row(1105, 'HY000', 'Illegal sync_event: {value}; allowed: load'),
   WARM_UP_ONLY_EXCLUDE:    row(1105, 'HY000', 'ON TABLES clause must contain at least one INCLUDE rule'),
   WARM_UP_BAD_PATTERN:     row(1105, 'HY000', "ON TABLES pattern must be in 'db.table' format: '{pattern}'"),
+  WARM_UP_MANY_RULES:      row(1105, 'HY000', 'ON TABLES clause has {count} rules, at most {limit} are allowed'),
+  WARM_UP_NO_MATCH:        row(1105, 'HY000', 'No tables matched the ON TABLES filter'),
   WARM_UP_ON_TABLES_MODE:  row(1105, 'HY000', 'ON TABLES clause is only supported with event_driven sync_mode'),
   WARM_UP_ON_TABLES_TABLE: row(1105, 'HY000', 'ON TABLES clause cannot be used with WITH TABLE'),
   WARM_UP_WHERE:           row(1105, 'HY000', 'Where clause should looks like one of them: id = 123'),

@@ -3,6 +3,7 @@
  * (reference/warm-up 1.3, 1.4, 1.8; DESIGN 4.4). Pure functions; names are not looked up here.
  */
 import { SqlError } from '../base/errors.ts';
+import type { TableFilter } from '../base/table_filter.ts';
 import type { Properties, Property } from '../grammar/nodes/clauses.ts';
 import type { OnTablesRule, WarmUp } from '../grammar/nodes/warm_up.ts';
 import { badProperty, readProperties } from './properties.ts';
@@ -24,18 +25,14 @@ export type WarmUpRules =
       readonly filter: TableFilter | undefined;
     };
 
-/** Globs of ON TABLES, sorted, each once. */
-export interface TableFilter {
-  readonly include: readonly string[];
-  readonly exclude: readonly string[];
-}
-
 const SCHEMA = {
   sync_mode: { kind: 'choice', choices: ['once', 'periodic', 'event_driven'] },
   // Read below, where their errors have Doris's words.
   sync_interval_sec: { kind: 'text' },
   sync_event: { kind: 'text' },
 } as const;
+/** Every new table's name is compared with all of them. */
+const ON_TABLES_RULES_MAX = 1000;
 const INTERVAL_MAX_SECONDS = 2 ** 31 - 1;
 
 /** Throws the errors of the property list and those named WARM_UP_... */
@@ -96,8 +93,12 @@ function checkEvent(text: string | undefined): void {
   throw new SqlError('WARM_UP_BAD_EVENT', { value: text.slice(0, 60) });
 }
 
-/** Throws WARM_UP_ONLY_EXCLUDE, WARM_UP_BAD_PATTERN. */
+/** Throws WARM_UP_ONLY_EXCLUDE, WARM_UP_BAD_PATTERN, WARM_UP_MANY_RULES. */
 export function tableFilter(rules: readonly OnTablesRule[]): TableFilter {
+  if (rules.length > ON_TABLES_RULES_MAX) {
+    const args = { count: rules.length, limit: ON_TABLES_RULES_MAX };
+    throw new SqlError('WARM_UP_MANY_RULES', args);
+  }
   for (const { pattern } of rules) {
     // A dot that stands for itself, with something on both sides.
     if (!/^[^.]+\..+$/s.test(pattern)) {
@@ -110,9 +111,4 @@ export function tableFilter(rules: readonly OnTablesRule[]): TableFilter {
   const include = patterns('INCLUDE').toSorted();
   if (include.length === 0) throw new SqlError('WARM_UP_ONLY_EXCLUDE');
   return { include, exclude: patterns('EXCLUDE').toSorted() };
-}
-
-/** The canonical form: two filters are the same when their texts are. */
-export function tableFilterText({ include, exclude }: TableFilter): string {
-  return JSON.stringify(exclude.length === 0 ? { include } : { include, exclude });
 }

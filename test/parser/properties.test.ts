@@ -3,7 +3,8 @@ import { jobIdOf } from '../../parser/job_ref.ts';
 import { parseStatements } from '../../parser/parse.ts';
 import { readProperties } from '../../parser/properties.ts';
 import type { StatementKind, StatementOf } from '../../parser/statement.ts';
-import { checkWarmUp, tableFilterText } from '../../parser/warm_up_rules.ts';
+import { tableFilterText } from '../../base/table_filter.ts';
+import { checkWarmUp } from '../../parser/warm_up_rules.ts';
 
 const OPTIONS = { maxBytes: 2 ** 20, insertMaxBytes: 2 ** 26, allowMulti: false };
 
