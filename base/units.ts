@@ -16,6 +16,19 @@ export function bytesText(bytes: number): string {
   return `${value.toFixed(3)} ${BYTE_UNITS[unit]}`;
 }
 
+/** `0b`, `716kb`, `58.2mb`, `-1.5gb`: the form of sizes in SyncStats (one decimal, powers of 1024). */
+export function shortBytesText(bytes: number): string {
+  const sign = bytes < 0 ? '-' : '';
+  let value = Math.abs(bytes);
+  let unit = 0;
+  // What one decimal would round to 1024 is one of the next unit.
+  while (Math.round(value * 10) / 10 >= 1024 && unit < BYTE_UNITS.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${sign}${Math.round(value * 10) / 10}${BYTE_UNITS[unit]?.toLowerCase()}`;
+}
+
 /** `yyyy-MM-dd HH:mm:ss.SSS` in UTC, the form of SHOW WARM UP JOB's times. */
 export function timeText(ms: number): string {
   return new Date(ms).toISOString().replace('T', ' ').slice(0, 23);
