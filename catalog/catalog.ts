@@ -4,7 +4,7 @@
  */
 import { join, resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { PartitionId, TxnId } from '../base/ids.ts';
+import type { BackendId, PartitionId, TxnId } from '../base/ids.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
 import type { NewRowset } from '../base/schema.ts';
 import { AccountStore } from './accounts.ts';
@@ -19,17 +19,19 @@ import { type CommitCounts, LoadCommit } from './load_commit.ts';
 import { LoadStore, type LoadTxn } from './loads.ts';
 import { migrate, takeLease } from './migrator.ts';
 import { Purger } from './purger.ts';
+import { RowsetEventStore } from './rowset_events.ts';
 import { RowsetStore } from './rowsets.ts';
 import { SecretBox } from './secret_box.ts';
 import type { Session, WriteSession } from './session.ts';
 import { SqliteConnection } from './sqlite_connection.ts';
-import { TableCache } from './table_cache.ts';
+import { TableCache, type TableChange } from './table_cache.ts';
 import { TableChanges } from './table_changes.ts';
 import { type TableMemory, TableStore } from './tables.ts';
 import { TabletIndex } from './tablet_index.ts';
 import { BUILT_IN_VAULT, VaultStore } from './vaults.ts';
 import { WarmUpBatchStore } from './warm_up_batches.ts';
 import { WarmUpJobStore } from './warm_up_jobs.ts';
+import { WarmUpRunStore } from './warm_up_runs.ts';
 import { Writer } from './writer.ts';
 
 /** Tablets read at once while the index is loaded. */
@@ -59,12 +61,14 @@ class Stores {
   readonly databases: DatabaseStore;
   readonly tables: TableStore;
   readonly rowsets: RowsetStore;
+  readonly rowsetEvents: RowsetEventStore;
   readonly loads: LoadStore;
   readonly computeGroups: ComputeGroupStore;
   readonly backends: BackendStore;
   readonly vaults: VaultStore;
   readonly warmUpJobs: WarmUpJobStore;
   readonly warmUpBatches: WarmUpBatchStore;
+  readonly warmUpRuns: WarmUpRunStore;
   readonly hotspots: HotspotStore;
   readonly accounts: AccountStore;
   readonly configOverrides: ConfigOverrideStore;
@@ -77,12 +81,14 @@ class Stores {
     });
     this.tables = new TableStore(session, memory);
     this.rowsets = new RowsetStore(session, memory.tablets);
+    this.rowsetEvents = new RowsetEventStore(session, memory.tablets);
     this.loads = new LoadStore(session);
     this.computeGroups = new ComputeGroupStore(session);
     this.backends = new BackendStore(session);
     this.vaults = new VaultStore(session, memory.box);
     this.warmUpJobs = new WarmUpJobStore(session);
     this.warmUpBatches = new WarmUpBatchStore(session);
+    this.warmUpRuns = new WarmUpRunStore(session);
     this.hotspots = new HotspotStore(session);
     this.accounts = new AccountStore(session);
     this.configOverrides = new ConfigOverrideStore(session);
@@ -124,6 +130,7 @@ export class Catalog extends Stores {
       bulk: reader,
       clock: options.clock,
       ids: writer.ids,
+      newRowsets: writer.newRowsets,
       isTransaction: false,
       write: (body) => writer.transaction(body),
     };
@@ -186,13 +193,22 @@ export class Catalog extends Stores {
     );
   }
 
-  /** Makes a load visible, all of it or nothing; see `LoadCommit.commit`. */
+  /**
+   * Makes a load visible, all of it or nothing; see `LoadCommit.commit`. `writer` wrote the
+   * rowsets: its compute group, at the commit, is their source.
+   */
   async commitLoad(
     txnId: TxnId,
     rowsets: readonly NewRowset[],
     counts: CommitCounts,
+    writer?: BackendId,
   ): Promise<LoadTxn> {
-    return this.#loadCommit.commit(txnId, rowsets, counts);
+    return this.#loadCommit.commit(txnId, rowsets, counts, writer);
+  }
+
+  /** Calls `listener` right after each commit that creates, changes, renames or drops tables. */
+  onTableChange(listener: (change: TableChange) => void): () => void {
+    return this.#memory.cache.onChange(listener);
   }
 
   /** Resolves when what was dropped so far has become garbage items. */

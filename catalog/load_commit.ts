@@ -5,11 +5,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SqlError } from '../base/errors.ts';
 import { id } from '../base/ids.ts';
-import type { PartitionId, TableId, TabletId, TxnId, VaultId } from '../base/ids.ts';
+import type { BackendId, PartitionId, TableId, TabletId, TxnId, VaultId } from '../base/ids.ts';
 import type { NewRowset } from '../base/schema.ts';
 import { isDuplicateKey } from './driver_errors.ts';
 import { KeyedMutex } from './keyed_mutex.ts';
 import { type LoadTxn, moveLoad, toLoad } from './loads.ts';
+import { groupOfBackend, recordRowsetEvent } from './rowset_events.ts';
 import { addTabletSize, insertRowset } from './rowsets.ts';
 import type { CatalogRows } from './rows.ts';
 import type { Session, WriteSession } from './session.ts';
@@ -31,6 +32,8 @@ interface Plan {
   readonly txnId: TxnId;
   readonly tableId: TableId;
   readonly vaultId: VaultId;
+  /** Compute group of the backend that wrote the rowsets, when its commit began. */
+  readonly sourceGroup: string;
   readonly rowsets: readonly NewRowset[];
   /** Of the partitions touched, before this load. */
   readonly versions: ReadonlyMap<PartitionId, number>;
@@ -56,6 +59,7 @@ export class LoadCommit {
     txnId: TxnId,
     rowsets: readonly NewRowset[],
     counts: CommitCounts,
+    writer?: BackendId,
   ): Promise<LoadTxn> {
     const load = await readLoad(this.#session, txnId);
     if (load === undefined) throw new SqlError('LOAD_TXN_UNKNOWN', { txnId, state: 'forgotten' });
@@ -68,7 +72,7 @@ export class LoadCommit {
         throw new SqlError('LOAD_TXN_UNKNOWN', { txnId, state: now?.state ?? 'forgotten' });
       }
       try {
-        return await this.#commit(now, rowsets, counts);
+        return await this.#commit(now, rowsets, counts, writer);
       } catch (error) {
         throw await this.#fail(txnId, rowsets, error);
       }
@@ -100,18 +104,19 @@ export class LoadCommit {
     load: LoadRow,
     rowsets: readonly NewRowset[],
     counts: CommitCounts,
+    writer: BackendId | undefined,
   ): Promise<LoadTxn> {
     const isSmall = rowsets.length <= ROWSETS_PER_TRANSACTION;
     if (isSmall) {
       return this.#session.write(async (tx) => {
-        const plan = await this.#plan(tx, load, rowsets);
+        const plan = await this.#plan(tx, load, rowsets, writer);
         for (const rowset of rowsets) insert(tx, plan, rowset);
         return this.#publish(tx, load, plan, counts);
       });
     }
     const plan = await this.#session.write(async (tx) => {
       await moveLoad(tx, load, 'COMMITTING', {});
-      return this.#plan(tx, load, rowsets);
+      return this.#plan(tx, load, rowsets, writer);
     });
     for (let at = 0; at < rowsets.length; at += ROWSETS_PER_TRANSACTION) {
       await this.#session.write(async (tx) => {
@@ -125,7 +130,12 @@ export class LoadCommit {
     return this.#session.write(async (tx) => this.#publish(tx, committing, plan, counts));
   }
 
-  async #plan(tx: WriteSession, load: LoadRow, rowsets: readonly NewRowset[]): Promise<Plan> {
+  async #plan(
+    tx: WriteSession,
+    load: LoadRow,
+    rowsets: readonly NewRowset[],
+    writer: BackendId | undefined,
+  ): Promise<Plan> {
     const table = await tx.db
       .selectFrom('table_def')
       .select('vault_id')
@@ -152,6 +162,7 @@ export class LoadCommit {
       txnId: id<TxnId>(load.txn_id),
       tableId: id<TableId>(load.table_id),
       vaultId,
+      sourceGroup: writer === undefined ? '' : groupOfBackend(tx, writer),
       rowsets,
       versions,
     };
@@ -181,6 +192,14 @@ export class LoadCommit {
       finished_ms: tx.clock.now(),
     };
     await moveLoad(tx, load, 'VISIBLE', columns);
+    await recordRowsetEvent(tx, {
+      sourceGroup: plan.sourceGroup,
+      txnId: plan.txnId,
+      tableId: plan.tableId,
+      kind: 'LOAD',
+      rowsets: plan.rowsets.length,
+      bytes: plan.rowsets.reduce((sum, rowset) => sum + rowset.bytes, 0),
+    });
     tx.onCommit(() => {
       this.#memory.cache.setVersions(plan.tableId, raised);
       for (const rowset of plan.rowsets) {
@@ -289,7 +308,8 @@ function partitionGone(partitionId: number): SqlError {
 function insert(tx: WriteSession, plan: Plan, rowset: NewRowset): void {
   const before = plan.versions.get(rowset.partitionId);
   if (before === undefined) throw new Error(`no version for partition ${rowset.partitionId}`);
-  insertRowset(tx, rowset, { version: before + 1, vaultId: plan.vaultId, txnId: plan.txnId });
+  const { vaultId, txnId, sourceGroup } = plan;
+  insertRowset(tx, rowset, { version: before + 1, vaultId, txnId, sourceGroup });
 }
 
 function addGarbage(tx: WriteSession, vaultId: number, tabletId: number, rowset: string): void {

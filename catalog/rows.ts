@@ -8,9 +8,15 @@ export type PresenceState = 'CREATING' | 'NORMAL' | 'DROPPED';
  * the visible versions. VISIBLE and ABORTED are final.
  */
 export type LoadState = 'PREPARE' | 'COMMITTING' | 'VISIBLE' | 'ABORTED';
-export type WarmUpJobState = 'PENDING' | 'RUNNING' | 'FINISHED' | 'CANCELLED';
+export type WarmUpJobState = 'PENDING' | 'RUNNING' | 'PAUSED' | 'FINISHED' | 'CANCELLED';
+/** How a run of a warm-up job ended; PAUSED: its work goes on in a later run. */
+export type WarmUpOutcome = 'RUNNING' | 'FINISHED' | 'FAILED' | 'TIMEOUT' | 'CANCELLED' | 'PAUSED';
 /** PENDING: no backend has it. SENT: handed out. DONE: every tablet of it was tried. */
 export type WarmUpBatchState = 'PENDING' | 'SENT' | 'DONE';
+/** What made new rowsets. */
+export type RowsetEventKind = 'LOAD' | 'COMPACTION' | 'SCHEMA_CHANGE' | 'ROLLUP';
+/** LIVE: follows the log of events. CATCHING_UP: besides reads what the catalog has. */
+export type TargetState = 'LIVE' | 'CATCHING_UP';
 type Bit = 0 | 1;
 
 export interface CatalogRows {
@@ -91,6 +97,28 @@ export interface CatalogRows {
     vault_id: number;
     txn_id: number;
     created_ms: number;
+    source_group: string;
+  };
+  rowset_event: {
+    source_group: string;
+    seq: number;
+    txn_id: number;
+    table_id: number;
+    table_name: string;
+    kind: RowsetEventKind;
+    rowsets: number;
+    bytes: number;
+    created_ms: number;
+  };
+  rowset_event_counter: { source_group: string; last_seq: number };
+  warm_up_event_job: { job_id: number; source_group: string; first_txn: number; first_seq: number };
+  warm_up_target: {
+    job_id: number;
+    backend_id: number;
+    acked_seq: number;
+    state: TargetState;
+    catch_up_txn: number;
+    catch_up_end: number;
   };
   garbage: {
     garbage_id: number;
@@ -119,7 +147,7 @@ export interface CatalogRows {
   load_label: { database_id: number; label: string; txn_id: number };
   warm_up_job: {
     job_id: number;
-    kind: 'CLUSTER' | 'TABLE';
+    kind: 'CLUSTER' | 'TABLE' | 'TABLES';
     src_group: string | null;
     dst_group: string;
     sync_mode: 'ONCE' | 'PERIODIC' | 'EVENT_DRIVEN';
@@ -145,6 +173,24 @@ export interface CatalogRows {
     done_tablets: number;
     skipped_tablets: number;
     failed_tablets: number;
+    start_asked: Bit;
+  };
+  warm_up_run: {
+    job_id: number;
+    run: number;
+    start_ms: number;
+    end_ms: number | null;
+    outcome: WarmUpOutcome;
+    all_batch: number;
+    finish_batch: number;
+    all_bytes: number;
+    finish_bytes: number;
+    cached_bytes: number;
+    all_tablets: number;
+    done_tablets: number;
+    skipped_tablets: number;
+    failed_tablets: number;
+    reason: string;
   };
   warm_up_batch: {
     job_id: number;

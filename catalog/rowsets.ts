@@ -9,7 +9,7 @@ import type { TabletIndex } from './tablet_index.ts';
 /** Tablets read before the event loop gets its turn. */
 const TABLETS_PER_TURN = 500;
 
-type RowsetColumns = [
+export type RowsetColumns = [
   rowsetId: string,
   partitionId: number,
   startVersion: number,
@@ -83,12 +83,18 @@ export class RowsetStore {
 export function insertRowset(
   tx: WriteSession,
   rowset: NewRowset,
-  place: { readonly version: number; readonly vaultId: VaultId; readonly txnId: TxnId },
+  place: {
+    readonly version: number;
+    readonly vaultId: VaultId;
+    readonly txnId: TxnId;
+    /** Compute group whose backend wrote it; empty: unknown. */
+    readonly sourceGroup: string;
+  },
 ): void {
   tx.bulk.run(
     `INSERT INTO rowset (tablet_id, rowset_id, partition_id, start_version, end_version,
-       row_count, bytes, segments, vault_id, txn_id, created_ms)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       row_count, bytes, segments, vault_id, txn_id, created_ms, source_group)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       rowset.tabletId,
       rowset.rowsetId,
@@ -101,6 +107,7 @@ export function insertRowset(
       place.vaultId,
       place.txnId,
       tx.clock.now(),
+      place.sourceGroup,
     ],
   );
   addTabletSize(tx, rowset.tabletId, rowset.bytes, rowset.rows);
@@ -119,7 +126,10 @@ export function addTabletSize(
   );
 }
 
-function toRowset(tabletId: TabletId, row: RowsetColumns): RowsetMeta {
+export function toRowset(
+  tabletId: TabletId,
+  row: readonly [...RowsetColumns, ...unknown[]],
+): RowsetMeta {
   return {
     rowsetId: rowsetId(row[0]),
     tabletId,

@@ -2,6 +2,7 @@
 import type { Kysely } from 'kysely';
 import type { Id } from '../base/ids.ts';
 import type { Clock } from '../base/ports.ts';
+import type { RowsetEventHub } from './rowset_event_hub.ts';
 import type { CatalogRows } from './rows.ts';
 
 export type BulkValue = number | string | Uint8Array | null;
@@ -33,6 +34,8 @@ export interface Session {
   readonly bulk: Bulk;
   readonly clock: Clock;
   readonly ids: Ids;
+  /** Who hears of new rowsets. */
+  readonly newRowsets: RowsetEventHub;
   /** Then nothing read may go into a cache: it may be rolled back. */
   readonly isTransaction: boolean;
   write<T>(body: (tx: WriteSession) => Promise<T>): Promise<T>;

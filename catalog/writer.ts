@@ -5,6 +5,7 @@ import type { Clock } from '../base/ports.ts';
 import { toCatalogError } from './driver_errors.ts';
 import { IdAllocator } from './id_allocator.ts';
 import { KeyedMutex } from './keyed_mutex.ts';
+import { RowsetEventHub } from './rowset_event_hub.ts';
 import type { WriteSession } from './session.ts';
 import type { SqliteConnection } from './sqlite_connection.ts';
 
@@ -15,6 +16,7 @@ interface Scope {
 
 export class Writer {
   readonly ids: IdAllocator;
+  readonly newRowsets = new RowsetEventHub();
   readonly #connection: SqliteConnection;
   readonly #clock: Clock;
   readonly #epoch: number;
@@ -83,6 +85,7 @@ export class Writer {
       bulk: connection,
       clock: this.#clock,
       ids: this.ids,
+      newRowsets: this.newRowsets,
       isTransaction: true,
       write: (inner) => inner(session),
       onCommit: (fn) => {

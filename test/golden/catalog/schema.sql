@@ -147,8 +147,26 @@ CREATE TABLE rowset (
   segments TEXT NOT NULL,
   vault_id INTEGER NOT NULL,
   txn_id INTEGER NOT NULL,
-  created_ms INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL, source_group TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (tablet_id, rowset_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE rowset_event (
+  source_group TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  txn_id INTEGER NOT NULL,
+  table_id INTEGER NOT NULL,
+  table_name TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('LOAD', 'COMPACTION', 'SCHEMA_CHANGE', 'ROLLUP')),
+  rowsets INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL,
+  PRIMARY KEY (source_group, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE rowset_event_counter (
+  source_group TEXT NOT NULL PRIMARY KEY,
+  last_seq INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE schema_version (
@@ -224,6 +242,13 @@ CREATE TABLE warm_up_batch_tablet (
   PRIMARY KEY (job_id, run, backend_id, batch, chunk)
 ) STRICT;
 
+CREATE TABLE warm_up_event_job (
+  job_id INTEGER PRIMARY KEY,
+  source_group TEXT NOT NULL,
+  first_txn INTEGER NOT NULL,
+  first_seq INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE warm_up_failure (
   job_id INTEGER NOT NULL,
   run INTEGER NOT NULL,
@@ -234,16 +259,16 @@ CREATE TABLE warm_up_failure (
   PRIMARY KEY (job_id, run, seq)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE warm_up_job (
+CREATE TABLE "warm_up_job" (
   job_id INTEGER PRIMARY KEY,
-  kind TEXT NOT NULL CHECK (kind IN ('CLUSTER', 'TABLE')),
+  kind TEXT NOT NULL CHECK (kind IN ('CLUSTER', 'TABLE', 'TABLES')),
   src_group TEXT,
   dst_group TEXT NOT NULL,
   sync_mode TEXT NOT NULL CHECK (sync_mode IN ('ONCE', 'PERIODIC', 'EVENT_DRIVEN')),
   sync_interval_s INTEGER,
   sync_event TEXT,
   table_filter TEXT,
-  state TEXT NOT NULL CHECK (state IN ('PENDING', 'RUNNING', 'FINISHED', 'CANCELLED')),
+  state TEXT NOT NULL CHECK (state IN ('PENDING', 'RUNNING', 'PAUSED', 'FINISHED', 'CANCELLED')),
   force INTEGER NOT NULL CHECK (force IN (0, 1)),
   tables TEXT NOT NULL,
   run INTEGER NOT NULL,
@@ -261,12 +286,43 @@ CREATE TABLE warm_up_job (
   all_tablets INTEGER NOT NULL,
   done_tablets INTEGER NOT NULL,
   skipped_tablets INTEGER NOT NULL,
-  failed_tablets INTEGER NOT NULL
+  failed_tablets INTEGER NOT NULL,
+  start_asked INTEGER NOT NULL CHECK (start_asked IN (0, 1))
 ) STRICT;
+
+CREATE TABLE warm_up_run (
+  job_id INTEGER NOT NULL,
+  run INTEGER NOT NULL,
+  start_ms INTEGER NOT NULL,
+  end_ms INTEGER,
+  outcome TEXT NOT NULL
+    CHECK (outcome IN ('RUNNING', 'FINISHED', 'FAILED', 'TIMEOUT', 'CANCELLED', 'PAUSED')),
+  all_batch INTEGER NOT NULL,
+  finish_batch INTEGER NOT NULL,
+  all_bytes INTEGER NOT NULL,
+  finish_bytes INTEGER NOT NULL,
+  cached_bytes INTEGER NOT NULL,
+  all_tablets INTEGER NOT NULL,
+  done_tablets INTEGER NOT NULL,
+  skipped_tablets INTEGER NOT NULL,
+  failed_tablets INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (job_id, run)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE warm_up_slot (
   dst_group TEXT NOT NULL PRIMARY KEY,
   job_id INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE warm_up_target (
+  job_id INTEGER NOT NULL,
+  backend_id INTEGER NOT NULL,
+  acked_seq INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('LIVE', 'CATCHING_UP')),
+  catch_up_txn INTEGER NOT NULL,
+  catch_up_end INTEGER NOT NULL,
+  PRIMARY KEY (job_id, backend_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX backend_by_group ON backend (compute_group_id);
@@ -291,6 +347,10 @@ CREATE INDEX table_def_by_state ON table_def (state, table_id);
 
 CREATE INDEX tablet_by_partition ON tablet (partition_id);
 
+CREATE INDEX warm_up_job_by_source ON warm_up_job (sync_mode, src_group, state);
+
 CREATE INDEX warm_up_job_by_state ON warm_up_job (state, finish_ms);
 
 CREATE INDEX warm_up_job_by_time ON warm_up_job (create_ms, job_id);
+
+CREATE INDEX warm_up_run_by_time ON warm_up_run (start_ms, job_id, run);
