@@ -64,6 +64,7 @@ export const CONFIG = {
   load_memory_bytes: { type: 'bytes', default: 128 * 2 ** 20, min: 2 ** 20, max: TIB, ...MUTABLE, agent: true, help: 'Raw bytes of rows one load holds in memory over all its tablets; past it the largest are written.' },
   stream_load_default_timeout_second: { type: 'int', default: 259_200, min: 1, max: 604_800, ...MUTABLE, help: 'Seconds after which an unfinished load is aborted.' },
   label_keep_max_second: { type: 'int', default: 259_200, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which the label of a finished load is remembered.' },
+  garbage_grace_ms: { type: 'int', default: 60_000, min: 0, max: INT_MAX, ...MUTABLE, help: 'Milliseconds that objects of replaced rowsets stay at least, and for which a server that has just started deletes none: backends may still read for the server before it.' },
   query_memory_bytes: { type: 'bytes', default: 128 * 2 ** 20, min: 2 ** 20, max: TIB, ...MUTABLE, help: 'Bytes one SELECT may hold in memory before SQLite spills to a temporary file.' },
   query_timeout: { type: 'int', default: 900, min: 1, max: 259_200, ...MUTABLE, help: 'Seconds after which a SELECT is stopped; default of the session variable of this name.' },
 
@@ -86,6 +87,8 @@ export const CONFIG = {
   cloud_warm_up_force_all_partitions: { type: 'bool', default: false, ...MUTABLE, help: 'WARM UP ... WITH COMPUTE GROUP warms all tablets instead of the hot partitions.' },
   warm_up_lease_ms: { type: 'int', default: 30_000, min: 100, max: INT_MAX, ...MUTABLE, help: 'Milliseconds after which a backend drops a warm-up batch that the server does not ask for.' },
   history_cloud_warm_up_job_keep_max_second: { type: 'int', default: 604_800, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which finished and cancelled warm-up jobs are kept.' },
+  cloud_warm_up_table_filter_refresh_interval_ms: { type: 'int', default: 60_000, min: 10, max: INT_MAX, ...MUTABLE, help: 'Milliseconds between two evaluations of the ON TABLES filters of warm-up jobs; tables that come, go or get another name are seen at once.' },
+  cloud_warm_up_matched_tables_display_limit: { type: 'int', default: 100, min: 1, max: 100_000, ...MUTABLE, help: 'Most names in the column MatchedTables of SHOW WARM UP JOB; then it says how many more there are.' },
   fetch_cluster_cache_hotspot_interval_ms: { type: 'int', default: 3_600_000, min: 100, max: INT_MAX, ...MUTABLE, help: 'Milliseconds between two collections of access counts from the backends.' },
   enable_fetch_cluster_cache_hotspot: { type: 'bool', default: true, ...MUTABLE, help: 'Collect access counts from the backends.' },
 } as const satisfies Record<string, ConfigKeySpec>;

@@ -49,17 +49,31 @@ export class GarbageStore {
     });
   }
 
+  /** Of the items that are there; 0 without any. Items are numbered in the order of their commits. */
+  newestId(): number {
+    const [row] = this.#session.bulk.all<[number | null]>(
+      'SELECT max(garbage_id) FROM garbage',
+      [],
+    );
+    return row?.[0] ?? 0;
+  }
+
   /**
-   * Up to `limit` due items, oldest first. A claim holds for `leaseMs`: what is neither `done` nor
-   * `retry`ed by then is due again, so that a crash loses nothing.
+   * Up to `limit` due items no newer than `newestId`, oldest first. A claim holds for `leaseMs`:
+   * what is neither `done` nor `retry`ed by then is due again, so that a crash loses nothing.
    */
-  async claim(limit: number, leaseMs: number): Promise<GarbageItem[]> {
+  async claim(
+    limit: number,
+    leaseMs: number,
+    newestId: number = Number.MAX_SAFE_INTEGER,
+  ): Promise<GarbageItem[]> {
     return this.#session.write(async (tx) => {
       const now = tx.clock.now();
       const rows = await tx.db
         .selectFrom('garbage')
         .selectAll()
         .where('not_before_ms', '<=', now)
+        .where('garbage_id', '<=', newestId)
         .orderBy('not_before_ms')
         .orderBy('garbage_id')
         .limit(limit)

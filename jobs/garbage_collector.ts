@@ -1,11 +1,16 @@
-/** Deletes from the vaults what nothing refers to any more: dropped tables, aborted commits. */
+/**
+ * Deletes from the vaults what nothing refers to any more: dropped tables, aborted commits, rowsets
+ * that were replaced. What a snapshot still refers to waits for its hold (`snapshot_holds.ts`).
+ */
 import type { AgentTransport } from '../base/agent_messages.ts';
+import type { Config } from '../base/config.ts';
 import type { BackendId, VaultId } from '../base/ids.ts';
 import type { Clock, Log } from '../base/ports.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { GarbageItem } from '../catalog/garbage.ts';
 import type { BackendRegistry } from './backend_registry.ts';
 import { Periodic } from './periodic.ts';
+import { GarbageHorizon, type SnapshotHolds } from './snapshot_holds.ts';
 
 const TICK_MS = 2000;
 const ITEMS_PER_TICK = 200;
@@ -19,6 +24,8 @@ export interface GarbageCollectorDeps {
   readonly catalog: Catalog;
   readonly transport: AgentTransport;
   readonly registry: BackendRegistry;
+  readonly holds: SnapshotHolds;
+  readonly config: Config;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -27,10 +34,13 @@ export class GarbageCollector {
   readonly #deps: GarbageCollectorDeps;
   readonly #rounds: Periodic;
   readonly #stop = new AbortController();
+  readonly #horizon: GarbageHorizon;
+  #endGrace: () => void = () => undefined;
   #turn = 0;
 
   constructor(deps: GarbageCollectorDeps) {
     this.#deps = deps;
+    this.#horizon = new GarbageHorizon(deps.holds);
     this.#rounds = new Periodic({
       ...deps,
       what: 'collecting garbage',
@@ -42,11 +52,15 @@ export class GarbageCollector {
   }
 
   start(): void {
+    const { holds, clock, config } = this.#deps;
+    // Stands for the holds of the server before this one, whose backends may still be reading.
+    this.#endGrace = clock.after(config.get('garbage_grace_ms'), holds.take());
     this.#rounds.start();
   }
 
   async close(): Promise<void> {
     this.#stop.abort();
+    this.#endGrace();
     await this.#rounds.close();
   }
 
@@ -56,7 +70,8 @@ export class GarbageCollector {
     const backends = (await catalog.backends.list()).map((backend) => backend.backendId);
     const alive = registry.alive(backends);
     if (alive.length === 0) return 0;
-    const items = await catalog.garbage.claim(ITEMS_PER_TICK, LEASE_MS);
+    const newest = this.#horizon.advance(catalog.garbage.newestId());
+    const items = await catalog.garbage.claim(ITEMS_PER_TICK, LEASE_MS, newest);
     let deleted = 0;
     for (const [vaultId, group] of byVault(items)) {
       if (this.#stop.signal.aborted) break;

@@ -11,6 +11,7 @@ import { BackendRegistry } from '../jobs/backend_registry.ts';
 import { GarbageCollector } from '../jobs/garbage_collector.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../jobs/loads.ts';
+import { SnapshotHolds } from '../jobs/snapshot_holds.ts';
 import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import { BackendControl } from './backend_control.ts';
 import { CacheStatsBoard } from './cache_stats_board.ts';
@@ -119,7 +120,8 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
       backends.crashed(error);
     },
   });
-  const shared = { catalog, config, clock, random, log, registry, transport: agents };
+  const holds = new SnapshotHolds();
+  const shared = { catalog, config, clock, random, log, registry, holds, transport: agents };
   const warmUps = new WarmUpJobs(shared);
   const loads = new LoadCoordinator(shared);
   const hotspots = new HotspotCollector(shared);

@@ -6,6 +6,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendRegistry } from '../jobs/backend_registry.ts';
 import type { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import type { LoadCoordinator } from '../jobs/loads.ts';
+import type { SnapshotHolds } from '../jobs/snapshot_holds.ts';
 import type { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import type { BackendControl } from './backend_control.ts';
 import type { CacheStatsBoard } from './cache_stats_board.ts';
@@ -19,6 +20,8 @@ export interface Services {
   readonly catalog: Catalog;
   readonly transport: AgentTransport;
   readonly registry: BackendRegistry;
+  /** Taken before rowsets are read from the catalog, released when they are not needed any more. */
+  readonly holds: SnapshotHolds;
   readonly backends: BackendControl;
   readonly warmUps: WarmUpJobs;
   readonly hotspots: HotspotCollector;

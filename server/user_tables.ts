@@ -19,7 +19,7 @@ const CLOSE_TIMEOUT_MS = 5000;
 /** Values of an IN list for which single buckets are looked up. */
 const PRUNE_VALUES_MAX = 64;
 
-type ScanServices = Pick<Services, 'catalog' | 'registry' | 'transport' | 'log'>;
+type ScanServices = Pick<Services, 'catalog' | 'registry' | 'transport' | 'holds' | 'log'>;
 
 export function userTable(
   services: ScanServices,
@@ -43,8 +43,18 @@ interface ScanJob {
   readonly signal: AbortSignal;
 }
 
-/** One scan per backend, read in turn; a scan that is not read to its end is closed. */
+/** Objects of the rowsets it reads stay in the vault until it has ended. */
 async function* scan(services: ScanServices, job: ScanJob): AsyncGenerator<ScanRows> {
+  const release = services.holds.take();
+  try {
+    yield* scanPlanned(services, job);
+  } finally {
+    release();
+  }
+}
+
+/** One scan per backend, read in turn; a scan that is not read to its end is closed. */
+async function* scanPlanned(services: ScanServices, job: ScanJob): AsyncGenerator<ScanRows> {
   const { transport } = services;
   const { signal } = job;
   for (const { backendId, request } of await plan(services, job)) {

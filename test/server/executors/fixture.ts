@@ -14,6 +14,7 @@ import type { Catalog } from '../../../catalog/catalog.ts';
 import { BackendRegistry } from '../../../jobs/backend_registry.ts';
 import { HotspotCollector } from '../../../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../../../jobs/loads.ts';
+import { SnapshotHolds } from '../../../jobs/snapshot_holds.ts';
 import { WarmUpJobs } from '../../../jobs/warm_up_jobs.ts';
 import { parseStatements } from '../../../parser/parse.ts';
 import { BackendControl } from '../../../server/backend_control.ts';
@@ -61,6 +62,7 @@ export class ShowFixture {
       random: systemRandom,
       log: SILENT_LOG,
       registry: this.registry,
+      holds: new SnapshotHolds(),
       transport: this.agents,
     };
     this.services = {
