@@ -5,11 +5,23 @@ import type { TableDef } from '../base/schema.ts';
 /** Definitions kept; past it the oldest goes. */
 const TABLES_MAX = 50_000;
 
+/** What was created, changed or dropped: one table, or a database with all its tables. */
+export type TableChange = { readonly tableId: TableId } | { readonly databaseId: DatabaseId };
+
 export class TableCache {
   readonly #byId = new Map<TableId, TableDef>();
   readonly #byName = new Map<string, TableId>();
   /** Grows with every commit that touches a table. */
   #generation = 0;
+  readonly #listeners = new Set<(change: TableChange) => void>();
+
+  /** Calls `listener` right after each commit that touches a definition; loads do not. */
+  onChange(listener: (change: TableChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
 
   get generation(): number {
     return this.#generation;
@@ -35,6 +47,7 @@ export class TableCache {
   forget(tableId: TableId): void {
     this.#generation += 1;
     this.#remove(tableId);
+    this.#tell({ tableId });
   }
 
   forgetDatabase(databaseId: DatabaseId): void {
@@ -42,6 +55,7 @@ export class TableCache {
     for (const table of this.#byId.values()) {
       if (table.databaseId === databaseId) this.#remove(table.tableId);
     }
+    this.#tell({ databaseId });
   }
 
   /** After a load: the partitions' new visible versions. */
@@ -54,6 +68,10 @@ export class TableCache {
       return visibleVersion === undefined ? partition : { ...partition, visibleVersion };
     });
     this.#byId.set(tableId, { ...table, partitions });
+  }
+
+  #tell(change: TableChange): void {
+    for (const listener of this.#listeners) listener(change);
   }
 
   #remove(tableId: TableId): void {

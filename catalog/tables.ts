@@ -33,6 +33,13 @@ export interface TableSummary {
   readonly createdMs: number;
 }
 
+/** A table by the name that warm-up filters know, `db.t`. */
+export interface TableName {
+  readonly tableId: TableId;
+  readonly databaseId: DatabaseId;
+  readonly name: string;
+}
+
 /** What ALTER TABLE SET and MODIFY COMMENT change; what is absent stays. */
 export interface TableSettings {
   /** Replaces all properties. */
@@ -118,6 +125,30 @@ export class TableStore {
       databaseId: id<DatabaseId>(row.database_id),
       name: row.name,
       createdMs: row.created_ms,
+    }));
+  }
+
+  /** undefined when the table was dropped or is not there yet. */
+  async nameOf(tableId: TableId): Promise<TableName | undefined> {
+    return this.#names('table_def.table_id = ?', tableId, 1)[0];
+  }
+
+  /** Tables in the order of their ids, from the first behind `after`; 0 begins. */
+  async names(after: number, limit: number): Promise<readonly TableName[]> {
+    return this.#names('table_def.table_id > ?', after, limit);
+  }
+
+  #names(where: string, value: number, limit: number): readonly TableName[] {
+    const rows = this.#session.bulk.all<[number, number, string, string]>(
+      `SELECT table_def.table_id, table_def.database_id, database_def.name, table_def.name
+       FROM table_def INNER JOIN database_def ON database_def.database_id = table_def.database_id
+       WHERE ${where} AND table_def.state = 'NORMAL' ORDER BY table_def.table_id LIMIT ?`,
+      [value, limit],
+    );
+    return rows.map(([tableId, databaseId, database, table]) => ({
+      tableId: id<TableId>(tableId),
+      databaseId: id<DatabaseId>(databaseId),
+      name: `${database}.${table}`,
     }));
   }
 
@@ -228,6 +259,8 @@ export class TableStore {
       .selectFrom('index_def')
       .selectAll()
       .where('table_id', '=', tableId)
+      .where('state', '=', 'NORMAL')
+      .orderBy('kind')
       .orderBy('index_id')
       .execute();
     const partitions = await db
@@ -247,11 +280,7 @@ export class TableStore {
       createdMs: row.created_ms,
       schemaVersion: row.schema_version,
       partitions: partitions.map(toPartition),
-      indexes: indexes.map((index) => ({
-        indexId: id<IndexId>(index.index_id),
-        name: index.name,
-        kind: index.kind,
-      })),
+      indexes: indexes.map(toIndex),
     };
   }
 }
@@ -326,6 +355,12 @@ export async function movePartition(
     .where('version', '=', before.version)
     .executeTakeFirst();
   expectOne(result.numUpdatedRows, `partition ${before.name}`);
+}
+
+function toIndex(row: Selectable<CatalogRows['index_def']>): IndexDef {
+  const known = { indexId: id<IndexId>(row.index_id), name: row.name };
+  if (row.shape === null) return { ...known, kind: 'BASE' };
+  return { ...known, kind: 'ROLLUP', ...fromJson<RollupShape>(row.shape) };
 }
 
 function toPartition(row: CatalogRows['partition_def']): PartitionDef {
