@@ -30,6 +30,13 @@ export interface ColumnDef {
   /** undefined: no default (a missing value is NULL, or an error when not nullable). */
   readonly defaultValue?: SqlValue | { readonly fn: 'CURRENT_TIMESTAMP' };
   readonly comment: string;
+  /** Its name in the segments when it is another one: the column was renamed since. */
+  readonly storedName?: string;
+}
+
+/** The column's identity: its name in the segments, which RENAME COLUMN does not change. */
+export function storedName(column: Pick<ColumnDef, 'name' | 'storedName'>): string {
+  return column.storedName ?? column.name;
 }
 
 /**
@@ -56,11 +63,23 @@ export interface PartitionDef {
   readonly visibleVersion: number;
 }
 
-export interface IndexDef {
+interface IndexIdentity {
   readonly indexId: IndexId;
   readonly name: string;
-  readonly kind: 'BASE' | 'ROLLUP';
 }
+
+/** What a rollup keeps of its table's rows: some of the columns, in an order of its own. */
+export interface RollupShape {
+  /** Stored names of its columns, in order. */
+  readonly columns: readonly string[];
+  /** How many of its leading columns are its sort key. */
+  readonly keyColumns: number;
+}
+
+/** A materialized index. Each has its own tablets; bucket n of all of them has the same rows. */
+export type IndexDef =
+  | (IndexIdentity & { readonly kind: 'BASE' })
+  | (IndexIdentity & { readonly kind: 'ROLLUP' } & RollupShape);
 
 export interface TableDef {
   readonly databaseId: DatabaseId;
@@ -84,6 +103,35 @@ export interface TableDef {
   readonly schemaVersion: number;
   readonly partitions: readonly PartitionDef[];
   readonly indexes: readonly IndexDef[];
+}
+
+/** Throws when the definition is broken: every table has one. */
+export function baseIndexOf(table: Pick<TableDef, 'tableId' | 'indexes'>): IndexDef {
+  const base = table.indexes.find((index) => index.kind === 'BASE');
+  if (base === undefined) throw new Error(`table ${table.tableId} has no base index`);
+  return base;
+}
+
+/** What the index's segments hold, in order; throws RangeError for an index that is not there. */
+export function columnsOfIndex(
+  table: Pick<TableDef, 'tableId' | 'indexes' | 'columns'>,
+  indexId: IndexId,
+): readonly ColumnDef[] {
+  const index = table.indexes.find((candidate) => candidate.indexId === indexId);
+  if (index === undefined) throw new RangeError(`table ${table.tableId} has no index ${indexId}`);
+  return index.kind === 'BASE' ? table.columns : rollupColumns(table.columns, index);
+}
+
+/** Columns of a rollup, as columns of its segments: its own order and its own sort key. */
+export function rollupColumns(
+  columns: readonly ColumnDef[],
+  { columns: names, keyColumns }: RollupShape,
+): ColumnDef[] {
+  return names.map((name, at) => {
+    const column = columns.find((candidate) => storedName(candidate) === name);
+    if (column === undefined) throw new RangeError(`a rollup has column ${name}, its table not`);
+    return { ...column, isKey: at < keyColumns };
+  });
 }
 
 export interface TabletRef {

@@ -1,4 +1,5 @@
 /** The columns of every table as Kysely sees them; `migrations/` is where they come from. */
+import type { Generated } from 'kysely';
 import type { BackendAdminState } from '../base/schema.ts';
 
 /** CREATING: being written in chunks, invisible. DROPPED: invisible, being purged. */
@@ -17,6 +18,12 @@ export type WarmUpBatchState = 'PENDING' | 'SENT' | 'DONE';
 export type RowsetEventKind = 'LOAD' | 'COMPACTION' | 'SCHEMA_CHANGE' | 'ROLLUP';
 /** LIVE: follows the log of events. CATCHING_UP: besides reads what the catalog has. */
 export type TargetState = 'LIVE' | 'CATCHING_UP';
+/**
+ * PENDING: the new tablets are being planned. WAITING_TXN: loads that began before the job have to
+ * end first. RUNNING: rowsets are being rewritten, then the table is switched. FINISHED: readers
+ * see the new indexes. CANCELLED: nothing has changed. The last two are final.
+ */
+export type AlterState = 'PENDING' | 'WAITING_TXN' | 'RUNNING' | 'FINISHED' | 'CANCELLED';
 type Bit = 0 | 1;
 
 export interface CatalogRows {
@@ -64,7 +71,14 @@ export interface CatalogRows {
     created_ms: number;
   };
   table_name: { database_id: number; name: string; table_id: number };
-  index_def: { table_id: number; index_id: number; name: string; kind: 'BASE' | 'ROLLUP' };
+  index_def: {
+    table_id: number;
+    index_id: number;
+    name: string;
+    kind: 'BASE' | 'ROLLUP';
+    state: Generated<PresenceState>;
+    shape: Generated<string | null>;
+  };
   partition_def: {
     partition_id: number;
     table_id: number;
@@ -251,4 +265,31 @@ export interface CatalogRows {
     last_access_ms: number;
   };
   hotspot_token: { backend_id: number; token: string };
+  alter_job: {
+    job_id: number;
+    kind: 'SCHEMA_CHANGE' | 'ROLLUP';
+    database_id: number;
+    table_id: number;
+    table_name: string;
+    state: AlterState;
+    version: number;
+    columns: string;
+    source_group: string;
+    txn_id: number;
+    schema_version: number;
+    timeout_ms: number;
+    create_ms: number;
+    finish_ms: number | null;
+    msg: string;
+  };
+  alter_index: {
+    job_id: number;
+    index_id: number;
+    origin_index_id: number;
+    name: string;
+    kind: 'BASE' | 'ROLLUP';
+    shape: string | null;
+    columns: string;
+  };
+  alter_write: { rowset_id: string; job_id: number; tablet_id: number };
 }

@@ -1,9 +1,16 @@
 /** Tables: definitions, names, and what one small transaction can change of them. */
+import type { Selectable } from 'kysely';
 import type { LoadTarget } from '../base/agent_messages.ts';
 import { SqlError } from '../base/errors.ts';
 import { id } from '../base/ids.ts';
 import type { DatabaseId, IndexId, PartitionId, TableId, VaultId } from '../base/ids.ts';
-import type { PartitionDef, PartitionValues, TableDef } from '../base/schema.ts';
+import type {
+  IndexDef,
+  PartitionDef,
+  PartitionValues,
+  RollupShape,
+  TableDef,
+} from '../base/schema.ts';
 import { fromJson, toJson } from './json_text.ts';
 import { checkName } from './names.ts';
 import type { CatalogRows } from './rows.ts';

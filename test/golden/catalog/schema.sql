@@ -7,6 +7,42 @@ CREATE TABLE account (
   PRIMARY KEY (user_name, host)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE alter_index (
+  job_id INTEGER NOT NULL,
+  index_id INTEGER NOT NULL,
+  origin_index_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('BASE', 'ROLLUP')),
+  shape TEXT,
+  columns TEXT NOT NULL,
+  PRIMARY KEY (job_id, index_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE alter_job (
+  job_id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL CHECK (kind IN ('SCHEMA_CHANGE', 'ROLLUP')),
+  database_id INTEGER NOT NULL,
+  table_id INTEGER NOT NULL,
+  table_name TEXT NOT NULL,
+  state TEXT NOT NULL
+    CHECK (state IN ('PENDING', 'WAITING_TXN', 'RUNNING', 'FINISHED', 'CANCELLED')),
+  version INTEGER NOT NULL,
+  columns TEXT NOT NULL,
+  source_group TEXT NOT NULL,
+  txn_id INTEGER NOT NULL,
+  schema_version INTEGER NOT NULL,
+  timeout_ms INTEGER NOT NULL,
+  create_ms INTEGER NOT NULL,
+  finish_ms INTEGER,
+  msg TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE alter_write (
+  rowset_id TEXT NOT NULL PRIMARY KEY,
+  job_id INTEGER NOT NULL,
+  tablet_id INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE backend (
   backend_id INTEGER PRIMARY KEY,
   compute_group_id INTEGER NOT NULL REFERENCES compute_group (compute_group_id),
@@ -78,7 +114,8 @@ CREATE TABLE index_def (
   table_id INTEGER NOT NULL,
   index_id INTEGER NOT NULL,
   name TEXT NOT NULL,
-  kind TEXT NOT NULL CHECK (kind IN ('BASE', 'ROLLUP')),
+  kind TEXT NOT NULL CHECK (kind IN ('BASE', 'ROLLUP')), state TEXT NOT NULL DEFAULT 'NORMAL'
+  CHECK (state IN ('CREATING', 'NORMAL', 'DROPPED')), shape TEXT,
   PRIMARY KEY (table_id, index_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -325,11 +362,19 @@ CREATE TABLE warm_up_target (
   PRIMARY KEY (job_id, backend_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX alter_job_by_state ON alter_job (state, finish_ms);
+
+CREATE INDEX alter_job_by_table ON alter_job (table_id, state);
+
+CREATE INDEX alter_write_by_job ON alter_write (job_id);
+
 CREATE INDEX backend_by_group ON backend (compute_group_id);
 
 CREATE INDEX garbage_by_due ON garbage (not_before_ms, garbage_id);
 
 CREATE INDEX hotspot_by_day ON cloud_cache_hotspot (insert_day);
+
+CREATE INDEX index_def_by_state ON index_def (state, table_id);
 
 CREATE INDEX load_txn_by_database ON load_txn (database_id, created_ms);
 
