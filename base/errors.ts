@@ -167,6 +167,13 @@ export const ERRORS = {
   WARM_UP_NO_ID:           row(1105, 'HY000', 'Missing job id'),
   WARM_UP_UNKNOWN_JOB:     row(1105, 'HY000', 'job id: {id} does not exist.'),
   WARM_UP_FINAL:           row(1105, 'HY000', 'job can not be cancelled. State: {state}'),
+  WARM_UP_TWIN:            row(1105, 'HY000', "WarmUpJob src='{src}', dst='{dst}', syncMode={mode}{filter} already has a runnable job"),
+  WARM_UP_CONFLICT:        row(1105, 'HY000', "Cannot create {level} load-event warm up job from source compute group '{src}' to destination compute group '{dst}': conflicting {otherLevel} load-event warm up job {id} already exists for the same source and destination{filter}. Cancel existing load-event warm up job {id} before creating this job."),
+  WARM_UP_STATE:           row(1105, 'HY000', 'job {id} can not be {what}. State: {state}'),
+  WARM_UP_ALTER:           row(1105, 'HY000', 'job {id} has no {what}: its mode is {mode}'),
+  WARM_UP_WAIT_FAILED:     row(6101, 'HY000', 'warm-up job {id} failed: {why}'),
+  WARM_UP_WAIT_CANCELLED:  row(6102, 'HY000', 'warm-up job {id} was cancelled: {why}'),
+  WARM_UP_WAIT_TIMEOUT:    row(6103, 'HY000', 'warm-up job {id} did not end within {seconds} seconds; it is {state}{why}'),
   BAD_HOTSPOT_PATH:        row(1105, 'HY000', "Invalid path '{path}'; allowed: '/', '/group' and '/group/db.table'"),
 
   // config

@@ -32,7 +32,8 @@ export interface WarmUpCounts {
 }
 
 export interface NewWarmUpJob {
-  readonly kind: 'CLUSTER' | 'TABLE';
+  /** TABLES: event-driven with ON TABLES. */
+  readonly kind: 'CLUSTER' | 'TABLE' | 'TABLES';
   /** null for WITH TABLE. */
   readonly srcGroup: string | null;
   readonly dstGroup: string;
@@ -58,6 +59,8 @@ export interface WarmUpJob extends NewWarmUpJob, WarmUpCounts {
   readonly finishMs: number | null;
   /** Empty: none. */
   readonly errMsg: string;
+  /** An operator asked for the next cycle of a periodic job before its time. */
+  readonly startAsked: boolean;
 }
 
 /** What a transition changes; what is absent stays. */
@@ -72,6 +75,9 @@ export interface WarmUpJobChange extends Partial<WarmUpCounts> {
   readonly startMs?: number | null;
   readonly finishMs?: number | null;
   readonly errMsg?: string;
+  readonly startAsked?: boolean;
+  readonly syncIntervalS?: number;
+  readonly tableFilter?: string | null;
 }
 
 export interface JobTransition {
@@ -85,6 +91,8 @@ export interface JobTransition {
 }
 
 type JobRow = CatalogRows['warm_up_job'];
+
+const ACTIVE: readonly WarmUpJobState[] = ['PENDING', 'RUNNING', 'PAUSED'];
 
 interface ListedJobs {
   readonly dataVersion: number;
@@ -119,12 +127,26 @@ export class WarmUpJobStore {
     return row === undefined ? undefined : toJob(row);
   }
 
-  /** PENDING and RUNNING jobs, oldest first. */
+  /** Jobs that are not final (PENDING, RUNNING, PAUSED), oldest first. */
   async active(): Promise<WarmUpJob[]> {
     const rows = await this.#session.db
       .selectFrom('warm_up_job')
       .selectAll()
-      .where('state', 'in', ['PENDING', 'RUNNING'])
+      .where('state', 'in', [...ACTIVE])
+      .orderBy('create_ms')
+      .orderBy('job_id')
+      .execute();
+    return rows.map(toJob);
+  }
+
+  /** Of one mode and source (null: WITH TABLE), those that are not final, oldest first. */
+  async activeOf(syncMode: WarmUpJob['syncMode'], srcGroup: string | null): Promise<WarmUpJob[]> {
+    const rows = await this.#session.db
+      .selectFrom('warm_up_job')
+      .selectAll()
+      .where('sync_mode', '=', syncMode)
+      .where('src_group', srcGroup === null ? 'is' : '=', srcGroup)
+      .where('state', 'in', [...ACTIVE])
       .orderBy('create_ms')
       .orderBy('job_id')
       .execute();
@@ -260,6 +282,7 @@ async function deleteJob(tx: WriteSession, jobId: number): Promise<void> {
   await tx.db.deleteFrom('warm_up_batch_tablet').where('job_id', '=', jobId).execute();
   await tx.db.deleteFrom('warm_up_batch').where('job_id', '=', jobId).execute();
   await tx.db.deleteFrom('warm_up_failure').where('job_id', '=', jobId).execute();
+  await tx.db.deleteFrom('warm_up_run').where('job_id', '=', jobId).execute();
   await tx.db.deleteFrom('job_transition').where('job_id', '=', jobId).execute();
   await tx.db.deleteFrom('warm_up_slot').where('job_id', '=', jobId).execute();
   await tx.db.deleteFrom('warm_up_job').where('job_id', '=', jobId).execute();
@@ -316,6 +339,7 @@ function newRow(tx: WriteSession, job: NewWarmUpJob, counts: Partial<WarmUpCount
     done_tablets: counts.doneTablets ?? 0,
     skipped_tablets: counts.skippedTablets ?? 0,
     failed_tablets: counts.failedTablets ?? 0,
+    start_asked: 0,
   };
 }
 
@@ -338,12 +362,17 @@ const COLUMN_OF: Readonly<
   doneTablets: 'done_tablets',
   skippedTablets: 'skipped_tablets',
   failedTablets: 'failed_tablets',
+  startAsked: 'start_asked',
+  syncIntervalS: 'sync_interval_s',
+  tableFilter: 'table_filter',
 };
 
 function changedColumns(change: WarmUpJobChange): Partial<JobRow> {
   const columns: Record<string, unknown> = {};
   for (const property of Object.keys(COLUMN_OF) as (keyof typeof COLUMN_OF)[]) {
-    if (change[property] !== undefined) columns[COLUMN_OF[property]] = change[property];
+    const value = change[property];
+    if (value === undefined) continue;
+    columns[COLUMN_OF[property]] = typeof value === 'boolean' ? Number(value) : value;
   }
   return columns;
 }
@@ -377,5 +406,6 @@ function toJob(row: JobRow): WarmUpJob {
     doneTablets: row.done_tablets,
     skippedTablets: row.skipped_tablets,
     failedTablets: row.failed_tablets,
+    startAsked: row.start_asked === 1,
   };
 }

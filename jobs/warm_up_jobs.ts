@@ -46,6 +46,18 @@ export interface CreatedJob {
   readonly existing: boolean;
 }
 
+export interface WarmUpAlteration {
+  readonly syncIntervalS?: number;
+  /** ON TABLES rules as canonical text. */
+  readonly tableFilter?: string;
+}
+
+export interface WaitOptions {
+  /** Absent: as long as it takes. */
+  readonly timeoutMs?: number;
+  readonly signal: AbortSignal;
+}
+
 /** What `#follow` found: everything in place, tablets moved (and followed), or moved too often. */
 type Placement = 'inPlace' | 'followed' | { readonly givenUp: number };
 
@@ -78,8 +90,9 @@ export class WarmUpJobs {
   }
 
   /** Persists a planned job as PENDING, with its batches, in one transaction. */
-  async create(job: Omit<NewWarmUpJob, 'epoch'>, plan: Plan): Promise<CreatedJob> {
+  async create(job: Omit<NewWarmUpJob, 'epoch'>, planned: Plan | undefined): Promise<CreatedJob> {
     const { catalog } = this.#deps;
+    const plan = planned ?? { batches: [], totalBytes: 0, totalTablets: 0 };
     const created = await catalog.transaction(async (tx): Promise<CreatedJob> => {
       const twin = (await tx.warmUpJobs.active()).find(
         (other) => other.state === 'PENDING' && sameWork(other, job),
@@ -119,6 +132,49 @@ export class WarmUpJobs {
       const now = await this.#deps.catalog.warmUpJobs.find(jobId);
       throw new SqlError('WARM_UP_FINAL', { state: now?.state ?? 'FINISHED' });
     }
+  }
+
+  /** Stops what runs and keeps what is done. Throws WARM_UP_UNKNOWN_JOB, WARM_UP_STATE. */
+  async pause(jobId: JobId): Promise<void> {
+    throw new SqlError('NOT_SUPPORTED', { what: `PAUSE WARM UP JOB ${jobId}` });
+  }
+
+  /** Throws WARM_UP_UNKNOWN_JOB, WARM_UP_STATE when it is not PAUSED. */
+  async resume(jobId: JobId): Promise<void> {
+    throw new SqlError('NOT_SUPPORTED', { what: `RESUME WARM UP JOB ${jobId}` });
+  }
+
+  /**
+   * ONCE that did not finish: a new job for what failed or was not done. PERIODIC: the next cycle
+   * now. EVENT_DRIVEN: failed items again. Answers the id of the job that does it.
+   * Throws WARM_UP_UNKNOWN_JOB, WARM_UP_STATE.
+   */
+  async retry(jobId: JobId): Promise<JobId> {
+    throw new SqlError('NOT_SUPPORTED', { what: `RETRY WARM UP JOB ${jobId}` });
+  }
+
+  /** Throws WARM_UP_UNKNOWN_JOB, WARM_UP_STATE, WARM_UP_ALTER, WARM_UP_TWIN, WARM_UP_CONFLICT. */
+  async alter(jobId: JobId, _change: WarmUpAlteration): Promise<void> {
+    throw new SqlError('NOT_SUPPORTED', { what: `ALTER WARM UP JOB ${jobId}` });
+  }
+
+  /**
+   * ONCE: until it ended. PERIODIC: until the run that is on, or comes next, ended. EVENT_DRIVEN:
+   * until nothing is undelivered that was committed before. Throws WARM_UP_UNKNOWN_JOB,
+   * WARM_UP_WAIT_FAILED, WARM_UP_WAIT_CANCELLED, WARM_UP_WAIT_TIMEOUT, and the signal's reason.
+   */
+  async waitFor(jobId: JobId, _options: WaitOptions): Promise<WarmUpJob> {
+    throw new SqlError('NOT_SUPPORTED', { what: `WAIT FOR WARM UP JOB ${jobId}` });
+  }
+
+  /** When the next cycle of a periodic job is due, wall clock; undefined for other jobs. */
+  nextStartMs(_job: WarmUpJob): number | undefined {
+    return undefined;
+  }
+
+  /** A compute group has another name: jobs are bound to names (DESIGN 4.1), so some wait now. */
+  async groupRenamed(_from: string, _to: string): Promise<void> {
+    this.wake();
   }
 
   /** A compute group was dropped: its jobs, as target or source, end (DESIGN 4.1). */
@@ -229,7 +285,7 @@ export class WarmUpJobs {
       return undefined;
     }
     const change = { startMs: clock.now(), epoch: catalog.epoch };
-    const after = await this.#apply(job.jobId, 'slotTaken', change, async (tx) => {
+    const after = await this.#apply(job.jobId, 'started', change, async (tx) => {
       if (!(await tx.warmUpJobs.takeSlot(job.dstGroup, job.jobId))) {
         throw new Error(`slot of ${job.dstGroup} was taken behind the scheduler's back`);
       }

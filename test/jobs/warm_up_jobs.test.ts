@@ -35,7 +35,7 @@ describe('a warm-up job', () => {
     expect(job).toMatchObject({ allBytes: 800, finishBytes: 800, allTablets: 8, doneTablets: 8 });
     expect(job.errMsg).toBe('');
     const events = (await world.catalog.warmUpJobs.transitions(jobId)).map((t) => t.event);
-    expect(events).toEqual(['created', 'slotTaken', 'batchDone', 'batchDone', 'lastBatchDone']);
+    expect(events).toEqual(['created', 'started', 'batchDone', 'batchDone', 'lastBatchDone']);
     expect((await world.catalog.warmUpJobs.slots()).size).toBe(0);
   });
 
