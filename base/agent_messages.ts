@@ -12,6 +12,7 @@ import type {
   IndexId,
   JobId,
   PartitionId,
+  RowsetId,
   TableId,
   TabletId,
   TxnId,
@@ -19,6 +20,7 @@ import type {
 } from './ids.ts';
 import type { CacheQueue, NewRowset, RowsetMeta, TableDef, VaultSpec } from './schema.ts';
 import type { ColumnDef } from './schema.ts';
+import type { SyncCounts } from './sync_windows.ts';
 import type { SqlValue } from './values.ts';
 
 /** A request or reply without content. */
@@ -27,10 +29,18 @@ export type Nothing = Readonly<Record<string, never>>;
 // ---------------------------------------------------------------------------------------------
 // Loading
 
-/** A table as a load sees it: definition plus the tablets of its base index. */
+/** A table as a load sees it: definition plus the tablets of its indexes. */
 export interface LoadTarget {
   readonly table: TableDef;
   /** Tablet of (partition, bucket): `tablets[partition index in table.partitions][bucket]`. */
+  readonly tablets: readonly (readonly TabletId[])[];
+  /** Every row goes into them too, at the same place. */
+  readonly rollups: readonly LoadRollup[];
+}
+
+export interface LoadRollup {
+  readonly indexId: IndexId;
+  /** As in `LoadTarget`. */
   readonly tablets: readonly (readonly TabletId[])[];
 }
 
@@ -89,6 +99,34 @@ export interface ScanBatch {
 }
 
 // ---------------------------------------------------------------------------------------------
+// Rewriting rowsets into another schema
+
+export interface RewriteColumn {
+  /** As it is written. */
+  readonly column: ColumnDef;
+  /** As it was stored; undefined: new, every row gets the default. */
+  readonly source?: ColumnDef;
+}
+
+export interface RewriteItem {
+  readonly source: RowsetMeta;
+  /** What is to be written: known to the server before the first object is there. */
+  readonly tabletId: TabletId;
+  readonly rowsetId: RowsetId;
+}
+
+export interface RewriteRequest {
+  /** `db.table`, for messages. */
+  readonly tableName: string;
+  readonly vaultId: VaultId;
+  readonly schemaVersion: number;
+  /** What CURRENT_TIMESTAMP is for all rows of the change, milliseconds. */
+  readonly nowMs: number;
+  readonly columns: readonly RewriteColumn[];
+  readonly items: readonly RewriteItem[];
+}
+
+// ---------------------------------------------------------------------------------------------
 // Warming
 
 export interface WarmUpTablet {
@@ -116,6 +154,14 @@ export interface WarmUpRequest extends BatchKey {
   /** Evict what is cached to make room. */
   readonly force: boolean;
   readonly tablets: readonly WarmUpTablet[];
+  /** Set when the batch delivers rowset events; absent: it is a part of a plan. */
+  readonly event?: {
+    /**
+     * Wall clock of the commit of each rowset, milliseconds, in the order of the rowsets in
+     * `tablets`.
+     */
+    readonly triggersMs: readonly number[];
+  };
 }
 
 export interface WarmUpFailure {
@@ -123,6 +169,18 @@ export interface WarmUpFailure {
   /** Object key. */
   readonly item: string;
   readonly reason: string;
+  /** Trying the same again later can help: the store was busy or away, somebody gave up. */
+  readonly transient: boolean;
+}
+
+/** What a commit of a backend's rowsets set off; for that backend's metrics. */
+export interface TriggeredEvents {
+  /** Event-driven jobs that deliver these rowsets. */
+  readonly jobIds: readonly JobId[];
+  /** Wall clock of the commit, milliseconds. */
+  readonly triggerMs: number;
+  readonly rowsets: number;
+  readonly counts: SyncCounts;
 }
 
 /** How many failures a batch reports by name; the rest only count. */
@@ -151,6 +209,8 @@ export interface BatchProgress extends BatchKey {
   readonly skippedTablets: number;
   readonly failedTablets: number;
   readonly failures: readonly WarmUpFailure[];
+  /** It goes on, and within the last seconds a download waited for the backend's rate limit. */
+  readonly throttled: boolean;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -206,6 +266,11 @@ export interface HotPartition {
 export interface AgentCalls {
   ping: { request: Nothing; reply: { readonly incarnation: string } };
   load: { request: LoadRequest; reply: LoadOutcome };
+  /** All items or none; answers in their order, with as many rows as the sources have. */
+  rewriteRowsets: {
+    request: RewriteRequest;
+    reply: { readonly rowsets: readonly NewRowset[] };
+  };
   openScan: { request: OpenScanRequest; reply: { readonly scanId: string } };
   /** Each batch is handed out once; a lost reply fails the query, not the data. */
   nextBatch: { request: { readonly scanId: string }; reply: ScanBatch };
@@ -213,10 +278,18 @@ export interface AgentCalls {
   warmUp: { request: WarmUpRequest; reply: BatchProgress };
   /** Renews the batch's lease and asks how far it is. */
   renewWarmUp: { request: BatchKey & { readonly leaseMs: number }; reply: BatchProgress };
+  /**
+   * Stops the job's downloads and refuses those of its batches that are still on their way; up to
+   * `run` when it is given: later runs may start.
+   */
   cancelWarmUp: {
-    request: { readonly jobId: JobId; readonly epoch: number };
+    request: { readonly jobId: JobId; readonly epoch: number; readonly run?: number };
     reply: Nothing;
   };
+  /** New rowsets of the backend's own group, to be cached if there is room: no warm-up. */
+  cacheRowsets: { request: { readonly tablets: readonly WarmUpTablet[] }; reply: Nothing };
+  /** Commits of this backend's rowsets that event-driven jobs deliver. May get lost. */
+  eventsTriggered: { request: { readonly events: readonly TriggeredEvents[] }; reply: Nothing };
   cacheStats: { request: Nothing; reply: CacheStats };
   clearCache: { request: Nothing; reply: { readonly clearedBytes: number } };
   /** Counts since the last confirmed call; `confirm` names the reply that was stored. */

@@ -76,6 +76,7 @@ export const CONFIG = {
   file_cache_shares: { type: 'text', default: '5/40/5/50', pattern: /^\d{1,3}\/\d{1,3}\/\d{1,3}\/\d{1,3}$/, allowed: 'four percentages DISPOSABLE/NORMAL/INDEX/TTL that add up to 100', ...FIXED, agent: true, help: 'Shares of the cache queues DISPOSABLE/NORMAL/INDEX/TTL in percent.' },
   file_cache_download_concurrency: { type: 'int', default: 8, min: 1, max: 256, ...MUTABLE, agent: true, help: 'Range downloads of one backend running at once for warm-up.' },
   file_cache_download_range_bytes: { type: 'bytes', default: 8 * 2 ** 20, min: 2 ** 20, max: 64 * 2 ** 20, ...MUTABLE, agent: true, help: 'Longest range asked of the object store at once; missing neighbours are joined up to it.' },
+  file_cache_warmup_download_rate_limit_bytes_per_second: { type: 'bytes', default: 100 * 2 ** 20, min: -1, max: TIB, ...MUTABLE, agent: true, help: 'Bytes per second that the warm-ups of one backend may download; 0 or -1: no limit. Queries are never slowed down.' },
   object_store_retries: { type: 'int', default: 4, min: 0, max: 20, ...MUTABLE, agent: true, help: 'Times a transient object store error is retried, with doubling pauses from 50 ms.' },
   object_store_timeout_ms: { type: 'int', default: 30_000, min: 10, max: INT_MAX, ...MUTABLE, agent: true, help: 'Milliseconds without progress after which an object store request is given up.' },
 
@@ -139,8 +140,11 @@ function parseSpec(spec: ConfigKeySpec, text: string): number | boolean | string
       return spec.pattern.test(text) ? text : undefined;
     case 'int':
     case 'bytes': {
-      const value =
-        spec.type === 'bytes' ? parseBytes(text) : /^-?\d{1,16}$/.test(text) ? Number(text) : NaN;
+      const value = /^-?\d{1,16}$/.test(text)
+        ? Number(text)
+        : spec.type === 'bytes'
+          ? parseBytes(text)
+          : NaN;
       return value !== undefined && value >= spec.min && value <= spec.max ? value : undefined;
     }
   }

@@ -32,6 +32,7 @@ import { parseShares } from './cache/queues.ts';
 import { FooterCache } from './data/footer_cache.ts';
 import { runLoad } from './data/load.ts';
 import { Scan, type SegmentSource } from './data/scan.ts';
+import { DownloadRate } from './download_rate.ts';
 import { OpenScans } from './open_scans.ts';
 import { VaultStores } from './vault_stores.ts';
 import { WarmUpBatches, type WarmUpRun } from './warm_up_batches.ts';
@@ -119,12 +120,16 @@ export class Agent {
     this.stores = new VaultStores(frontend, { config, clock, random, log });
     this.#accesses = new AccessCounts(clock, random);
     this.#scans = new OpenScans(clock, random, (request) => this.#newScan(request));
+    const rate = new DownloadRate(clock, () =>
+      config.get('file_cache_warmup_download_rate_limit_bytes_per_second'),
+    );
     const downloader = new WarmUpDownloader({
       cache,
       clock,
       buffers: options.buffers,
       concurrency: () => config.get('file_cache_download_concurrency'),
       rangeBytes: () => config.get('file_cache_download_range_bytes'),
+      limiter: rate,
     });
     this.#batches = new WarmUpBatches({
       backendId,
@@ -134,6 +139,7 @@ export class Agent {
       run: async (run) => {
         await this.#warm(downloader, run);
       },
+      throttled: () => rate.throttled,
       report: (progress) => {
         frontend
           .call('warmUpProgress', progress, { timeoutMs: REPORT_TIMEOUT_MS })

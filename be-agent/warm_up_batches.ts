@@ -54,6 +54,8 @@ export interface WarmUpBatchesDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly run: WarmUpRunner;
+  /** Whether downloads wait for the rate limit. */
+  readonly throttled: () => boolean;
   /** Tells the server that a batch ended; may be lost, the server asks again anyway. */
   readonly report: (progress: BatchProgress) => void;
 }
@@ -61,7 +63,7 @@ export interface WarmUpBatchesDeps {
 export class WarmUpBatches {
   readonly #deps: WarmUpBatchesDeps;
   readonly #batches = new Map<string, Batch>();
-  /** Job → epoch of its cancellation: a dispatch that arrives after it must not start. */
+  /** Job → last run that was cancelled: a dispatch of it that arrives later must not start. */
   readonly #cancelled = new Map<JobId, number>();
   #epochSeen = 0;
 
@@ -78,7 +80,9 @@ export class WarmUpBatches {
 
   dispatch(request: WarmUpRequest): BatchProgress {
     if (this.#refuses(request)) return this.#absent(request, 'STALE');
-    if (this.#cancelled.has(request.jobId)) return this.#absent(request, 'STOPPED');
+    if (request.run <= (this.#cancelled.get(request.jobId) ?? 0)) {
+      return this.#absent(request, 'STOPPED');
+    }
     const known = this.#batches.get(batchName(request));
     if (known !== undefined && known.state !== 'STOPPED') {
       this.#adopt(known, request, request.leaseMs);
@@ -108,13 +112,13 @@ export class WarmUpBatches {
     return this.#progress(batch);
   }
 
-  /** Stops all batches of a job; running downloads end at once. */
-  cancel(jobId: JobId, epoch: number): void {
+  /** Stops all batches of a job up to `run`; running downloads end at once. */
+  cancel(jobId: JobId, epoch: number, run: number = Number.MAX_SAFE_INTEGER): void {
     if (epoch < this.#epochSeen) return;
     this.#epochSeen = epoch;
-    this.#cancelled.set(jobId, epoch);
+    this.#cancelled.set(jobId, Math.max(run, this.#cancelled.get(jobId) ?? 0));
     for (const batch of this.#batches.values()) {
-      if (batch.key.jobId === jobId) this.#stop(batch);
+      if (batch.key.jobId === jobId && batch.key.run <= run) this.#stop(batch);
     }
     if (this.#cancelled.size > REMEMBERED_MAX) {
       const oldest = this.#cancelled.keys().next();
@@ -190,13 +194,14 @@ export class WarmUpBatches {
     const { backendId, incarnation } = this.#deps;
     const { counts, key, totalTablets, state } = batch;
     const failures = [...counts.failures];
-    return { ...key, ...counts, failures, totalTablets, backendId, incarnation, state };
+    const throttled = state === 'RUNNING' && this.#deps.throttled();
+    return { ...key, ...counts, failures, totalTablets, backendId, incarnation, state, throttled };
   }
 
   #absent(request: BatchKey, state: BatchProgress['state']): BatchProgress {
     const { backendId, incarnation } = this.#deps;
-    const key = keyOf(request);
-    return { ...key, ...newCounts(), totalTablets: 0, backendId, incarnation, state };
+    const nothing = { ...newCounts(), totalTablets: 0, throttled: false };
+    return { ...keyOf(request), ...nothing, backendId, incarnation, state };
   }
 }
 

@@ -102,7 +102,11 @@ async function start(context: BenchContext, dataDir: string): Promise<ServerProc
   return await ServerProcess.start(context, {
     dataDir,
     args: ['--embedded', 'write_group=1,read_group=1'],
-    set: [`segment_max_bytes=${OBJECT_BYTES}`],
+    set: [
+      `segment_max_bytes=${OBJECT_BYTES}`,
+      // The bare downloader has no limit either.
+      'file_cache_warmup_download_rate_limit_bytes_per_second=0',
+    ],
   });
 }
 

@@ -52,9 +52,11 @@ export interface BlockCacheOptions {
   readonly io?: BlockIo;
 }
 
-/** Bounds bytes per second; a limiter for warm-up traffic may be handed in. */
+/** Bounds bytes per second of warm-up traffic. */
 export interface RateLimiter {
   acquire(bytes: number, signal: AbortSignal): Promise<void>;
+  /** Of what was acquired, these bytes need not be downloaded after all. */
+  giveBack(bytes: number): void;
 }
 
 export interface WarmRangeOptions {
@@ -83,7 +85,6 @@ export interface CachedBlockInfo {
 interface Fetch {
   readonly rule: AdmitRule;
   readonly buffers: BufferPool;
-  readonly limiter: RateLimiter | undefined;
   /** Slots taken before the download (warm-up), or undefined: taken when the bytes are there. */
   readonly slots: readonly number[] | undefined;
   readonly onRequest: (() => void) | undefined;
@@ -226,7 +227,6 @@ export class BlockCache {
     const download = this.#start(reading.object, first, count, {
       rule: ADMIT_QUERY,
       buffers: this.#queryBuffers,
-      limiter: undefined,
       slots: undefined,
       onRequest: undefined,
     });
@@ -313,6 +313,10 @@ export class BlockCache {
     options: WarmRangeOptions,
   ): Promise<WarmRangeResult> {
     options.signal.throwIfAborted();
+    // Before anything is taken: who waits for the rate holds no room and no buffer, and a query
+    // that wants these blocks meanwhile downloads them at its own pace.
+    const bytes = rangeLength(object, first, count);
+    await options.limiter?.acquire(bytes, options.signal);
     const slots: number[] = [];
     let refused: WarmRangeResult;
     // While others were waited for, a query may have asked for some of these blocks.
@@ -322,6 +326,7 @@ export class BlockCache {
       if (typeof slot === 'number') slots.push(slot);
       else if (!slot.kept) refused = slot;
     }
+    options.limiter?.giveBack(bytes - rangeLength(object, first, slots.length));
     if (slots.length === 0) return refused;
     const download = this.#start(object, first, slots.length, { ...options, slots });
     await download.take(() => undefined, options.signal);
@@ -353,7 +358,6 @@ export class BlockCache {
     let buffer: Uint8Array | undefined;
     try {
       buffer = await fetch.buffers.acquire(length, signal);
-      await fetch.limiter?.acquire(length, signal);
       range = await this.#get(download, buffer, fetch);
     } catch (error) {
       for (const slot of fetch.slots ?? []) this.#disk.giveUp(slot);
@@ -576,6 +580,11 @@ export class BlockCache {
 
 function blocksOf(first: number, count: number): number[] {
   return Array.from({ length: count }, (_, place) => first + place);
+}
+
+/** bytes of data of neighbouring blocks */
+function rangeLength(object: CacheObject, first: number, count: number): number {
+  return Math.min(object.size, (first + count) * BLOCK_BYTES) - first * BLOCK_BYTES;
 }
 
 function blockName(object: CacheObject, block: number): string {

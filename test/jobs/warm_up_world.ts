@@ -98,7 +98,6 @@ export class FakeBackend {
       run: async (run) => {
         await this.#hold(run);
       },
-      throttled: () => false,
       report: this.#report,
       throttled: () => false,
     });

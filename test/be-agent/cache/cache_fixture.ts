@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BlockCache } from '../../../be-agent/cache/block_cache.ts';
-import type { BlockCacheOptions } from '../../../be-agent/cache/block_cache.ts';
+import type { BlockCacheOptions, RateLimiter } from '../../../be-agent/cache/block_cache.ts';
 import type { CacheObject } from '../../../be-agent/cache/cache_object.ts';
 import { SharedBufferPool } from '../../../be-agent/cache/buffer_pool.ts';
 import { WarmUpDownloader } from '../../../be-agent/cache/downloader.ts';
@@ -172,8 +172,9 @@ export class CacheFixture {
     return cache;
   }
 
-  downloader(cache: BlockCache, concurrency = 4): WarmUpDownloader {
+  downloader(cache: BlockCache, concurrency = 4, limiter?: RateLimiter): WarmUpDownloader {
     return new WarmUpDownloader({
+      ...(limiter === undefined ? {} : { limiter }),
       cache,
       clock: this.clock,
       buffers: new SharedBufferPool(8 * MIB, concurrency * 8 * MIB),
