@@ -170,7 +170,7 @@ export interface WarmUpFailure {
   readonly item: string;
   readonly reason: string;
   /** Trying the same again later can help: the store was busy or away, somebody gave up. */
-  readonly transient: boolean;
+  readonly transient?: boolean;
 }
 
 /** What a commit of a backend's rowsets set off; for that backend's metrics. */

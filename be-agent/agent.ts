@@ -12,6 +12,7 @@ import type {
   LoadRequest,
   Nothing,
   OpenScanRequest,
+  RewriteRequest,
   WarmUpTablet,
 } from '../base/agent_messages.ts';
 import type { Config } from '../base/config.ts';
@@ -20,7 +21,13 @@ import { HttpServer } from '../base/http_server.ts';
 import type { BackendId } from '../base/ids.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
 import { ObjectStoreError } from '../base/ports.ts';
-import { type RowsetMeta, type SegmentMeta, type TabletRef, segmentKey } from '../base/schema.ts';
+import {
+  type NewRowset,
+  type RowsetMeta,
+  type SegmentMeta,
+  type TabletRef,
+  segmentKey,
+} from '../base/schema.ts';
 import { AccessCounts } from './access_counts.ts';
 import { AgentMetrics } from './agent_metrics.ts';
 import { agentRoutes } from './agent_routes.ts';
@@ -29,10 +36,12 @@ import type { BufferPool } from './cache/buffer_pool.ts';
 import type { CacheObject } from './cache/cache_object.ts';
 import { type WarmTablet, WarmUpDownloader } from './cache/downloader.ts';
 import { parseShares } from './cache/queues.ts';
-import { FooterCache } from './data/footer_cache.ts';
+import { FooterCache, type ReadObject } from './data/footer_cache.ts';
 import { runLoad } from './data/load.ts';
+import { rewriteRowsets } from './data/rewrite.ts';
 import { Scan, type SegmentSource } from './data/scan.ts';
 import { DownloadRate } from './download_rate.ts';
+import { NewRowsetCaching } from './new_rowset_caching.ts';
 import { OpenScans } from './open_scans.ts';
 import { VaultStores } from './vault_stores.ts';
 import { WarmUpBatches, type WarmUpRun } from './warm_up_batches.ts';
@@ -79,6 +88,7 @@ export class Agent {
   readonly #footers = new FooterCache();
   readonly #accesses: AccessCounts;
   readonly #batches: WarmUpBatches;
+  readonly #newRowsets: NewRowsetCaching;
   readonly #metrics: AgentMetrics;
   readonly #http: HttpServer;
   readonly #handlers: Handlers;
@@ -130,6 +140,7 @@ export class Agent {
       concurrency: () => config.get('file_cache_download_concurrency'),
       rangeBytes: () => config.get('file_cache_download_range_bytes'),
       limiter: rate,
+      spareQueriedSeconds: () => config.get('file_cache_warm_up_spare_queried_second'),
     });
     this.#batches = new WarmUpBatches({
       backendId,
@@ -147,6 +158,12 @@ export class Agent {
             log.warn('a finished batch could not be reported', { error: String(error) });
           });
       },
+    });
+    this.#newRowsets = new NewRowsetCaching({
+      cache: this.cache,
+      log,
+      rangeBytes: () => config.get('file_cache_download_range_bytes'),
+      open: async (tablet) => (await this.#objectsOf(tablet)).objects,
     });
     this.#metrics = new AgentMetrics({ backendId, cache, stores: this.stores });
     this.#http = new HttpServer(
@@ -202,6 +219,7 @@ export class Agent {
     this.#closed = true;
     this.#stopHeartbeat();
     this.#batches.close();
+    this.#newRowsets.close();
     this.#scans.closeAll();
   }
 
@@ -209,6 +227,9 @@ export class Agent {
     return {
       ping: () => ({ incarnation: this.incarnation }),
       load: async (request, signal) => await this.#load(request, signal),
+      rewriteRowsets: async (request, signal) => ({
+        rowsets: await this.#rewrite(request, signal),
+      }),
       openScan: (request) => this.#scans.open(request),
       nextBatch: async ({ scanId }) => await this.#scans.nextBatch(scanId),
       closeScan: ({ scanId }) => {
@@ -217,10 +238,15 @@ export class Agent {
       },
       warmUp: (request) => this.#batches.dispatch(request),
       renewWarmUp: (request) => this.#batches.renew(request),
-      cancelWarmUp: ({ jobId, epoch }) => {
-        this.#batches.cancel(jobId, epoch);
+      cancelWarmUp: ({ jobId, epoch, run }) => {
+        this.#batches.cancel(jobId, epoch, run);
         return NOTHING;
       },
+      cacheRowsets: ({ tablets }) => {
+        this.#newRowsets.add(tablets);
+        return NOTHING;
+      },
+      eventsTriggered: () => NOTHING,
       cacheStats: () => this.cache.stats(),
       clearCache: async () => ({ clearedBytes: await this.cache.clear() }),
       hotspots: ({ confirm }) => this.#accesses.handOut(confirm),
@@ -252,6 +278,26 @@ export class Agent {
       { store, clock, random, config, log },
     );
     return outcome;
+  }
+
+  /** Reads past the cache: what is rewritten is not read again, and is soon garbage. */
+  async #rewrite(request: RewriteRequest, signal: AbortSignal): Promise<NewRowset[]> {
+    const { clock, random, config, log } = this.#options;
+    const store = await this.stores.get(request.vaultId);
+    const services = { store, clock, random, config, log };
+    const openObject = ({ tablet, rowset, segment }: SegmentSource): ReadObject => {
+      const key = segmentKey(tablet.tabletId, rowset.rowsetId, segment.segment);
+      const { bytes: size, indexOffset } = segment;
+      const source = this.stores.get(rowset.vaultId);
+      source.catch(() => undefined);
+      return {
+        key,
+        size,
+        indexOffset,
+        read: async (offset, length) => await (await source).get(key, { offset, length, signal }),
+      };
+    };
+    return await rewriteRowsets(request, openObject, services, signal);
   }
 
   #newScan(request: OpenScanRequest): Scan {
@@ -288,19 +334,21 @@ export class Agent {
 
   async #warm(downloader: WarmUpDownloader, run: WarmUpRun): Promise<void> {
     const tablets: WarmTablet[] = [];
-    for (const tablet of run.tablets) {
-      const objects: CacheObject[] = [];
-      for (const rowset of tablet.rowsets) {
-        const store = await this.stores.get(rowset.vaultId);
-        for (const segment of rowset.segments) {
-          objects.push(cacheObject(store, tablet, rowset, segment));
-        }
-      }
-      tablets.push({ tabletId: tablet.tabletId, objects });
-    }
+    for (const tablet of run.tablets) tablets.push(await this.#objectsOf(tablet));
     const { force, signal, counts } = run;
     const progress = Object.assign(counts, { requests: 0 });
     await downloader.run(tablets, { force, signal, progress });
+  }
+
+  async #objectsOf(tablet: WarmUpTablet): Promise<WarmTablet> {
+    const objects: CacheObject[] = [];
+    for (const rowset of tablet.rowsets) {
+      const store = await this.stores.get(rowset.vaultId);
+      for (const segment of rowset.segments) {
+        objects.push(cacheObject(store, tablet, rowset, segment));
+      }
+    }
+    return { tabletId: tablet.tabletId, objects };
   }
 
   // -------------------------------------------------------------------------------------------

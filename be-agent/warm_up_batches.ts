@@ -140,10 +140,10 @@ export class WarmUpBatches {
       if (batch.state !== 'RUNNING') return;
       this.#deps.log.error('warm-up batch failed', { ...batch.key, error: String(error) });
       counts.failedTablets = batch.totalTablets - counts.doneTablets - counts.skippedTablets;
-      if (counts.failures.length < WARM_UP_FAILURES_MAX) {
-        const tabletId = request.tablets[0]?.tabletId;
+      const tabletId = request.tablets[0]?.tabletId;
+      if (counts.failures.length < WARM_UP_FAILURES_MAX && tabletId !== undefined) {
         const reason = error instanceof Error ? error.message : String(error);
-        if (tabletId !== undefined) counts.failures.push({ tabletId, item: 'batch', reason });
+        counts.failures.push({ tabletId, item: 'batch', reason, transient: true });
       }
     }
     if (batch.state !== 'RUNNING') return;

@@ -91,9 +91,12 @@ export class LoadCoordinator {
     return { status: 'BEGUN', txnId, target: catalog.tables.loadTarget(table) };
   }
 
-  /** Resolves when the rows are visible. A repeat of a commit that succeeded is fine. */
-  async commit(txnId: TxnId, outcome: LoadOutcome): Promise<void> {
-    await this.#deps.catalog.commitLoad(txnId, outcome.rowsets, outcome);
+  /**
+   * Resolves when the rows are visible; `writer` wrote them. A repeat of a commit that succeeded
+   * is fine.
+   */
+  async commit(txnId: TxnId, outcome: LoadOutcome, writer: BackendId): Promise<void> {
+    await this.#deps.catalog.commitLoad(txnId, outcome.rowsets, outcome, writer);
   }
 
   async abort(txnId: TxnId, reason: string): Promise<void> {
@@ -119,7 +122,7 @@ export class LoadCoordinator {
         { txnId, target, columns, rows },
         { timeoutMs, signal },
       );
-      await catalog.commitLoad(txnId, outcome.rowsets, outcome);
+      await catalog.commitLoad(txnId, outcome.rowsets, outcome, backendId);
       const ms = Math.round(clock.monotonic() - startedMs);
       this.#deps.log.debug('insert', { txnId, rows: outcome.loadedRows, ms });
       return { label, txnId, rows: outcome.loadedRows };

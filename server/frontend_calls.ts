@@ -58,8 +58,8 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
       const { database, table, label, timeoutMs } = request;
       return await loads.begin(database, table, label, timeoutMs);
     },
-    commitLoad: async ({ txnId, outcome }) => {
-      await loads.commit(txnId, outcome);
+    commitLoad: async ({ txnId, outcome }, from) => {
+      await loads.commit(txnId, outcome, from);
       return { status: 'VISIBLE' };
     },
     abortLoad: async ({ txnId, reason }) => {

@@ -7,7 +7,7 @@ import { WARM_UP_FAILURES_MAX } from '../../base/agent_messages.ts';
 import type { WarmUpFailure } from '../../base/agent_messages.ts';
 import type { TabletId } from '../../base/ids.ts';
 import { ObjectStoreError } from '../../base/ports.ts';
-import type { Clock, ObjectStore } from '../../base/ports.ts';
+import type { Clock, ObjectStore, ObjectStoreErrorKind } from '../../base/ports.ts';
 import type { BlockCache, RateLimiter } from './block_cache.ts';
 import type { BufferPool } from './buffer_pool.ts';
 import { blockCount } from './cache_object.ts';
@@ -21,6 +21,18 @@ const BACK_OFF_MS = 250;
 const BACK_OFF_MS_MAX = 5_000;
 /** Objects looked at between two turns of the event loop. */
 const STEP_ITEMS = 1024;
+
+/** Kinds of failure that end without anybody changing the object; who waits may try again. */
+const MAY_PASS: ReadonlySet<ObjectStoreErrorKind> = new Set([
+  'BUCKET_MISSING',
+  'ACCESS_DENIED',
+  'THROTTLED',
+  'UNAVAILABLE',
+  'UNKNOWN_OUTCOME',
+  'TRUNCATED',
+  'DISK',
+  'ABORTED',
+]);
 
 export interface WarmTablet {
   readonly tabletId: TabletId;
@@ -74,6 +86,11 @@ export interface WarmUpDownloaderDeps {
   /** Longest range in bytes; asked anew for every batch. */
   readonly rangeBytes: () => number;
   readonly limiter?: RateLimiter;
+  /**
+   * Blocks that queries read within so many seconds are not evicted without FORCE (see
+   * `AdmitRule`); asked anew for every range. Default: none are spared.
+   */
+  readonly spareQueriedSeconds?: () => number;
 }
 
 export class WarmUpDownloader {
@@ -119,7 +136,7 @@ class Batch {
   readonly #deps: WarmUpDownloaderDeps;
   readonly #options: WarmUpOptions;
   readonly #progress: WarmUpProgress;
-  readonly #rule: AdmitRule;
+  readonly #era: number;
   readonly #tablets: TabletItem[] = [];
   readonly #items: Item[] = [];
   /** Stores that refuse everything: what is left of them fails at once. */
@@ -130,7 +147,7 @@ class Batch {
     this.#options = options;
     this.#progress = options.progress;
     // A batch never evicts what it brought in itself, FORCE or not: it would run in circles.
-    this.#rule = { keepFromEra: deps.cache.beginBatch(), spareTtl: !options.force };
+    this.#era = deps.cache.beginBatch();
     for (const { tabletId, objects } of tablets) {
       const tablet: TabletItem = { tabletId, items: [], done: false, failed: false };
       for (const object of objects) {
@@ -153,7 +170,9 @@ class Batch {
     if (lost.length > 0) {
       await this.#rounds(lost);
       await this.#verify();
-      for (const { item } of await this.#missing()) this.#fail(item, 'evicted during the warm-up');
+      for (const { item } of await this.#missing()) {
+        this.#fail(item, 'evicted during the warm-up', false);
+      }
     }
     this.#options.onProgress?.();
   }
@@ -209,6 +228,17 @@ class Batch {
     }
   }
 
+  #rule(): AdmitRule {
+    const { clock, spareQueriedSeconds } = this.#deps;
+    if (this.#options.force || spareQueriedSeconds === undefined) {
+      const spareTtl = !this.#options.force;
+      return { keepFromEra: this.#era, spareTtl, spareQueriedSec: Infinity };
+    }
+    const since = Math.floor(clock.now() / 1000) - spareQueriedSeconds();
+    // Marks are whole seconds, and 0 stands for "never".
+    return { keepFromEra: this.#era, spareTtl: true, spareQueriedSec: Math.max(1, since + 1) };
+  }
+
   /** False: try again later. */
   async #fetch(work: Work, isLast: boolean): Promise<boolean> {
     const { item, first, count } = work;
@@ -217,13 +247,13 @@ class Batch {
     if (item.failed) return true;
     const lost = this.#lostStores.get(item.object.store);
     if (lost !== undefined) {
-      this.#fail(item, lost);
+      this.#fail(item, lost, true);
       return true;
     }
     try {
       const { buffers, limiter, cache } = this.#deps;
       const refused = await cache.warmRange(item.object, first, count, {
-        rule: this.#rule,
+        rule: this.#rule(),
         buffers,
         signal,
         limiter,
@@ -232,10 +262,12 @@ class Batch {
         },
       });
       this.#recount(item);
-      if (refused !== undefined && refused.why !== 'DROPPED') this.#fail(item, refused.text);
+      if (refused !== undefined && refused.why !== 'DROPPED') {
+        this.#fail(item, refused.text, refused.why === 'DISK');
+      }
       // Somebody else's download failed, or was given up: then it is ours to fetch.
       const whole = refused !== undefined || this.#has(work);
-      if (!whole && isLast) this.#fail(item, 'the download was given up by others');
+      if (!whole && isLast) this.#fail(item, 'the download was given up by others', true);
       onProgress?.();
       return whole || isLast;
     } catch (error) {
@@ -251,7 +283,7 @@ class Batch {
     if (known?.kind === 'BUCKET_MISSING' || known?.kind === 'ACCESS_DENIED') {
       this.#lostStores.set(item.object.store, reason);
     }
-    this.#fail(item, reason);
+    this.#fail(item, reason, known === undefined || MAY_PASS.has(known.kind));
     this.#options.onProgress?.();
     return true;
   }
@@ -280,7 +312,7 @@ class Batch {
     this.#progress.doneTablets += done ? 1 : -1;
   }
 
-  #fail(item: Item, reason: string): void {
+  #fail(item: Item, reason: string, transient: boolean): void {
     if (item.failed) return;
     item.failed = true;
     const { tablet, object } = item;
@@ -291,6 +323,7 @@ class Batch {
     }
     const { failures } = this.#progress;
     if (failures.length >= WARM_UP_FAILURES_MAX) return;
-    failures.push({ tabletId: tablet.tabletId, item: object.key, reason });
+    const { tabletId } = tablet;
+    failures.push({ tabletId, item: object.key, reason, ...(transient ? { transient } : {}) });
   }
 }

@@ -25,11 +25,18 @@ import { ManualClock } from '../manual_clock.ts';
 
 const CAPACITY_BYTES = 1_000_000;
 
+export interface HeldFailure {
+  readonly item: string;
+  readonly reason: string;
+  /** Default: false. */
+  readonly transient?: boolean;
+}
+
 /** One download that waits for the test to end it. */
 export interface HeldRun {
   readonly run: WarmUpRun;
   /** Ends it: everything downloaded, unless `failures` says otherwise. */
-  finish(failures?: readonly { readonly item: string; readonly reason: string }[]): void;
+  finish(failures?: readonly HeldFailure[]): void;
 }
 
 export class FakeBackend {
@@ -69,8 +76,8 @@ export class FakeBackend {
       case 'renewWarmUp':
         return this.batches.renew(request as AgentCalls['renewWarmUp']['request']);
       case 'cancelWarmUp': {
-        const { jobId, epoch } = request as AgentCalls['cancelWarmUp']['request'];
-        this.batches.cancel(jobId, epoch);
+        const { jobId, epoch, run } = request as AgentCalls['cancelWarmUp']['request'];
+        this.batches.cancel(jobId, epoch, run);
         return {};
       }
       case 'ping':
@@ -84,6 +91,9 @@ export class FakeBackend {
       case 'deleteObjects':
       case 'dropCached':
       case 'configure':
+      case 'cacheRowsets':
+      case 'eventsTriggered':
+      case 'rewriteRowsets':
         throw new Error(`unexpected call ${name}`);
     }
   }
@@ -114,7 +124,9 @@ export class FakeBackend {
         const { counts, tablets } = run;
         const tabletId = tablets[0]?.tabletId;
         for (const failure of failures) {
-          if (tabletId !== undefined) counts.failures.push({ tabletId, ...failure });
+          if (tabletId !== undefined) {
+            counts.failures.push({ tabletId, transient: false, ...failure });
+          }
         }
         counts.failedTablets = failures.length > 0 ? 1 : 0;
         counts.doneTablets = tablets.length - counts.failedTablets;

@@ -154,7 +154,8 @@ describe('a warm-up', () => {
       return ended;
     });
     const progress = await warming;
-    expect(progress.failures).toEqual([{ tabletId: 2, item: 'broken', reason: '503 for broken' }]);
+    const failure = { tabletId: 2, item: 'broken', reason: '503 for broken', transient: true };
+    expect(progress.failures).toEqual([failure]);
     expect(cache.hasBlocks(flaky)).toBe(true);
     expect(fixture.store.gets).toHaveLength(3 + 4);
   });
