@@ -43,7 +43,7 @@ export function convertValue(value: InputValue, column: ColumnDef, row: number):
 }
 
 /** What a column gets when a row does not name it; throws NO_DEFAULT. */
-export function defaultValue(column: ColumnDef, clock: Clock): SqlValue {
+export function defaultValue(column: ColumnDef, clock: Pick<Clock, 'now'>): SqlValue {
   const given = column.defaultValue;
   if (given === undefined || given === null) {
     if (column.nullable) return null;

@@ -93,6 +93,15 @@ export const ERRORS = {
   NO_PARTITION_FOR_VALUE:  row(1526, 'HY000', 'Table has no partition for value {value}'),
   PARTITION_OVERLAP:       row(1493, 'HY000', 'VALUES LESS THAN value must be strictly increasing for each partition (partition {name})'),
 
+  // changes of tables
+  ALTER_JOB_ACTIVE:        row(1105, 'HY000', "Table[{table}]'s state({kind}) is not NORMAL. Do not allow doing ALTER ops: job {id} is running, see SHOW ALTER TABLE"),
+  ALTER_REFUSED:           row(1105, 'HY000', 'Table {table} cannot be altered: {what}'),
+  ALTER_TYPE:              row(1105, 'HY000', "Can not change {from} to {to} for column '{column}'; allowed: {allowed}"),
+  CANT_DROP_FIELD:         row(1091, '42000', "Can't DROP '{name}'; check that column/key exists"),
+  CANT_REMOVE_ALL_FIELDS:  row(1090, '42000', "You can't delete all columns with ALTER TABLE; use DROP TABLE instead"),
+  DUP_KEYNAME:             row(1061, '42000', "Duplicate key name '{name}'"),
+  TABLE_CHANGED:           row(1412, 'HY000', 'Table definition has changed, please retry transaction'),
+
   // rows
   WRONG_VALUE_COUNT:       row(1136, '21S01', "Column count doesn't match value count at row {row}"),
   BAD_NULL:                row(1048, '23000', "Column '{column}' cannot be null"),
@@ -107,6 +116,7 @@ export const ERRORS = {
   BAD_LABEL:               row(1105, 'HY000', "Label format error: '{label}'; allowed: 1 to 128 of letters, digits, '-', '_', '.', ':'"),
   LOAD_TXN_UNKNOWN:        row(1105, 'HY000', 'transaction {txnId} not found or already {state}'),
   LOAD_FAILED:             row(1105, 'HY000', 'load failed: {why}'),
+  LOAD_TABLE_ALTERED:      row(1412, 'HY000', 'Table definition has changed, please retry transaction: the table was altered while this load ran; load again, the label is free'),
   LOAD_TOO_MANY_FILTERED:  row(1105, 'HY000', 'too many filtered rows: {filtered} of {total}, allowed ratio {ratio}; first: {first}'),
 
   // compute groups, backends, vaults

@@ -52,8 +52,8 @@ export class LoadCommit {
 
   /**
    * All of it or nothing. A repeat of a commit that succeeded answers the same again. Throws
-   * LOAD_TXN_UNKNOWN, and LOAD_FAILED (the load is ABORTED then, its objects garbage) when a
-   * partition was dropped meanwhile or a rowset is not the table's.
+   * LOAD_TXN_UNKNOWN; LOAD_FAILED when a partition was dropped meanwhile, LOAD_TABLE_ALTERED when
+   * the table has other indexes now (the load is ABORTED then, its objects garbage).
    */
   async commit(
     txnId: TxnId,
@@ -77,6 +77,11 @@ export class LoadCommit {
         throw await this.#fail(txnId, rowsets, error);
       }
     });
+  }
+
+  /** Runs `work` while no load of the table commits. */
+  async exclusive<T>(tableId: TableId, work: () => Promise<T>): Promise<T> {
+    return this.#tables.run(tableId, work);
   }
 
   /**
@@ -144,11 +149,7 @@ export class LoadCommit {
       .executeTakeFirst();
     if (table === undefined) throw new SqlError('LOAD_FAILED', { why: 'the table was dropped' });
     const versions = new Map<PartitionId, number>();
-    for (const { tabletId, partitionId } of rowsets) {
-      const tablet = this.#memory.tablets.get(tabletId);
-      if (tablet?.partitionId !== partitionId || tablet.tableId !== load.table_id) {
-        throw new SqlError('LOAD_FAILED', { why: `tablet ${tabletId} is not there any more` });
-      }
+    for (const { partitionId } of rowsets) {
       if (versions.has(partitionId)) continue;
       const [row] = tx.bulk.all<[number]>(
         "SELECT visible_version FROM partition_def WHERE partition_id = ? AND state = 'NORMAL'",
@@ -157,6 +158,7 @@ export class LoadCommit {
       if (row === undefined) throw partitionGone(partitionId);
       versions.set(partitionId, row[0]);
     }
+    this.#expectAllIndexes(load, rowsets);
     const vaultId = id<VaultId>(table.vault_id);
     return {
       txnId: id<TxnId>(load.txn_id),
@@ -166,6 +168,37 @@ export class LoadCommit {
       rowsets,
       versions,
     };
+  }
+
+  /**
+   * The indexes of a table have the same rows: what a load wrote before an ALTER replaced one or
+   * added one must not become visible behind it.
+   */
+  #expectAllIndexes(load: LoadRow, rowsets: readonly NewRowset[]): void {
+    const { tablets } = this.#memory;
+    const rowsOf = new Map<string, number>();
+    const written = new Map<PartitionId, Map<number, Set<number>>>();
+    for (const { tabletId, partitionId, rows } of rowsets) {
+      const tablet = tablets.get(tabletId);
+      if (tablet === undefined) throw new SqlError('LOAD_TABLE_ALTERED');
+      if (tablet.partitionId !== partitionId || tablet.tableId !== load.table_id) {
+        throw new SqlError('LOAD_FAILED', { why: `tablet ${tabletId} is not the table's` });
+      }
+      const place = `${partitionId}/${tablet.bucket}`;
+      if ((rowsOf.get(place) ?? rows) !== rows) {
+        throw new SqlError('LOAD_FAILED', { why: `indexes got different rows (${place})` });
+      }
+      rowsOf.set(place, rows);
+      const buckets = written.get(partitionId) ?? new Map<number, Set<number>>();
+      const indexes = buckets.get(tablet.bucket) ?? new Set<number>();
+      written.set(partitionId, buckets.set(tablet.bucket, indexes.add(tablet.indexId)));
+    }
+    for (const [partitionId, buckets] of written) {
+      const expected = tablets.indexesOf(partitionId);
+      for (const indexes of buckets.values()) {
+        if (indexes.size !== expected) throw new SqlError('LOAD_TABLE_ALTERED');
+      }
+    }
   }
 
   async #publish(
@@ -298,7 +331,7 @@ async function abortSomeRunning(tx: WriteSession): Promise<number> {
 
 /** Errors after which a repeat cannot succeed; after others the backend may try again. */
 function isFinal(error: SqlError): boolean {
-  return error.code === 'LOAD_FAILED';
+  return error.code === 'LOAD_FAILED' || error.code === 'LOAD_TABLE_ALTERED';
 }
 
 function partitionGone(partitionId: number): SqlError {

@@ -11,6 +11,7 @@ import type {
   RollupShape,
   TableDef,
 } from '../base/schema.ts';
+import { baseIndexOf } from '../base/schema.ts';
 import { fromJson, toJson } from './json_text.ts';
 import { checkName } from './names.ts';
 import type { CatalogRows } from './rows.ts';
@@ -159,14 +160,16 @@ export class TableStore {
     }));
   }
 
-  /** The tablets of the base index, as a load needs them. */
+  /** The tablets of all indexes, as a load needs them. */
   loadTarget(table: TableDef): LoadTarget {
-    const base = table.indexes.find((index) => index.kind === 'BASE');
-    if (base === undefined) throw new Error(`table ${table.tableId} has no base index`);
-    const tablets = table.partitions.map((partition) =>
-      this.#memory.tablets.buckets(partition.partitionId, base.indexId),
-    );
-    return { table, tablets };
+    const tabletsOf = (indexId: IndexId) =>
+      table.partitions.map((partition) =>
+        this.#memory.tablets.buckets(partition.partitionId, indexId),
+      );
+    const rollups = table.indexes
+      .filter((index) => index.kind === 'ROLLUP')
+      .map(({ indexId }) => ({ indexId, tablets: tabletsOf(indexId) }));
+    return { table, tablets: tabletsOf(baseIndexOf(table).indexId), rollups };
   }
 
   /**

@@ -89,6 +89,13 @@ export class TabletIndex {
     return tablets;
   }
 
+  /** How many indexes have tablets in the partition. */
+  indexesOf(partitionId: PartitionId): number {
+    const indexes = new Set<number>();
+    this.#eachPlace(partitionId, (at) => indexes.add(this.#indexes[at] ?? 0));
+    return indexes.size;
+  }
+
   partitionSize(partitionId: PartitionId): SizeSum {
     let tablets = 0;
     let bytes = 0;
@@ -171,6 +178,25 @@ export class TabletIndex {
     if (this.#removed > this.#count * REMOVED_SHARE_MAX) this.#compact();
   }
 
+  /** One index of a partition; the others stay. Catalog only. */
+  removeIndex(partitionId: PartitionId, indexId: IndexId): void {
+    const slot = this.#slotOf.get(partitionId);
+    const partition = slot === undefined ? undefined : this.#partitions[slot];
+    const index = this.#indexOf.get(indexId);
+    if (partition === undefined || index === undefined) return;
+    const kept: Run[] = [];
+    this.#eachPlace(partitionId, (at) => {
+      if (this.#indexes[at] === index) {
+        this.#slots[at] = REMOVED;
+        this.#removed += 1;
+      } else {
+        extendRuns(kept, this.#tabletIds[at] ?? 0);
+      }
+    });
+    partition.runs.splice(0, partition.runs.length, ...kept);
+    if (this.#removed > this.#count * REMOVED_SHARE_MAX) this.#compact();
+  }
+
   /** Catalog only. */
   removeTable(tableId: TableId): void {
     for (const partitionId of this.#partitionsOf.get(tableId) ?? []) {
@@ -229,16 +255,7 @@ export class TabletIndex {
     this.#buckets[at] = bucket;
     this.#bytes[at] = bytes;
     this.#rows[at] = rows;
-    const runs = this.#partitions[slot]?.runs ?? [];
-    const run = runs.at(-1);
-    // A run may only grow by the next id: then nothing can ever be inserted into its middle.
-    if (run !== undefined && run.firstTabletId + run.count === tabletId) {
-      runs[runs.length - 1] = { firstTabletId: run.firstTabletId, count: run.count + 1 };
-    } else {
-      runs.push({ firstTabletId: tabletId, count: 1 });
-      const isInOrder = run === undefined || run.firstTabletId < tabletId;
-      if (!isInOrder) runs.sort((a, b) => a.firstTabletId - b.firstTabletId);
-    }
+    extendRuns(this.#partitions[slot]?.runs ?? [], tabletId);
   }
 
   #slot(partitionId: PartitionId, tableId: TableId): number {
@@ -315,4 +332,16 @@ export class TabletIndex {
     this.#count = to;
     this.#removed = 0;
   }
+}
+
+/** A run may only grow by the next id: then nothing can ever be inserted into its middle. */
+function extendRuns(runs: Run[], tabletId: number): void {
+  const run = runs.at(-1);
+  if (run !== undefined && run.firstTabletId + run.count === tabletId) {
+    runs[runs.length - 1] = { firstTabletId: run.firstTabletId, count: run.count + 1 };
+    return;
+  }
+  runs.push({ firstTabletId: tabletId, count: 1 });
+  const isInOrder = run === undefined || run.firstTabletId < tabletId;
+  if (!isInOrder) runs.sort((a, b) => a.firstTabletId - b.firstTabletId);
 }

@@ -9,7 +9,14 @@ import type { Config } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
 import { type RowsetId, type TabletId, rowsetId } from '../../base/ids.ts';
 import type { Clock, Log, ObjectStore, Random } from '../../base/ports.ts';
-import { type NewRowset, type SegmentMeta, type TableDef, segmentKey } from '../../base/schema.ts';
+import {
+  type ColumnDef,
+  type NewRowset,
+  type SegmentMeta,
+  type TableDef,
+  columnsOfIndex,
+  segmentKey,
+} from '../../base/schema.ts';
 import type { SqlValue } from '../../base/values.ts';
 import type { ColumnCodec } from './column_codec.ts';
 import { type RowBatch, type SourceRow, isBadRow } from './row_batch.ts';
@@ -64,8 +71,18 @@ export async function runLoad(
   }
 }
 
+/** An index of the table: where its tablets are, and which columns of a row it has. */
+interface IndexTarget {
+  readonly tablets: LoadTarget['tablets'];
+  readonly columns: readonly ColumnDef[];
+  readonly codecs: readonly ColumnCodec[];
+  /** Places of its columns in a row of the table; undefined: all, in order. */
+  readonly places: readonly number[] | undefined;
+}
+
 interface TabletWriter {
   readonly place: Place;
+  readonly index: IndexTarget;
   readonly tabletId: TabletId;
   readonly rowsetId: RowsetId;
   readonly segments: SegmentMeta[];
@@ -73,16 +90,15 @@ interface TabletWriter {
 }
 
 class Load {
-  readonly #target: LoadTarget;
   readonly #table: TableDef;
   readonly #services: LoadServices;
   readonly #converter: RowConverter;
-  readonly #codecs: readonly ColumnCodec[];
+  readonly #indexes: readonly IndexTarget[];
   readonly #uploader: SegmentUploader;
   readonly #ratio: number;
   readonly #signal: AbortSignal | undefined;
-  /** By place: `partition * 2^20 + bucket`. */
-  readonly #writers = new Map<number, TabletWriter>();
+  /** By place, `partition * 2^20 + bucket`: one for every index. */
+  readonly #writers = new Map<number, readonly TabletWriter[]>();
   readonly #rowErrors: string[] = [];
   #heldBytes = 0;
   #rows = 0;
@@ -92,14 +108,13 @@ class Load {
   constructor(target: LoadTarget, options: LoadOptions, services: LoadServices) {
     const { columns, strict = true, partitions, signal } = options;
     const { store, clock, log } = services;
-    this.#target = target;
     this.#table = target.table;
     this.#services = services;
     this.#ratio = options.maxFilterRatio ?? 0;
     this.#signal = signal;
     const narrowed = partitions === undefined ? {} : { partitions };
     this.#converter = new RowConverter(target.table, { columns, strict, ...narrowed }, clock);
-    this.#codecs = codecsOf(target.table.columns);
+    this.#indexes = indexTargets(target);
     const aborts = signal === undefined ? {} : { signal };
     this.#uploader = new SegmentUploader({ store, clock, log, ...aborts });
   }
@@ -108,19 +123,20 @@ class Load {
     this.#signal?.throwIfAborted();
     this.#sourceBytes += batch.bytes;
     for (const row of batch.rows) {
-      const writer = this.#addRow(row);
-      if (writer !== undefined) await this.#makeRoom(writer);
+      for (const writer of this.#addRow(row)) {
+        if (this.#isFull(writer)) await this.#makeRoom(writer);
+      }
       if (this.#rows % ROWS_WITHOUT_PAUSE === 0) await setImmediate();
     }
   }
 
   async finish(): Promise<LoadReport> {
     this.#checkRatio();
-    for (const writer of this.#writers.values()) await this.#flush(writer);
+    for (const writer of this.#allWriters()) await this.#flush(writer);
     await this.#uploader.finish();
     this.#signal?.throwIfAborted();
     return {
-      rowsets: [...this.#writers.values()].map((writer) => this.#rowset(writer)),
+      rowsets: [...this.#allWriters()].map((writer) => this.#rowset(writer)),
       loadedRows: this.#rows - this.#filtered,
       filteredRows: this.#filtered,
       unselectedRows: 0,
@@ -134,8 +150,12 @@ class Load {
     await this.#uploader.discard();
   }
 
-  /** The writer when it may have become too big. */
-  #addRow(source: SourceRow): TabletWriter | undefined {
+  *#allWriters(): Generator<TabletWriter> {
+    for (const writers of this.#writers.values()) yield* writers;
+  }
+
+  /** The writers that got it; none when it was refused. */
+  #addRow(source: SourceRow): readonly TabletWriter[] {
     this.#rows += 1;
     const row = this.#rows;
     let values: SqlValue[];
@@ -146,13 +166,15 @@ class Load {
       place = this.#converter.place(values, row);
     } catch (error) {
       this.#refuse(error);
-      return undefined;
+      return [];
     }
-    const writer = this.#writer(place);
-    const before = writer.builder.bytes;
-    writer.builder.append(values);
-    this.#heldBytes += writer.builder.bytes - before;
-    return this.#isFull(writer) ? writer : undefined;
+    const writers = this.#writersOf(place);
+    for (const { builder, index } of writers) {
+      const before = builder.bytes;
+      builder.append(index.places?.map((at) => values[at] ?? null) ?? values);
+      this.#heldBytes += builder.bytes - before;
+    }
+    return writers;
   }
 
   #refuse(error: unknown): void {
@@ -196,7 +218,7 @@ class Load {
 
   async #flushLargest(): Promise<boolean> {
     let largest: TabletWriter | undefined;
-    for (const writer of this.#writers.values()) {
+    for (const writer of this.#allWriters()) {
       if (writer.builder.bytes > (largest?.builder.bytes ?? 0)) largest = writer;
     }
     if (largest === undefined) return false;
@@ -211,29 +233,36 @@ class Load {
     const { meta, body } = await builder.build();
     segments.push(meta);
     this.#heldBytes -= builder.bytes;
-    writer.builder = this.#newBuilder(tabletId, writer.rowsetId, segments.length);
+    writer.builder = this.#newBuilder(writer.index, tabletId, writer.rowsetId, segments.length);
     await this.#uploader.add(segmentKey(tabletId, writer.rowsetId, meta.segment), body);
   }
 
-  #writer(place: Place): TabletWriter {
+  #writersOf(place: Place): readonly TabletWriter[] {
     const key = place.partition * 2 ** 20 + place.bucket;
     const known = this.#writers.get(key);
     if (known !== undefined) return known;
-    const tabletId = this.#target.tablets[place.partition]?.[place.bucket];
-    if (tabletId === undefined) {
-      throw new TypeError(`no tablet for partition ${place.partition} bucket ${place.bucket}`);
-    }
-    const rowset = rowsetId(Buffer.from(this.#services.random.bytes(16)).toString('hex'));
-    const builder = this.#newBuilder(tabletId, rowset, 0);
-    const writer = { place, tabletId, rowsetId: rowset, segments: [], builder };
-    this.#writers.set(key, writer);
-    return writer;
+    const writers = this.#indexes.map((index): TabletWriter => {
+      const tabletId = index.tablets[place.partition]?.[place.bucket];
+      if (tabletId === undefined) {
+        throw new TypeError(`no tablet for partition ${place.partition} bucket ${place.bucket}`);
+      }
+      const rowset = rowsetId(Buffer.from(this.#services.random.bytes(16)).toString('hex'));
+      const builder = this.#newBuilder(index, tabletId, rowset, 0);
+      return { place, index, tabletId, rowsetId: rowset, segments: [], builder };
+    });
+    this.#writers.set(key, writers);
+    return writers;
   }
 
-  #newBuilder(tabletId: TabletId, rowset: RowsetId, segment: number): SegmentBuilder {
-    const { columns, schemaVersion } = this.#table;
+  #newBuilder(
+    { columns, codecs }: IndexTarget,
+    tabletId: TabletId,
+    rowset: RowsetId,
+    segment: number,
+  ): SegmentBuilder {
+    const { schemaVersion } = this.#table;
     const identity = { tabletId, rowsetId: rowset, segment, schemaVersion };
-    return new SegmentBuilder(columns, this.#codecs, identity);
+    return new SegmentBuilder(columns, codecs, identity);
   }
 
   #rowset({ place, tabletId, rowsetId: id, segments }: TabletWriter): NewRowset {
@@ -248,6 +277,20 @@ class Load {
       segments,
     };
   }
+}
+
+/** The base index first. */
+function indexTargets({ table, tablets, rollups }: LoadTarget): IndexTarget[] {
+  const { columns } = table;
+  const base = { tablets, columns, codecs: codecsOf(columns), places: undefined };
+  return [
+    base,
+    ...rollups.map((rollup): IndexTarget => {
+      const own = columnsOfIndex(table, rollup.indexId);
+      const places = own.map(({ name }) => columns.findIndex((column) => column.name === name));
+      return { tablets: rollup.tablets, columns: own, codecs: codecsOf(own), places };
+    }),
+  ];
 }
 
 function badRow(row: number, problem: string): SqlError {

@@ -8,7 +8,12 @@ import type { OpenScanRequest, ScanBatch, ScanTablet } from '../../base/agent_me
 import { makeConverter } from '../../base/convert.ts';
 import { SqlError } from '../../base/errors.ts';
 import { ObjectStoreError } from '../../base/ports.ts';
-import type { ColumnDef, RowsetMeta, SegmentMeta } from '../../base/schema.ts';
+import {
+  type ColumnDef,
+  type RowsetMeta,
+  type SegmentMeta,
+  storedName,
+} from '../../base/schema.ts';
 import { type ColumnType, type SqlValue, typeText } from '../../base/values.ts';
 import { type Physical, columnCodec } from './column_codec.ts';
 import type { FooterCache, ReadObject } from './footer_cache.ts';
@@ -169,10 +174,12 @@ export class Scan {
   *#groupsOf(segment: OpenSegment): Generator<GroupRef, void, undefined> {
     const { columns } = this.#request;
     // After an ALTER of the type the statistics have another order than the engine's comparison.
-    const predicates = this.#request.predicates.filter((predicate) => {
+    const predicates = this.#request.predicates.flatMap((predicate) => {
       const column = columns.find(({ name }) => name === predicate.column);
-      const stored = segment.types.get(predicate.column);
-      return column !== undefined && stored !== undefined && sameType(column.type, stored);
+      if (column === undefined) return [];
+      const stored = segment.types.get(storedName(column));
+      const isUsable = stored !== undefined && sameType(column.type, stored);
+      return isUsable ? [{ ...predicate, column: storedName(column) }] : [];
     });
     let start = 0;
     for (const [group, { num_rows }] of segment.file.metadata.row_groups.entries()) {
@@ -188,8 +195,7 @@ export class Scan {
     const { object, file, types } = segment;
     return damageAs(object.key, async () => {
       const wanted = this.#request.columns;
-      const stored = wanted.filter(({ name }) => types.has(name));
-      const names = stored.map(({ name }) => name);
+      const names = wanted.map(storedName).filter((name) => types.has(name));
       const chunks = chunkRanges(file, group, new Set(names), object.size);
       const read = await fetchRanges(object, joinRanges(chunks, JOIN_GAP_BYTES));
       const decoded =
@@ -197,8 +203,8 @@ export class Scan {
           ? []
           : await readRows(file, names, start, start + rows, object.size, read);
       const columns = wanted.map((column) => {
-        const data = decoded[names.indexOf(column.name)];
-        const type = types.get(column.name);
+        const data = decoded[names.indexOf(storedName(column))];
+        const type = types.get(storedName(column));
         return data === undefined || type === undefined
           ? missing(column, rows)
           : canonical(data, type, column);

@@ -8,7 +8,7 @@ import { crc32 } from 'node:zlib';
 import type { SchemaElement } from 'hyparquet';
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import type { RowsetId, TabletId } from '../../base/ids.ts';
-import type { ColumnDef, SegmentMeta } from '../../base/schema.ts';
+import { type ColumnDef, type SegmentMeta, storedName } from '../../base/schema.ts';
 import { type ColumnType, type SqlValue } from '../../base/values.ts';
 import { type Cells, newCells } from './cells.ts';
 import { type ColumnCodec, columnCodec } from './column_codec.ts';
@@ -127,14 +127,18 @@ export class SegmentBuilder {
     const root: SchemaElement = { name: 'schema', num_children: this.#columns.length };
     const leaves = this.#columns.map((column, i): SchemaElement => {
       const repetition = column.nullable ? 'OPTIONAL' : 'REQUIRED';
-      return { ...this.#codecs[i]?.element, name: column.name, repetition_type: repetition };
+      const name = storedName(column);
+      return { ...this.#codecs[i]?.element, name, repetition_type: repetition };
     });
     return [root, ...leaves];
   }
 
   #fileMetadata(): { key: string; value: string }[] {
     const { tabletId, rowsetId, segment, schemaVersion } = this.#identity;
-    const columns: FileColumn[] = this.#columns.map(({ name, type }) => ({ name, type }));
+    const columns: FileColumn[] = this.#columns.map((column) => ({
+      name: storedName(column),
+      type: column.type,
+    }));
     return [
       { key: FILE_KEYS.tablet, value: String(tabletId) },
       { key: FILE_KEYS.rowset, value: rowsetId },
@@ -146,9 +150,9 @@ export class SegmentBuilder {
 
   #rowGroup(order: Uint32Array | undefined, start: number) {
     const end = Math.min(start + ROW_GROUP_ROWS_MAX, this.#rows);
-    return this.#columns.map(({ name }, i) => {
+    return this.#columns.map((column, i) => {
       const data = this.#cells[i]?.slice(order, start, end) ?? [];
-      return { name, data, columnIndex: true };
+      return { name: storedName(column), data, columnIndex: true };
     });
   }
 

@@ -70,7 +70,7 @@ export function target(columns: readonly ColumnDef[], options: TableOptions = {}
   const tablets = partitions.map((_, p) =>
     Array.from({ length: buckets }, (__, b) => id<NewRowset['tabletId']>(1000 * p + b + 1)),
   );
-  return { table, tablets };
+  return { table, tablets, rollups: [] };
 }
 
 export function services(
