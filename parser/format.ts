@@ -179,13 +179,17 @@ function warmUpText(statement: WarmUp, options: FormatOptions): string {
             ),
           )
           .join(' AND ');
-  const rules = onTables.map(({ action, pattern }) => `${action} ${stringText(pattern)}`);
   return words(
     `WARM UP COMPUTE GROUP ${nameText(statement.target)} WITH ${from}`,
     force(statement.force),
-    rules.length > 0 && `ON TABLES (${rules.join(', ')})`,
+    onTables.length > 0 && onTablesText(onTables),
     properties(statement.properties, options),
   );
+}
+
+function onTablesText(rules: WarmUp['onTables']): string {
+  const texts = rules.map(({ action, pattern }) => `${action} ${stringText(pattern)}`);
+  return `ON TABLES (${texts.join(', ')})`;
 }
 
 function passwordText(
@@ -247,8 +251,14 @@ const FORMATTERS: Formatters = {
   PauseWarmUpJob: jobStatement('PAUSE WARM UP JOB'),
   ResumeWarmUpJob: jobStatement('RESUME WARM UP JOB'),
   RetryWarmUpJob: jobStatement('RETRY WARM UP JOB'),
-  AlterWarmUpJob: ({ job, properties: list }, options) =>
-    words('ALTER WARM UP JOB', jobText(job), 'SET', propertyList(list, options)),
+  AlterWarmUpJob: ({ job, change }, options) =>
+    words(
+      'ALTER WARM UP JOB',
+      jobText(job),
+      change.kind === 'onTables'
+        ? onTablesText(change.rules)
+        : `SET ${propertyList(change.properties, options)}`,
+    ),
   WaitForWarmUpJob: ({ job, timeoutSeconds }) =>
     words(
       'WAIT FOR WARM UP JOB',

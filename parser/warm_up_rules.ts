@@ -5,7 +5,7 @@
 import { SqlError } from '../base/errors.ts';
 import type { TableFilter } from '../base/table_filter.ts';
 import type { Properties, Property } from '../grammar/nodes/clauses.ts';
-import type { OnTablesRule, WarmUp } from '../grammar/nodes/warm_up.ts';
+import type { AlterWarmUpJob, OnTablesRule, WarmUp } from '../grammar/nodes/warm_up.ts';
 import { badProperty, readProperties } from './properties.ts';
 
 /** `syncModeText` is what the SyncMode column shows. */
@@ -68,6 +68,29 @@ export function checkWarmUp(statement: WarmUp): WarmUpRules {
         filter: onTables.length === 0 ? undefined : tableFilter(onTables),
       };
   }
+}
+
+/** What ALTER WARM UP JOB changes; whether the job has it is not known here. */
+export interface Alteration {
+  /** Start to start, 1 or more. */
+  readonly intervalSeconds: number | undefined;
+  readonly filter: TableFilter | undefined;
+}
+
+/** Throws the errors of the property list, WARM_UP_BAD_INTERVAL and those of `tableFilter`. */
+export function alteration({ change }: AlterWarmUpJob): Alteration {
+  if (change.kind === 'onTables') {
+    return { intervalSeconds: undefined, filter: tableFilter(change.rules) };
+  }
+  const { properties } = change;
+  for (const name of ['sync_mode', 'sync_event']) {
+    if (find(properties, name) === undefined) continue;
+    const where = 'in ALTER WARM UP JOB: a job keeps its mode; cancel it and create another';
+    throw new SqlError('USELESS_PROPERTY', { name, where });
+  }
+  const { sync_interval_sec } = SCHEMA;
+  const values = readProperties(properties, { sync_interval_sec });
+  return { intervalSeconds: intervalSeconds(values.sync_interval_sec), filter: undefined };
 }
 
 function find(properties: Properties, key: string): Property | undefined {

@@ -24,6 +24,8 @@ import { FILE_CACHE_STATISTICS } from './listings/file_cache_statistics.ts';
 import type { Listing } from './listings/listing.ts';
 import { LOADS } from './listings/loads.ts';
 import { STORAGE_VAULTS } from './listings/storage_vaults.ts';
+import { WARM_UP_JOB_FAILURES } from './listings/warm_up_job_failures.ts';
+import { WARM_UP_JOB_RUNS } from './listings/warm_up_job_runs.ts';
 import { WARM_UP_JOBS_TABLE } from './listings/warm_up_jobs.ts';
 import type { Services } from './services.ts';
 import { serverStatus } from './server_status.ts';
@@ -127,6 +129,8 @@ export async function computeGroupRows(context: ExecContext): Promise<readonly S
 /** Made of the same listings as the SHOW statements, so that both always say the same. */
 export const OUR_TABLES: readonly VirtualTable<SchemaSource>[] = [
   ours('warm_up_jobs', WARM_UP_JOBS_TABLE),
+  ours('warm_up_job_runs', WARM_UP_JOB_RUNS),
+  ours('warm_up_job_failures', WARM_UP_JOB_FAILURES),
   ours('backends', BACKENDS),
   listingTable('compute_groups', {
     columns: COMPUTE_GROUPS.columns,

@@ -11,7 +11,9 @@ import { BackendRegistry } from '../jobs/backend_registry.ts';
 import { GarbageCollector } from '../jobs/garbage_collector.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../jobs/loads.ts';
+import { MatchedTables } from '../jobs/matched_tables.ts';
 import { SnapshotHolds } from '../jobs/snapshot_holds.ts';
+import { SyncStats } from '../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import { BackendControl } from './backend_control.ts';
 import { CacheStatsBoard } from './cache_stats_board.ts';
@@ -72,6 +74,7 @@ export class ThermoclineServer {
       parts.loads.start();
       parts.hotspots.start();
       parts.garbage.start();
+      parts.matchedTables.start();
       return new ThermoclineServer(parts, mysql, http);
     } catch (error) {
       await closeParts(parts, 0);
@@ -100,6 +103,7 @@ interface Parts {
   readonly loads: LoadCoordinator;
   readonly hotspots: HotspotCollector;
   readonly garbage: GarbageCollector;
+  readonly matchedTables: MatchedTables;
   readonly selects: Selects;
   readonly listener: MysqlListener;
   readonly httpServer: HttpServer;
@@ -121,11 +125,23 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     },
   });
   const holds = new SnapshotHolds();
-  const shared = { catalog, config, clock, random, log, registry, holds, transport: agents };
+  const syncStats = new SyncStats(clock);
+  const shared = {
+    catalog,
+    config,
+    clock,
+    random,
+    log,
+    registry,
+    holds,
+    syncStats,
+    transport: agents,
+  };
   const warmUps = new WarmUpJobs(shared);
   const loads = new LoadCoordinator(shared);
   const hotspots = new HotspotCollector(shared);
   const garbage = new GarbageCollector(shared);
+  const matchedTables = new MatchedTables(shared);
   const backends = new BackendControl({ ...shared, agents, dataDir, host });
   const portOf = frontendPorts({ catalog, config, registry, loads, warmUps, passwords });
   const globals = globalVariables(config, dataDir);
@@ -146,6 +162,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     ...shared,
     backends,
     warmUps,
+    matchedTables,
     hotspots,
     loads,
     cacheStats: new CacheStatsBoard(agents, clock),
@@ -166,6 +183,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     loads,
     hotspots,
     garbage,
+    matchedTables,
     selects,
     listener,
     httpServer,
@@ -256,6 +274,7 @@ async function closeParts(parts: Parts, graceMs: number): Promise<void> {
     parts.loads.close(),
     parts.hotspots.close(),
     parts.garbage.close(),
+    parts.matchedTables.close(),
     parts.warmUps.close(),
   ]);
   parts.selects.close();

@@ -6,7 +6,9 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendRegistry } from '../jobs/backend_registry.ts';
 import type { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import type { LoadCoordinator } from '../jobs/loads.ts';
+import type { MatchedTables } from '../jobs/matched_tables.ts';
 import type { SnapshotHolds } from '../jobs/snapshot_holds.ts';
+import type { SyncStats } from '../jobs/sync_stats.ts';
 import type { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import type { BackendControl } from './backend_control.ts';
 import type { CacheStatsBoard } from './cache_stats_board.ts';
@@ -24,6 +26,8 @@ export interface Services {
   readonly holds: SnapshotHolds;
   readonly backends: BackendControl;
   readonly warmUps: WarmUpJobs;
+  readonly matchedTables: MatchedTables;
+  readonly syncStats: SyncStats;
   readonly hotspots: HotspotCollector;
   readonly loads: LoadCoordinator;
   readonly cacheStats: CacheStatsBoard;

@@ -78,11 +78,13 @@ export interface RetryWarmUpJob {
   readonly job: JobRef;
 }
 
-/** `ALTER WARM UP JOB ref SET ("k" = "v")`. */
+/** `ALTER WARM UP JOB ref {SET ("k" = "v") | ON TABLES (...)}`. */
 export interface AlterWarmUpJob {
   readonly kind: 'AlterWarmUpJob';
   readonly job: JobRef;
-  readonly properties: Properties;
+  readonly change:
+    | { readonly kind: 'properties'; readonly properties: Properties }
+    | { readonly kind: 'onTables'; readonly rules: readonly OnTablesRule[] };
 }
 
 /** `WAIT FOR WARM UP JOB ref [TIMEOUT seconds]`. */

@@ -148,8 +148,21 @@ export class WarmUpRules extends ClauseRules {
   alterWarmUpJob = this.RULE('alterWarmUpJob', (): AlterWarmUpJob => {
     this.CONSUME(K.ALTER);
     const job = this.SUBRULE(this.whichWarmUpJob);
-    this.OR([{ ALT: () => this.CONSUME(K.SET) }, { ALT: () => this.CONSUME(K.PROPERTIES) }]);
-    return { kind: 'AlterWarmUpJob', job, properties: this.SUBRULE(this.propertyList) };
+    const change = this.OR(
+      alts<AlterWarmUpJob['change']>([
+        { ALT: () => ({ kind: 'onTables', rules: this.SUBRULE(this.onTables) }) },
+        {
+          ALT: () => {
+            this.OR1([
+              { ALT: () => this.CONSUME(K.SET) },
+              { ALT: () => this.CONSUME(K.PROPERTIES) },
+            ]);
+            return { kind: 'properties', properties: this.SUBRULE(this.propertyList) };
+          },
+        },
+      ]),
+    );
+    return { kind: 'AlterWarmUpJob', job, change };
   });
 
   waitForWarmUpJob = this.RULE('waitForWarmUpJob', (): WaitForWarmUpJob => {

@@ -1,22 +1,38 @@
-/** SHOW WARM UP JOB and SHOW CACHE HOTSPOT. */
+/** SHOW WARM UP JOB [RUNS | FAILURES] and SHOW CACHE HOTSPOT. */
 import { SqlError } from '../../base/errors.ts';
 import type { ComputeGroupId, JobId } from '../../base/ids.ts';
 import { id } from '../../base/ids.ts';
 import { type RowsResult, type SqlRow, textColumn } from '../../base/values.ts';
 import type { HotPartitionWeight } from '../../catalog/hotspots.ts';
-import type { Expr } from '../../parser/statement.ts';
-import { WARM_UP_JOBS, warmUpRow } from '../listings/warm_up_jobs.ts';
+import type { WarmUpJob } from '../../catalog/warm_up_jobs.ts';
+import type { Expr, ShowFilter } from '../../parser/statement.ts';
+import type { Listing } from '../listings/listing.ts';
+import { WARM_UP_JOB_FAILURES, warmUpFailureRows } from '../listings/warm_up_job_failures.ts';
+import { WARM_UP_JOB_RUNS, warmUpRunRows } from '../listings/warm_up_job_runs.ts';
+import { WARM_UP_JOBS, matchesKnown, warmUpRow } from '../listings/warm_up_jobs.ts';
+import type { Services } from '../services.ts';
 import type { ExecContext, Executor } from './executor.ts';
 import { filtered, showListing } from './filtered.ts';
 
 /**
- * `WHERE id = n` reads one row and no list. An id that is not there is no error: no row, and one
- * warning (DESIGN 4.2).
+ * `WHERE id = n` reads one row and no list, and has the detailed form of SyncStats. An id that is
+ * not there is no error: no row, and one warning (DESIGN 4.2).
  */
 export const showWarmUpJobs: Executor<'ShowWarmUpJobs'> = async ({ filter }, context) => {
-  const { services, session } = context;
-  const wanted = filter.where === undefined ? undefined : wantedId(filter.where);
-  if (wanted === undefined) return await showListing(WARM_UP_JOBS, services, filter, context);
+  const { services } = context;
+  const pinned = filter.where === undefined ? undefined : pinnedId(filter.where);
+  if (pinned === undefined) return await showListing(WARM_UP_JOBS, services, filter, context);
+  const job = await findJob(pinned, context);
+  if (job === undefined) return filtered(WARM_UP_JOBS, [], filter, context);
+  await matchesKnown(services, [job]);
+  return filtered(WARM_UP_JOBS, [warmUpRow(services, job, 'detailed')], filter, context);
+};
+
+/** Undefined, and a warning, when there is none. */
+async function findJob(
+  wanted: string,
+  { services, session }: ExecContext,
+): Promise<WarmUpJob | undefined> {
   const number = Number(wanted);
   const known = Number.isSafeInteger(number);
   const job = known ? await services.catalog.warmUpJobs.find(id<JobId>(number)) : undefined;
@@ -24,19 +40,44 @@ export const showWarmUpJobs: Executor<'ShowWarmUpJobs'> = async ({ filter }, con
     const message = `cloud warm up with job ${wanted} does not exist`;
     session.warn({ level: 'Warning', code: 1105, message });
   }
-  const rows = job === undefined ? [] : [warmUpRow(services, job)];
-  return filtered(WARM_UP_JOBS, rows, filter, context);
-};
+  return job;
+}
 
-/** The n of `id = n` or `JobId = n`; undefined: another condition. */
-function wantedId(where: Expr): string | undefined {
-  if (where.kind !== 'Binary' || where.op !== '=') return undefined;
-  const { left, right } = where;
-  if (left.kind !== 'Column' || left.path.length !== 1) return undefined;
+/** The n of `id = n` or `JobId = n`, alone or before AND; undefined: another condition. */
+function pinnedId(where: Expr): string | undefined {
+  if (where.kind !== 'Binary') return undefined;
+  const { op, left, right } = where;
+  if (op === 'AND') return pinnedId(left) ?? pinnedId(right);
+  if (op !== '=' || left.kind !== 'Column' || left.path.length !== 1) return undefined;
   if (!['id', 'jobid'].includes((left.path[0] ?? '').toLowerCase())) return undefined;
   const text = right.kind === 'Number' ? right.text : right.kind === 'String' ? right.value : '';
   return /^\d{1,40}$/.test(text) ? text.replace(/^0+(?=\d)/, '') : undefined;
 }
+
+type RowsOfJob = (services: Services, jobId: JobId | undefined) => Promise<readonly SqlRow[]>;
+
+/** `SHOW WARM UP JOB [n] RUNS` and FAILURES: of one job when it is named, in whatever way. */
+async function showOfJob(
+  { id: named, filter }: { readonly id: number | undefined; readonly filter: ShowFilter },
+  listing: Listing<Services>,
+  rowsOf: RowsOfJob,
+  context: ExecContext,
+): Promise<RowsResult> {
+  const inWhere = filter.where === undefined ? undefined : pinnedId(filter.where);
+  const wanted = named === undefined ? inWhere : String(named);
+  if (wanted === undefined) return await showListing(listing, context.services, filter, context);
+  const job = await findJob(wanted, context);
+  const rows = job === undefined ? [] : await rowsOf(context.services, job.jobId);
+  return filtered(listing, rows, filter, context);
+}
+
+export const showWarmUpJobRuns: Executor<'ShowWarmUpJobRuns'> = async (statement, context) =>
+  await showOfJob(statement, WARM_UP_JOB_RUNS, warmUpRunRows, context);
+
+export const showWarmUpJobFailures: Executor<'ShowWarmUpJobFailures'> = async (
+  statement,
+  context,
+) => await showOfJob(statement, WARM_UP_JOB_FAILURES, warmUpFailureRows, context);
 
 // ---------------------------------------------------------------------------------------------
 // SHOW CACHE HOTSPOT

@@ -66,10 +66,23 @@ import {
   showTablet,
   showTablets,
 } from './show_storage.ts';
-import { showCacheHotspot, showWarmUpJobs } from './show_warm_up.ts';
+import {
+  showCacheHotspot,
+  showWarmUpJobFailures,
+  showWarmUpJobRuns,
+  showWarmUpJobs,
+} from './show_warm_up.ts';
 import { createStorageVault, dropStorageVault, setDefaultStorageVault } from './storage.ts';
 import { alterTable, createTable, createTableLike, dropTable, truncateTable } from './tables.ts';
-import { cancelWarmUpJob, explainWarmUp, warmUp } from './warm_up.ts';
+import { explainWarmUp, warmUp } from './warm_up.ts';
+import {
+  alterWarmUpJob,
+  cancelWarmUpJob,
+  pauseWarmUpJob,
+  resumeWarmUpJob,
+  retryWarmUpJob,
+  waitForWarmUpJob,
+} from './warm_up_control.ts';
 
 const LATER = 'later';
 
@@ -213,14 +226,14 @@ export const EXECUTORS: {
   ExplainWarmUp: explainWarmUp,
   WarmUpSelect: LATER,
   ShowWarmUpJobs: showWarmUpJobs,
-  ShowWarmUpJobRuns: LATER,
-  ShowWarmUpJobFailures: LATER,
+  ShowWarmUpJobRuns: showWarmUpJobRuns,
+  ShowWarmUpJobFailures: showWarmUpJobFailures,
   CancelWarmUpJob: cancelWarmUpJob,
-  PauseWarmUpJob: LATER,
-  ResumeWarmUpJob: LATER,
-  RetryWarmUpJob: LATER,
-  AlterWarmUpJob: LATER,
-  WaitForWarmUpJob: LATER,
+  PauseWarmUpJob: pauseWarmUpJob,
+  ResumeWarmUpJob: resumeWarmUpJob,
+  RetryWarmUpJob: retryWarmUpJob,
+  AlterWarmUpJob: alterWarmUpJob,
+  WaitForWarmUpJob: waitForWarmUpJob,
   ShowCacheHotspot: showCacheHotspot,
 };
 

@@ -1,79 +1,104 @@
-/** WARM UP, CANCEL WARM UP JOB and what belongs to them (reference/warm-up 1.1-1.8). */
+/** WARM UP and EXPLAIN WARM UP, in all modes (reference/warm-up 1.1-1.4, 1.8). */
 import { SqlError } from '../../base/errors.ts';
-import type { JobId } from '../../base/ids.ts';
-import { id } from '../../base/ids.ts';
-import { OK, type StatementResult, textColumn } from '../../base/values.ts';
+import { tableFilterText } from '../../base/table_filter.ts';
+import { type RowsResult, type SqlRow, textColumn } from '../../base/values.ts';
 import type { NewWarmUpJob, WarmUpItem } from '../../catalog/warm_up_jobs.ts';
 import type { Plan } from '../../jobs/warm_up_planner.ts';
 import { planFromGroup, planFromTables, resolveItems } from '../../jobs/warm_up_plans.ts';
 import type { WarmUp, WarmUpTable } from '../../parser/statement.ts';
-import { jobIdOf } from '../../parser/job_ref.ts';
-import { checkWarmUp } from '../../parser/warm_up_rules.ts';
+import { type WarmUpRules, checkWarmUp } from '../../parser/warm_up_rules.ts';
+import { matchedTablesText } from '../../jobs/matched_tables.ts';
 import { type ExecContext, type Executor, databaseOf } from './executor.ts';
 
 const JOB_ID_COLUMN = [textColumn('JobId')];
 
 export const warmUp: Executor<'WarmUp'> = async (statement, context) => {
-  expectOnce(statement);
-  const job = await plannedJob(statement, context);
-  const { jobId, existing } = await context.services.warmUps.create(job.job, job.plan);
+  const { services, session } = context;
+  const { job, plan } = await prepare(statement, checkWarmUp(statement), context);
+  const { jobId, existing } = await services.warmUps.create(job, plan);
+  if (job.tableFilter !== null) services.matchedTables.jobsChanged();
   if (existing) {
-    context.session.warn({
+    session.warn({
       level: 'Warning',
       code: 1105,
       message: `job ${jobId} does the same and is still pending; no second one was made`,
     });
   }
-  return { kind: 'rows', columns: JOB_ID_COLUMN, rows: [[String(jobId)]] };
+  return jobIdRow(String(jobId));
 };
 
-/** Throws what is wrong with the properties, and NOT_SUPPORTED for the modes that are not there. */
-function expectOnce(statement: WarmUp): void {
-  const { syncMode } = checkWarmUp(statement);
-  if (syncMode === 'ONCE') return;
-  const what = `WARM UP with sync_mode=${syncMode.toLowerCase()}`;
-  throw new SqlError('NOT_SUPPORTED', { what });
+/** What WARM UP and RETRY answer. */
+export function jobIdRow(jobId: string): RowsResult {
+  return { kind: 'rows', columns: JOB_ID_COLUMN, rows: [[jobId]] };
 }
 
-interface PlannedJob {
+interface Prepared {
   readonly job: Omit<NewWarmUpJob, 'epoch'>;
-  readonly plan: Plan;
+  /** Only of a job that runs once: the others plan anew at each start, or never. */
+  readonly plan: Plan | undefined;
+  /** Tables that ON TABLES matches now. */
+  readonly matched: readonly string[];
 }
 
-async function plannedJob(statement: WarmUp, context: ExecContext): Promise<PlannedJob> {
+/** Everything that can be wrong with the statement is found here, before anything is made. */
+async function prepare(
+  statement: WarmUp,
+  rules: WarmUpRules,
+  context: ExecContext,
+): Promise<Prepared> {
   const { target, source, force } = statement;
-  const { catalog } = context.services;
-  if ((await catalog.computeGroups.find(target)) === undefined) {
+  const { services } = context;
+  if ((await services.catalog.computeGroups.find(target)) === undefined) {
     throw new SqlError('WARM_UP_DST_UNKNOWN', { name: target });
   }
-  if (source.kind === 'computeGroup') {
-    const plan = await planFromGroup(context.services, target, source.name);
-    return { job: newJob('CLUSTER', { target, force, srcGroup: source.name, tables: [] }), plan };
+  if (source.kind === 'tables') {
+    const items = await resolveItems(services.catalog, itemsOf(source.tables, context));
+    const plan = await planFromTables(services, target, items, force);
+    const tables = items.map((item) => item.item);
+    return { job: newJob(statement, rules, tables), plan, matched: [] };
   }
-  const items = await resolveItems(catalog, itemsOf(source.tables, context));
-  const tables = items.map((item) => item.item);
-  const plan = await planFromTables(context.services, target, items, force);
-  return { job: newJob('TABLE', { target, force, srcGroup: null, tables }), plan };
+  await expectSource(source.name, target, context);
+  const plan =
+    rules.syncMode === 'ONCE' ? await planFromGroup(services, target, source.name) : undefined;
+  const matched = await matchedNow(rules, context);
+  return { job: newJob(statement, rules, []), plan, matched };
 }
 
-interface JobFacts {
-  readonly target: string;
-  readonly force: boolean;
-  readonly srcGroup: string | null;
-  readonly tables: readonly WarmUpItem[];
+/** Throws WARM_UP_SRC_UNKNOWN, WARM_UP_SAME. */
+async function expectSource(source: string, target: string, context: ExecContext): Promise<void> {
+  const group = await context.services.catalog.computeGroups.find(source);
+  if (group === undefined) throw new SqlError('WARM_UP_SRC_UNKNOWN', { name: source });
+  if (source === target) throw new SqlError('WARM_UP_SAME', { name: target });
 }
 
-function newJob(kind: 'CLUSTER' | 'TABLE', facts: JobFacts): Omit<NewWarmUpJob, 'epoch'> {
+/** Throws WARM_UP_NO_MATCH when there is a filter and no table matches it. */
+async function matchedNow(
+  rules: WarmUpRules,
+  { services }: ExecContext,
+): Promise<readonly string[]> {
+  if (rules.syncMode !== 'EVENT_DRIVEN' || rules.filter === undefined) return [];
+  const matched = await services.matchedTables.matchNow(rules.filter);
+  if (matched.length === 0) throw new SqlError('WARM_UP_NO_MATCH');
+  return matched;
+}
+
+function newJob(
+  { target, source, force }: WarmUp,
+  rules: WarmUpRules,
+  tables: readonly WarmUpItem[],
+): Omit<NewWarmUpJob, 'epoch'> {
+  const filter = rules.syncMode === 'EVENT_DRIVEN' ? rules.filter : undefined;
+  const kind = source.kind === 'tables' ? 'TABLE' : filter === undefined ? 'CLUSTER' : 'TABLES';
   return {
     kind,
-    srcGroup: facts.srcGroup,
-    dstGroup: facts.target,
-    syncMode: 'ONCE',
-    syncIntervalS: null,
-    syncEvent: null,
-    tableFilter: null,
-    force: facts.force,
-    tables: facts.tables,
+    srcGroup: source.kind === 'tables' ? null : source.name,
+    dstGroup: target,
+    syncMode: rules.syncMode,
+    syncIntervalS: rules.syncMode === 'PERIODIC' ? rules.intervalSeconds : null,
+    syncEvent: rules.syncMode === 'EVENT_DRIVEN' ? rules.event : null,
+    tableFilter: filter === undefined ? null : tableFilterText(filter),
+    force,
+    tables,
   };
 }
 
@@ -85,28 +110,67 @@ function itemsOf(tables: readonly WarmUpTable[], { session }: ExecContext): Warm
 }
 
 // ---------------------------------------------------------------------------------------------
-// CANCEL, EXPLAIN
+// EXPLAIN
 
-export const cancelWarmUpJob: Executor<'CancelWarmUpJob'> = async ({ job }, { services }) => {
-  await services.warmUps.cancel(id<JobId>(jobIdOf(job)));
-  return OK;
-};
-
-/** What WARM UP would do: batches per backend, without doing it. */
+/**
+ * What WARM UP would do, without doing it. A run: its batches per backend, for a periodic job those
+ * of a run that starts now. Event-driven: who would be served by whom, one fact a row.
+ */
 export const explainWarmUp: Executor<'ExplainWarmUp'> = async (
   { warmUp: statement },
   context,
-): Promise<StatementResult> => {
-  expectOnce(statement);
-  const { plan } = await plannedJob(statement, context);
+): Promise<RowsResult> => {
+  const rules = checkWarmUp(statement);
+  const { job, plan, matched } = await prepare(statement, rules, context);
+  if (rules.syncMode === 'EVENT_DRIVEN') return await eventFacts(job, rules, matched, context);
+  const { srcGroup, dstGroup } = job;
+  const run = plan ?? (await planFromGroup(context.services, dstGroup, srcGroup ?? ''));
+  return planRows(run);
+};
+
+function planRows({ batches }: Plan): RowsResult {
+  const rows = batches.map(({ backendId, batch, tabletIds, bytes }) =>
+    [backendId, batch, tabletIds.length, bytes].map(String),
+  );
   return {
     kind: 'rows',
     columns: ['BackendId', 'Batch', 'Tablets', 'Bytes'].map(textColumn),
-    rows: plan.batches.map(({ backendId, batch, tabletIds, bytes }) => [
-      String(backendId),
-      String(batch),
-      String(tabletIds.length),
-      String(bytes),
-    ]),
+    rows,
   };
-};
+}
+
+async function eventFacts(
+  { srcGroup, dstGroup, tableFilter }: Omit<NewWarmUpJob, 'epoch'>,
+  { syncModeText }: WarmUpRules,
+  matched: readonly string[],
+  context: ExecContext,
+): Promise<RowsResult> {
+  const limit = context.services.config.get('cloud_warm_up_matched_tables_display_limit');
+  const rows: SqlRow[] = [
+    ['sync mode', syncModeText],
+    ...(await backendFacts('source', srcGroup ?? '', context)),
+    ...(await backendFacts('target', dstGroup, context)),
+    ['table filter', tableFilter ?? 'none: every table'],
+    ...matched.slice(0, limit).map((name) => ['matched table', name]),
+  ];
+  if (matched.length > limit) {
+    rows.push(['matched table', matchedTablesText(matched.slice(limit), 0).trim()]);
+  }
+  return { kind: 'rows', columns: ['Item', 'Value'].map(textColumn), rows };
+}
+
+async function backendFacts(
+  what: 'source' | 'target',
+  group: string,
+  { services }: ExecContext,
+): Promise<SqlRow[]> {
+  const { computeGroupId } = await services.catalog.computeGroups.get(group);
+  const backends = await services.catalog.backends.ofGroup(computeGroupId);
+  return [
+    [`${what} group`, group],
+    ...backends.map(({ backendId, host, httpPort }) => {
+      const alive = services.registry.isAlive(backendId) ? 'alive' : 'not alive';
+      return [`${what} backend`, `${backendId} (${host}:${httpPort}), ${alive}`];
+    }),
+  ];
+}

@@ -5,6 +5,9 @@ import { timeText, timeTextOrNull } from '../../base/units.ts';
 import type { Services } from '../services.ts';
 import type { Listing } from './listing.ts';
 
+/** Which form SyncStats has: one line in lists, all windows where one job is asked for. */
+export type StatsForm = 'compact' | 'detailed';
+
 export const WARM_UP_JOBS: Listing<Services> = {
   columns: [
     ...[
@@ -32,10 +35,11 @@ export const WARM_UP_JOBS: Listing<Services> = {
     ...['SkippedTablets', 'FailedTablets'].map(bigintColumn),
     ...['WaitReason', 'NextStartTime'].map(textColumn),
   ],
-  likeColumns: ['SrcComputeGroup', 'DstComputeGroup', 'Tables'],
+  likeColumns: ['SrcComputeGroup', 'DstComputeGroup', 'Tables', 'MatchedTables'],
   rows: async (services) => {
     const jobs = await services.catalog.warmUpJobs.list();
-    return jobs.map((job) => warmUpRow(services, job));
+    await matchesKnown(services, jobs);
+    return jobs.map((job) => warmUpRow(services, job, 'compact'));
   },
 };
 
@@ -48,39 +52,54 @@ export const WARM_UP_JOBS_TABLE: Listing<Services> = {
   likeColumns: WARM_UP_JOBS.likeColumns,
   rows: async (services) => {
     const jobs = await services.catalog.warmUpJobs.list();
+    await matchesKnown(services, jobs);
     return jobs.map((job) => {
       const live = job.state === 'RUNNING' ? services.warmUps.board.live(job.jobId) : undefined;
       const cachedBytes = job.cachedBytes + (live?.cachedBytes ?? 0);
-      return [...warmUpRow(services, job), BigInt(cachedBytes)];
+      return [...warmUpRow(services, job, 'compact'), BigInt(cachedBytes)];
     });
   },
 };
 
+/** Waits until MatchedTables tells of every table there is, when one of the jobs has a filter. */
+export async function matchesKnown(
+  { matchedTables }: Services,
+  jobs: readonly WarmUpJob[],
+): Promise<void> {
+  if (jobs.some((job) => job.tableFilter !== null && !isFinal(job))) await matchedTables.settled();
+}
+
+function isFinal({ state }: WarmUpJob): boolean {
+  return state === 'FINISHED' || state === 'CANCELLED';
+}
+
 /** Rows of jobs that have ended: nothing but the job is in them. */
 const endedRows = new WeakMap<WarmUpJob, SqlRow>();
 
-export function warmUpRow(services: Services, job: WarmUpJob): SqlRow {
+export function warmUpRow(services: Services, job: WarmUpJob, form: StatsForm): SqlRow {
   const known = endedRows.get(job);
   if (known !== undefined) return known;
-  const row = makeRow(services, job);
-  if (job.state === 'FINISHED' || job.state === 'CANCELLED') endedRows.set(job, row);
+  const row = makeRow(services, job, form);
+  // The windows of SyncStats move on.
+  if (isFinal(job) && job.syncMode !== 'EVENT_DRIVEN') endedRows.set(job, row);
   return row;
 }
 
-function makeRow({ warmUps, clock }: Services, job: WarmUpJob): SqlRow {
-  const { board } = warmUps;
+function makeRow(services: Services, job: WarmUpJob, form: StatsForm): SqlRow {
+  const { board } = services.warmUps;
   const running = job.state === 'RUNNING';
   const live = running ? board.live(job.jobId) : undefined;
   const finishBytes = job.finishBytes + (live?.doneBytes ?? 0);
   const eta = running ? board.etaMs(job.jobId, job.allBytes - finishBytes) : undefined;
   const rate = running ? board.rate(job.jobId) : undefined;
+  const nextStart = isFinal(job) ? undefined : services.warmUps.nextStartMs(job);
   return [
     String(job.jobId),
     job.srcGroup,
     job.dstGroup,
     job.state,
     job.kind,
-    job.syncMode,
+    syncModeText(job),
     timeTextOrNull(job.createMs),
     timeTextOrNull(job.startMs),
     String(job.finishBatch),
@@ -88,29 +107,59 @@ function makeRow({ warmUps, clock }: Services, job: WarmUpJob): SqlRow {
     timeTextOrNull(job.finishMs),
     job.errMsg,
     job.tables.map(({ db, table, partition }) => tableText(db, table, partition)).join(', '),
-    '',
-    '',
-    '',
+    job.tableFilter ?? '',
+    job.tableFilter === null ? '' : services.matchedTables.text(job.jobId),
+    syncStatsText(services, job, form),
     job.dstGroup,
     progressText(job, finishBytes),
     BigInt(finishBytes),
     BigInt(job.allBytes),
     rate === undefined ? null : BigInt(Math.round(rate)),
-    eta === undefined ? null : timeText(clock.now() + eta),
+    eta === undefined ? null : timeText(services.clock.now() + eta),
     BigInt(job.skippedTablets + (live?.skippedTablets ?? 0)),
     BigInt(job.failedTablets + (live?.failedTablets ?? 0)),
-    job.state === 'PENDING' || running ? board.waitReason(job.jobId) : '',
-    null,
+    isFinal(job) ? '' : waitReason(services, job),
+    nextStart === undefined ? null : timeText(nextStart),
   ];
+}
+
+/** `ONCE`, `PERIODIC (10s)`, `EVENT_DRIVEN (LOAD)`. */
+function syncModeText({ syncMode, syncIntervalS, syncEvent }: WarmUpJob): string {
+  switch (syncMode) {
+    case 'ONCE':
+      return 'ONCE';
+    case 'PERIODIC':
+      return `PERIODIC (${syncIntervalS ?? 0}s)`;
+    case 'EVENT_DRIVEN':
+      return `EVENT_DRIVEN (${syncEvent ?? ''})`;
+  }
+}
+
+/** Only event-driven jobs have any. */
+function syncStatsText({ syncStats }: Services, job: WarmUpJob, form: StatsForm): string {
+  if (job.syncMode !== 'EVENT_DRIVEN') return '';
+  return form === 'detailed' ? syncStats.detailedText(job.jobId) : syncStats.compactText(job.jobId);
+}
+
+function waitReason({ warmUps, matchedTables }: Services, job: WarmUpJob): string {
+  const reason = warmUps.board.waitReason(job.jobId);
+  if (reason !== '') return reason;
+  if (job.state === 'PAUSED') return 'paused';
+  return matchedTables.isEmpty(job.jobId) ? 'no table matches the ON TABLES filter' : '';
 }
 
 function tableText(db: string, table: string, partition: string | undefined): string {
   return partition === undefined ? `${db}.${table}` : `${db}.${table}.${partition}`;
 }
 
-/** Share of the bytes that are in the cache; 100 % only when nothing is left to do. */
-function progressText(job: WarmUpJob, finishBytes: number): string {
-  if (job.state === 'FINISHED') return '100.00%';
+/**
+ * Share of the bytes that are in the cache; 100 % only when nothing is left to do: when the job, or
+ * the last cycle of a periodic one, has ended well. An event-driven job has no end to come nearer to.
+ */
+function progressText(job: WarmUpJob, finishBytes: number): string | null {
+  if (job.syncMode === 'EVENT_DRIVEN') return null;
+  const cycleOver = job.state === 'PENDING' && job.finishMs !== null && job.errMsg === '';
+  if (job.state === 'FINISHED' || cycleOver) return '100.00%';
   if (job.allBytes === 0) return '0.00%';
   return `${Math.min(99.99, (100 * finishBytes) / job.allBytes).toFixed(2)}%`;
 }

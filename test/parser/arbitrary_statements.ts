@@ -159,6 +159,11 @@ const assignments = fc.oneof(
     .tuple(fc.record({ kind: is('password'), account: optional(account), password }), assignment)
     .map(([one, other]): Assignment[] => [one, other]),
 );
+const onTablesRule = fc.record({
+  action: fc.constantFrom('INCLUDE' as const, 'EXCLUDE' as const),
+  pattern: text,
+  at: is(0),
+});
 const warmUp = {
   target: name,
   source: fc.oneof(
@@ -169,13 +174,7 @@ const warmUp = {
     }),
   ),
   force: flag,
-  onTables: few(
-    fc.record({
-      action: fc.constantFrom('INCLUDE' as const, 'EXCLUDE' as const),
-      pattern: text,
-      at: is(0),
-    }),
-  ),
+  onTables: few(onTablesRule),
   properties,
 };
 const query = fc.constantFrom('SELECT 1', "WITH x AS (SELECT ';') SELECT * FROM x", '(SELECT 2)');
@@ -194,7 +193,13 @@ const FIELDS: Table = {
   ShowWarmUpJobRuns: { id: optional(id), filter },
   ShowWarmUpJobFailures: { id: optional(id), filter },
   CancelWarmUpJob: { job }, PauseWarmUpJob: { job }, ResumeWarmUpJob: { job }, RetryWarmUpJob: { job },
-  AlterWarmUpJob: { job, properties: someProperties },
+  AlterWarmUpJob: {
+    job,
+    change: fc.oneof(
+      fc.record({ kind: is('properties'), properties: someProperties }),
+      fc.record({ kind: is('onTables'), rules: some(onTablesRule) }),
+    ),
+  },
   WaitForWarmUpJob: { job, timeoutSeconds: optional(id) },
   ShowCacheHotspot: { path: text },
   CreateDatabase: { name, ifNotExists: flag, charset: optional(name), collation: optional(name), properties },

@@ -14,7 +14,9 @@ import type { Catalog } from '../../../catalog/catalog.ts';
 import { BackendRegistry } from '../../../jobs/backend_registry.ts';
 import { HotspotCollector } from '../../../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../../../jobs/loads.ts';
+import { MatchedTables } from '../../../jobs/matched_tables.ts';
 import { SnapshotHolds } from '../../../jobs/snapshot_holds.ts';
+import { SyncStats } from '../../../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../../../jobs/warm_up_jobs.ts';
 import { parseStatements } from '../../../parser/parse.ts';
 import { BackendControl } from '../../../server/backend_control.ts';
@@ -64,6 +66,7 @@ export class ShowFixture {
       registry: this.registry,
       holds: new SnapshotHolds(),
       transport: this.agents,
+      syncStats: new SyncStats(clock),
     };
     this.services = {
       ...shared,
@@ -74,6 +77,7 @@ export class ShowFixture {
         host: '127.0.0.1',
       }),
       warmUps: new WarmUpJobs(shared),
+      matchedTables: new MatchedTables(shared),
       hotspots: new HotspotCollector(shared),
       loads: new LoadCoordinator(shared),
       cacheStats: new CacheStatsBoard(this.agents, clock),
@@ -93,12 +97,15 @@ export class ShowFixture {
 
   static async open(): Promise<ShowFixture> {
     const files = new CatalogFixture();
-    return new ShowFixture(files, await files.open());
+    const fixture = new ShowFixture(files, await files.open());
+    fixture.services.matchedTables.start();
+    return fixture;
   }
 
   async close(): Promise<void> {
     this.#selects.close();
     await this.services.warmUps.close();
+    await this.services.matchedTables.close();
     await this.agents.close(0);
     await this.#files.remove();
   }

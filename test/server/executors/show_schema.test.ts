@@ -52,6 +52,8 @@ describe('SHOW DATABASES and SHOW TABLES', () => {
     ]);
     expect(await show.text("SHOW FULL TABLES FROM information_schema LIKE 'warm%'")).toEqual([
       'Tables_in_information_schema (warm%) | Table_type',
+      'warm_up_job_failures | SYSTEM VIEW',
+      'warm_up_job_runs | SYSTEM VIEW',
       'warm_up_jobs | SYSTEM VIEW',
     ]);
     expect(await show.error('SHOW TABLES FROM nowhere')).toBe("1049 Unknown database 'nowhere'");
