@@ -8,11 +8,15 @@ import type { BackendId, PartitionId, TxnId } from '../base/ids.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
 import type { NewRowset } from '../base/schema.ts';
 import { AccountStore } from './accounts.ts';
+import { AlterJobStore } from './alter_jobs.ts';
+import { AlterTables } from './alter_tables.ts';
 import { BackendStore } from './backends.ts';
+import { CompactionStore } from './compactions.ts';
 import { ComputeGroupStore } from './compute_groups.ts';
 import { ConfigOverrideStore } from './config_overrides.ts';
 import { DatabaseStore } from './databases.ts';
 import { DirectoryLock } from './directory_lock.ts';
+import { EventCursorStore } from './event_cursors.ts';
 import { GarbageStore } from './garbage.ts';
 import { HotspotStore } from './hotspots.ts';
 import { type CommitCounts, LoadCommit } from './load_commit.ts';
@@ -62,7 +66,10 @@ class Stores {
   readonly tables: TableStore;
   readonly rowsets: RowsetStore;
   readonly rowsetEvents: RowsetEventStore;
+  readonly eventCursors: EventCursorStore;
+  readonly compactions: CompactionStore;
   readonly loads: LoadStore;
+  readonly alterJobs: AlterJobStore;
   readonly computeGroups: ComputeGroupStore;
   readonly backends: BackendStore;
   readonly vaults: VaultStore;
@@ -82,7 +89,10 @@ class Stores {
     this.tables = new TableStore(session, memory);
     this.rowsets = new RowsetStore(session, memory.tablets);
     this.rowsetEvents = new RowsetEventStore(session, memory.tablets);
+    this.compactions = new CompactionStore(session, memory.tablets);
+    this.eventCursors = new EventCursorStore(session);
     this.loads = new LoadStore(session);
+    this.alterJobs = new AlterJobStore(session);
     this.computeGroups = new ComputeGroupStore(session);
     this.backends = new BackendStore(session);
     this.vaults = new VaultStore(session, memory.box);
@@ -122,6 +132,8 @@ export class Catalog extends Stores {
   readonly #memory: Memory;
   readonly #purger: Purger;
   readonly #loadCommit: LoadCommit;
+  /** What alter jobs do to tables. */
+  readonly alterTables: AlterTables;
 
   private constructor(opened: Opened, options: CatalogOptions) {
     const { writer, reader, epoch, box } = opened;
@@ -152,6 +164,12 @@ export class Catalog extends Stores {
     this.#memory = memory;
     this.#purger = purger;
     this.#loadCommit = new LoadCommit(session, memory);
+    this.alterTables = new AlterTables({
+      session,
+      memory,
+      reserveIds: (count) => writer.reserveIds(count),
+      exclusive: (tableId, work) => this.#loadCommit.exclusive(tableId, work),
+    });
     this.tableChanges = new TableChanges(session, memory, purger, (count) =>
       writer.reserveIds(count),
     );
@@ -247,6 +265,11 @@ export class Catalog extends Stores {
       [],
     );
     const visible = new Set(partitions.map(([partitionId]) => partitionId as PartitionId));
+    const hidden = new Set(
+      reader
+        .all<[number]>("SELECT index_id FROM index_def WHERE state <> 'NORMAL'", [])
+        .map(([indexId]) => indexId),
+    );
     let last = 0;
     for (;;) {
       const rows = reader.all<[number, number, PartitionId, number, number, number, number]>(
@@ -254,7 +277,9 @@ export class Catalog extends Stores {
          WHERE tablet_id > ? ORDER BY tablet_id LIMIT ${TABLETS_PER_TURN}`,
         [last],
       );
-      for (const row of rows) if (visible.has(row[2])) this.tablets.append(...row);
+      for (const row of rows) {
+        if (visible.has(row[2]) && !hidden.has(row[3])) this.tablets.append(...row);
+      }
       last = rows.at(-1)?.[0] ?? 0;
       if (rows.length < TABLETS_PER_TURN) return;
       await nextTurn();

@@ -5,7 +5,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { id } from '../base/ids.ts';
-import type { PartitionId, TableId, TabletId } from '../base/ids.ts';
+import type { IndexId, PartitionId, TableId, TabletId } from '../base/ids.ts';
 import type { Log } from '../base/ports.ts';
 import { tabletPrefix } from '../base/schema.ts';
 import type { PresenceState } from './rows.ts';
@@ -100,6 +100,32 @@ export class Purger {
     for (const partition of await this.#inState('partition_def', 'DROPPED')) {
       await this.#purgePartition(id<PartitionId>(partition), 'DROPPED');
     }
+    const indexes = this.#session.bulk.all<[TableId, IndexId]>(
+      "SELECT table_id, index_id FROM index_def WHERE state = 'DROPPED' ORDER BY table_id",
+      [],
+    );
+    for (const [tableId, indexId] of indexes) await this.#purgeIndex(tableId, indexId);
+  }
+
+  /** An index that was dropped or replaced, or an alter job gave up; its table stays. */
+  async #purgeIndex(tableId: TableId, indexId: IndexId): Promise<void> {
+    const partitions = await this.#session.db
+      .selectFrom('partition_def')
+      .select('partition_id')
+      .where('table_id', '=', tableId)
+      .execute();
+    for (const row of partitions) {
+      await this.#purgePartition(id<PartitionId>(row.partition_id), 'DROPPED', indexId);
+    }
+    if (this.#isStopped) return;
+    await this.#session.write(async (tx) => {
+      await tx.db
+        .deleteFrom('index_def')
+        .where('table_id', '=', tableId)
+        .where('index_id', '=', indexId)
+        .where('state', '=', 'DROPPED')
+        .execute();
+    });
   }
 
   async #inState(table: 'table_def' | 'partition_def', state: PresenceState): Promise<number[]> {
@@ -156,11 +182,16 @@ export class Purger {
     });
   }
 
-  async #purgePartition(partitionId: PartitionId, state: PresenceState): Promise<void> {
+  /** With `indexId` only that index's tablets. */
+  async #purgePartition(
+    partitionId: PartitionId,
+    state: PresenceState,
+    indexId?: IndexId,
+  ): Promise<void> {
     for (;;) {
       if (this.#isStopped) return;
       const isDone = await this.#session.write(async (tx) =>
-        this.#purgeTablets(tx, partitionId, state === 'DROPPED'),
+        this.#purgeTablets(tx, partitionId, state === 'DROPPED', indexId),
       );
       // Also after the last one: a table may have thousands of small partitions.
       await nextTurn();
@@ -168,17 +199,19 @@ export class Purger {
     }
   }
 
-  /** True when the partition is gone. */
+  /** True when the partition, or the index's share of it, is gone. */
   async #purgeTablets(
     tx: WriteSession,
     partitionId: PartitionId,
     hasObjects: boolean,
+    indexId: IndexId | undefined,
   ): Promise<boolean> {
     const tablets = tx.bulk.all<[tabletId: number, vaultId: number]>(
       `SELECT tablet.tablet_id, table_def.vault_id
        FROM tablet INNER JOIN table_def ON table_def.table_id = tablet.table_id
-       WHERE tablet.partition_id = ? LIMIT ${TABLETS_PER_TRANSACTION}`,
-      [partitionId],
+       WHERE tablet.partition_id = ? AND (? IS NULL OR tablet.index_id = ?)
+       LIMIT ${TABLETS_PER_TRANSACTION}`,
+      [partitionId, indexId ?? null, indexId ?? null],
     );
     const notBeforeMs = tx.clock.now() + this.#graceMs;
     let rowsets = 0;
@@ -192,9 +225,11 @@ export class Purger {
         );
         rowsets += tx.bulk.run('DELETE FROM rowset WHERE tablet_id = ?', [tabletId]);
       }
+      tx.bulk.run('DELETE FROM tablet_compaction WHERE tablet_id = ?', [tabletId]);
       tx.bulk.run('DELETE FROM tablet WHERE tablet_id = ?', [tabletId]);
     }
     if (tablets.length === TABLETS_PER_TRANSACTION) return false;
+    if (indexId !== undefined) return true;
     tx.bulk.run('DELETE FROM partition_def WHERE partition_id = ?', [partitionId]);
     return true;
   }

@@ -24,6 +24,10 @@ export type TargetState = 'LIVE' | 'CATCHING_UP';
  * see the new indexes. CANCELLED: nothing has changed. The last two are final.
  */
 export type AlterState = 'PENDING' | 'WAITING_TXN' | 'RUNNING' | 'FINISHED' | 'CANCELLED';
+/**
+ * CUMULATIVE: small rowsets. BASE: at least one that is large. FULL: all of the tablet, asked for.
+ */
+export type CompactionKind = 'CUMULATIVE' | 'BASE' | 'FULL';
 type Bit = 0 | 1;
 
 export interface CatalogRows {
@@ -142,6 +146,28 @@ export interface CatalogRows {
     not_before_ms: number;
     attempts: number;
     last_error: string | null;
+  };
+  compaction: {
+    compaction_id: number;
+    tablet_id: number;
+    table_id: number;
+    vault_id: number;
+    rowset_id: string;
+    kind: CompactionKind;
+    backend_id: number;
+    input_rowsets: number;
+    input_bytes: number;
+    start_ms: number;
+  };
+  tablet_compaction: {
+    tablet_id: number;
+    kind: CompactionKind;
+    end_ms: number;
+    success_ms: number | null;
+    error: string;
+    compactions: number;
+    bytes_read: number;
+    bytes_written: number;
   };
   load_txn: {
     txn_id: number;

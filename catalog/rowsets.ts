@@ -32,11 +32,26 @@ export class RowsetStore {
   }
 
   /**
-   * The visible rowsets of each tablet, by version. A consistent snapshot over all partitions:
-   * the visible versions are taken at once, and rowsets never change below them. Tablets that do
-   * not exist (dropped meanwhile) have no entry; empty ones have an empty list.
+   * The visible rowsets of each tablet, by version. A consistent snapshot over all partitions: the
+   * visible versions are taken at once. Tablets that do not exist (dropped meanwhile) have no
+   * entry; empty ones have an empty list.
    */
   async visible(tabletIds: readonly TabletId[]): Promise<Map<TabletId, RowsetMeta[]>> {
+    for (let perTurn = TABLETS_PER_TURN; ; perTurn *= 8) {
+      const result = await this.#snapshot(tabletIds, perTurn);
+      if (result !== undefined) return result;
+    }
+  }
+
+  /**
+   * undefined: while the loop had its turn, a compaction merged rowsets of the snapshot with later
+   * ones, so that what there was at its versions cannot be read any more. The next try takes newer
+   * versions and more tablets per turn, so that one of them succeeds.
+   */
+  async #snapshot(
+    tabletIds: readonly TabletId[],
+    perTurn: number,
+  ): Promise<Map<TabletId, RowsetMeta[]> | undefined> {
     const versions = this.#visibleVersions(tabletIds);
     const result = new Map<TabletId, RowsetMeta[]>();
     let sinceTurn = 0;
@@ -44,9 +59,11 @@ export class RowsetStore {
       const partitionId = this.#tablets.get(tabletId)?.partitionId;
       const version = partitionId === undefined ? undefined : versions.get(partitionId);
       if (version === undefined) continue;
-      result.set(tabletId, this.#ofTablet(tabletId, version));
+      const rowsets = this.#ofTablet(tabletId, version);
+      if (rowsets.some((rowset) => rowset.endVersion > version)) return undefined;
+      result.set(tabletId, rowsets);
       sinceTurn += 1;
-      if (sinceTurn % TABLETS_PER_TURN === 0) await nextTurn();
+      if (sinceTurn % perTurn === 0) await nextTurn();
     }
     return result;
   }
@@ -70,7 +87,7 @@ export class RowsetStore {
     const rows = this.#session.bulk.all<RowsetColumns>(
       `SELECT rowset_id, partition_id, start_version, end_version, row_count, bytes, segments,
               vault_id, txn_id, created_ms
-       FROM rowset WHERE tablet_id = ? AND end_version <= ?`,
+       FROM rowset WHERE tablet_id = ? AND start_version <= ?`,
       [tabletId, version],
     );
     return rows
@@ -85,10 +102,14 @@ export function insertRowset(
   rowset: NewRowset,
   place: {
     readonly version: number;
+    /** Of the first version merged into it; default: `version`. */
+    readonly startVersion?: number;
     readonly vaultId: VaultId;
     readonly txnId: TxnId;
     /** Compute group whose backend wrote it; empty: unknown. */
     readonly sourceGroup: string;
+    /** Wall clock of the newest rows' load; default: now. */
+    readonly createdMs?: number;
   },
 ): void {
   tx.bulk.run(
@@ -99,14 +120,14 @@ export function insertRowset(
       rowset.tabletId,
       rowset.rowsetId,
       rowset.partitionId,
-      place.version,
+      place.startVersion ?? place.version,
       place.version,
       rowset.rows,
       rowset.bytes,
       JSON.stringify(rowset.segments),
       place.vaultId,
       place.txnId,
-      tx.clock.now(),
+      place.createdMs ?? tx.clock.now(),
       place.sourceGroup,
     ],
   );

@@ -72,6 +72,19 @@ CREATE TABLE cloud_cache_hotspot (
   PRIMARY KEY (cluster_id, backend_id, table_id, index_id, partition_id, insert_day)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE compaction (
+  compaction_id INTEGER PRIMARY KEY,
+  tablet_id INTEGER NOT NULL,
+  table_id INTEGER NOT NULL,
+  vault_id INTEGER NOT NULL,
+  rowset_id TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('CUMULATIVE', 'BASE', 'FULL')),
+  backend_id INTEGER NOT NULL,
+  input_rowsets INTEGER NOT NULL,
+  input_bytes INTEGER NOT NULL,
+  start_ms INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE compute_group (
   compute_group_id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
@@ -241,6 +254,17 @@ CREATE TABLE tablet (
   row_count INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE tablet_compaction (
+  tablet_id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  end_ms INTEGER NOT NULL,
+  success_ms INTEGER,
+  error TEXT NOT NULL,
+  compactions INTEGER NOT NULL,
+  bytes_read INTEGER NOT NULL,
+  bytes_written INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE vault (
   vault_id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
@@ -369,6 +393,8 @@ CREATE INDEX alter_job_by_table ON alter_job (table_id, state);
 CREATE INDEX alter_write_by_job ON alter_write (job_id);
 
 CREATE INDEX backend_by_group ON backend (compute_group_id);
+
+CREATE UNIQUE INDEX compaction_by_tablet ON compaction (tablet_id);
 
 CREATE INDEX garbage_by_due ON garbage (not_before_ms, garbage_id);
 
