@@ -77,6 +77,7 @@ export const CONFIG = {
   file_cache_download_concurrency: { type: 'int', default: 8, min: 1, max: 256, ...MUTABLE, agent: true, help: 'Range downloads of one backend running at once for warm-up.' },
   file_cache_download_range_bytes: { type: 'bytes', default: 8 * 2 ** 20, min: 2 ** 20, max: 64 * 2 ** 20, ...MUTABLE, agent: true, help: 'Longest range asked of the object store at once; missing neighbours are joined up to it.' },
   file_cache_warmup_download_rate_limit_bytes_per_second: { type: 'bytes', default: 100 * 2 ** 20, min: -1, max: TIB, ...MUTABLE, agent: true, help: 'Bytes per second that the warm-ups of one backend may download; 0 or -1: no limit. Queries are never slowed down.' },
+  file_cache_warm_up_spare_queried_second: { type: 'int', default: 600, min: 0, max: INT_MAX, ...MUTABLE, agent: true, help: 'Seconds for which a block that a query read is not evicted for blocks of a warm-up without FORCE; 0: it may be at once.' },
   object_store_retries: { type: 'int', default: 4, min: 0, max: 20, ...MUTABLE, agent: true, help: 'Times a transient object store error is retried, with doubling pauses from 50 ms.' },
   object_store_timeout_ms: { type: 'int', default: 30_000, min: 10, max: INT_MAX, ...MUTABLE, agent: true, help: 'Milliseconds without progress after which an object store request is given up.' },
 

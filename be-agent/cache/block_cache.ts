@@ -87,6 +87,7 @@ interface Fetch {
   readonly buffers: BufferPool;
   /** Slots taken before the download (warm-up), or undefined: taken when the bytes are there. */
   readonly slots: readonly number[] | undefined;
+  readonly isQuery: boolean;
   readonly onRequest: (() => void) | undefined;
 }
 
@@ -228,6 +229,7 @@ export class BlockCache {
       rule: ADMIT_QUERY,
       buffers: this.#queryBuffers,
       slots: undefined,
+      isQuery: reading.isQuery,
       onRequest: undefined,
     });
     for (let block = first; block < first + count; block += 1) this.#countMiss(reading, block);
@@ -328,7 +330,11 @@ export class BlockCache {
     }
     options.limiter?.giveBack(bytes - rangeLength(object, first, slots.length));
     if (slots.length === 0) return refused;
-    const download = this.#start(object, first, slots.length, { ...options, slots });
+    const download = this.#start(object, first, slots.length, {
+      ...options,
+      slots,
+      isQuery: false,
+    });
     await download.take(() => undefined, options.signal);
     const kept = await abortable(download.written, options.signal);
     for (const outcome of kept) if (!outcome.kept) refused ??= outcome;
@@ -401,6 +407,7 @@ export class BlockCache {
         kept.push(slot);
         continue;
       }
+      if (fetch.isQuery) this.#disk.queried(slot);
       const data = download.blockOf(range, block);
       kept.push(await this.#disk.write(object, block, slot, data, () => !download.discarded));
     }

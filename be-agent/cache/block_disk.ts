@@ -120,9 +120,16 @@ export class BlockDisk {
     else this.queues.move(slot, wanted, expirySec(object));
   }
 
+  /** A query read the block from the cache. */
   hit(slot: number): void {
+    this.queried(slot);
     const queue = this.queues.queueOf(slot);
     if (queue !== undefined) this.hits[queue] += 1;
+  }
+
+  /** A query read the block, here or on its way in. */
+  queried(slot: number): void {
+    this.queues.markQueried(slot, Math.floor(this.#clock.now() / 1000));
   }
 
   /** Takes room for a block that will be written; give the slot to `write` or `giveUp`. */
@@ -132,7 +139,7 @@ export class BlockDisk {
     const keyBytes = Buffer.byteLength(object.key);
     const bytes = blockChargeBytes(blockLength(object.size, block), keyBytes);
     const admission = this.queues.admit(queue, bytes, expirySec(object), rule);
-    if (admission === undefined) return this.#noRoom(queue, bytes);
+    if (admission === undefined) return this.#noRoom(queue, bytes, rule);
     for (const victim of admission.victims) this.#retire(victim);
     return admission.slot;
   }
@@ -386,12 +393,13 @@ export class BlockDisk {
     };
   }
 
-  #noRoom(queue: QueueNumber, bytes: number): Kept {
+  #noRoom(queue: QueueNumber, bytes: number, rule: AdmitRule): Kept {
     const { queues } = this;
     const text =
       `no room in the cache: ${bytes} bytes needed in queue ${queueName(queue)}, ` +
       `which has ${queues.queueUsed(queue)} of its share of ${queues.share(queue)}; ` +
-      `${queues.usedBytes()} of ${queues.capacity} bytes are used`;
+      `${queues.usedBytes()} of ${queues.capacity} bytes are used` +
+      (rule.spareTtl ? '; without FORCE, TTL blocks and what queries read lately stay' : '');
     return { kept: false, why: 'NO_ROOM', text };
   }
 }

@@ -1,13 +1,15 @@
 /**
  * Which blocks stay: four LRU queues with shares, borrowing and Doris's eviction order. Pure
  * memory, no I/O and no clock; everything about a block is a row ("slot") of typed arrays, so that
- * a cache of 1 TiB (a million blocks) costs 27 bytes a block here.
+ * a cache of 1 TiB (a million blocks) costs 31 bytes a block here.
  */
 import { NORMAL, TTL } from './cache_object.ts';
 import type { QueueNumber } from './cache_object.ts';
 
 const NONE = -1;
 const SLOTS_MIN = 1024;
+/** Blocks that queries read lately and a warm-up passes over at most, to find older ones. */
+const SPARED_MAX = 8192;
 /** DISPOSABLE, NORMAL, INDEX, TTL: whose blocks go first. */
 const EVICTION_ORDER: readonly QueueNumber[] = [0, 1, 2, 3];
 
@@ -23,15 +25,30 @@ export function parseShares(text: string): Shares {
   return [disposable, normal, index, ttl];
 }
 
+/**
+ * What may be evicted for a block. A query's block may take the place of any. A warm-up without
+ * FORCE counts as colder than what queries of this backend read lately, be it part of a plan or a
+ * new rowset that an event brings: it takes the place only of blocks that no query read within
+ * `file_cache_warm_up_spare_queried_second`, the least recently used ones first (a warm-up refreshes
+ * that order too, but a block is "read" by queries alone), and never of unexpired TTL blocks for a
+ * block of another queue. With FORCE it evicts as a query does. No batch evicts what it brought in
+ * itself. After a restart no block counts as read until a query reads it.
+ */
 export interface AdmitRule {
   /** Blocks used in this era or later are not evicted; Infinity: all may be. */
   readonly keepFromEra: number;
   /** Unexpired TTL blocks are not evicted for a block of another queue. */
   readonly spareTtl: boolean;
+  /** Blocks that a query read then or later are not evicted, seconds; Infinity: all may be. */
+  readonly spareQueriedSec: number;
 }
 
 /** A query's admission: the plain policy. */
-export const ADMIT_QUERY: AdmitRule = { keepFromEra: Infinity, spareTtl: false };
+export const ADMIT_QUERY: AdmitRule = {
+  keepFromEra: Infinity,
+  spareTtl: false,
+  spareQueriedSec: Infinity,
+};
 
 export interface Admission {
   readonly slot: number;
@@ -52,6 +69,8 @@ export class CacheQueues {
   #era = new Uint32Array(SLOTS_MIN);
   /** Seconds since the epoch; 0 = never. */
   #expiry = new Uint32Array(SLOTS_MIN);
+  /** When a query last read the block, seconds since the epoch; 0 = not since it is here. */
+  #queried = new Uint32Array(SLOTS_MIN);
   /** QueueNumber, or QUEUES for a slot that is in no queue. */
   #queue = new Uint8Array(SLOTS_MIN);
   #pins = new Uint16Array(SLOTS_MIN);
@@ -165,6 +184,11 @@ export class CacheQueues {
     this.#era[slot] = this.#currentEra;
   }
 
+  /** A query read the block. */
+  markQueried(slot: number, nowSec: number): void {
+    this.#queried[slot] = nowSec;
+  }
+
   /** Moves to the hot end of another queue (TTL expired, or the table's TTL was changed). */
   move(slot: number, queue: QueueNumber, expirySec: number): void {
     const from = this.queueOf(slot);
@@ -212,7 +236,7 @@ export class CacheQueues {
     for (const queue of EVICTION_ORDER) {
       if (excess <= 0) break;
       const above = Math.min(excess, this.#used[queue] - this.share(queue));
-      const taken = this.#collect(queue, above, Infinity, victims);
+      const taken = this.#collect(queue, above, ADMIT_QUERY, victims);
       excess -= taken;
     }
     for (const victim of victims) this.#evict(victim);
@@ -265,21 +289,25 @@ export class CacheQueues {
       for (const other of EVICTION_ORDER) {
         if (other === queue || (other === TTL && rule.spareTtl)) continue;
         const above = Math.min(missing, this.#used[other] - this.share(other));
-        missing -= this.#collect(other, above, rule.keepFromEra, victims);
+        missing -= this.#collect(other, above, rule, victims);
         if (missing <= 0) return victims;
       }
     }
-    missing -= this.#collect(queue, missing, rule.keepFromEra, victims);
+    missing -= this.#collect(queue, missing, rule, victims);
     return missing <= 0 ? victims : undefined;
   }
 
   /** Appends unpinned blocks from the cold end until `wanted` bytes are reached. */
-  #collect(queue: QueueNumber, wanted: number, keepFromEra: number, victims: number[]): number {
+  #collect(queue: QueueNumber, wanted: number, rule: AdmitRule, victims: number[]): number {
     let taken = 0;
+    let spared = 0;
     let slot = this.#coldest[queue];
     // Eras never decrease from cold to hot, so the first kept one ends the search.
-    while (taken < wanted && slot !== NONE && at(this.#era, slot) < keepFromEra) {
-      if (at(this.#pins, slot) === 0) {
+    while (taken < wanted && slot !== NONE && at(this.#era, slot) < rule.keepFromEra) {
+      if (at(this.#queried, slot) >= rule.spareQueriedSec) {
+        spared += 1;
+        if (spared > SPARED_MAX) break;
+      } else if (at(this.#pins, slot) === 0) {
         victims.push(slot);
         taken += at(this.#bytes, slot);
       }
@@ -309,6 +337,7 @@ export class CacheQueues {
     this.#expiry[slot] = expirySec;
     this.#pins[slot] = 0;
     this.#era[slot] = 0;
+    this.#queried[slot] = 0;
     this.#queue[slot] = NO_QUEUE;
     return slot;
   }
@@ -320,6 +349,7 @@ export class CacheQueues {
     this.#bytes = grown(this.#bytes, new Uint32Array(slots));
     this.#era = grown(this.#era, new Uint32Array(slots));
     this.#expiry = grown(this.#expiry, new Uint32Array(slots));
+    this.#queried = grown(this.#queried, new Uint32Array(slots));
     this.#queue = grown(this.#queue, new Uint8Array(slots));
     this.#pins = grown(this.#pins, new Uint16Array(slots));
   }

@@ -121,7 +121,7 @@ describe('a warm-up with a rate', () => {
     const limiter = new DownloadRate(fixture.clock, () => MIB);
     const progress = newWarmUpProgress();
     const running = fixture
-      .downloader(cache, 8, limiter)
+      .downloader(cache, 8, { limiter })
       .run([{ tabletId: id<TabletId>(1), objects: [object] }], {
         force: false,
         signal: NEVER,
@@ -161,7 +161,7 @@ describe('a warm-up with a rate', () => {
     };
     const progress = newWarmUpProgress();
     await fixture
-      .downloader(cache, 2, limiter)
+      .downloader(cache, 2, { limiter })
       .run([{ tabletId: id<TabletId>(1), objects }], { force: false, signal: NEVER, progress });
     expect(progress.failures.length).toBeGreaterThan(10);
     expect(cache.stats().warmUpBytes).toBeGreaterThan(0);

@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BlockCache } from '../../../be-agent/cache/block_cache.ts';
-import type { BlockCacheOptions, RateLimiter } from '../../../be-agent/cache/block_cache.ts';
+import type { BlockCacheOptions } from '../../../be-agent/cache/block_cache.ts';
 import type { CacheObject } from '../../../be-agent/cache/cache_object.ts';
 import { SharedBufferPool } from '../../../be-agent/cache/buffer_pool.ts';
 import { WarmUpDownloader } from '../../../be-agent/cache/downloader.ts';
+import type { WarmUpDownloaderDeps } from '../../../be-agent/cache/downloader.ts';
 import { id } from '../../../base/ids.ts';
 import type { PartitionId, TabletId, VaultId } from '../../../base/ids.ts';
 import { ObjectStoreError, SILENT_LOG } from '../../../base/ports.ts';
@@ -172,9 +173,13 @@ export class CacheFixture {
     return cache;
   }
 
-  downloader(cache: BlockCache, concurrency = 4, limiter?: RateLimiter): WarmUpDownloader {
+  downloader(
+    cache: BlockCache,
+    concurrency = 4,
+    more: Partial<WarmUpDownloaderDeps> = {},
+  ): WarmUpDownloader {
     return new WarmUpDownloader({
-      ...(limiter === undefined ? {} : { limiter }),
+      ...more,
       cache,
       clock: this.clock,
       buffers: new SharedBufferPool(8 * MIB, concurrency * 8 * MIB),

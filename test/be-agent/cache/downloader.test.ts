@@ -26,11 +26,18 @@ const tablet = (number: number, ...objects: CacheObject[]): WarmTablet => ({
 async function warm(
   cache: BlockCache,
   tablets: readonly WarmTablet[],
-  more: { readonly force?: boolean; readonly signal?: AbortSignal } = {},
+  more: {
+    readonly force?: boolean;
+    readonly signal?: AbortSignal;
+    readonly spareQueriedSeconds?: () => number;
+  } = {},
 ): Promise<WarmUpProgress> {
   const progress = newWarmUpProgress();
   const signal = more.signal ?? new AbortController().signal;
-  await fixture.downloader(cache).run(tablets, { force: more.force ?? false, signal, progress });
+  const { spareQueriedSeconds = () => 0 } = more;
+  await fixture
+    .downloader(cache, 4, { spareQueriedSeconds })
+    .run(tablets, { force: more.force ?? false, signal, progress });
   return progress;
 }
 
@@ -212,6 +219,51 @@ describe('room', () => {
     expect([forced.failures, forced.doneBytes]).toEqual([[], 6 * MIB]);
     expect(cache.hasBlocks(hot)).toBe(false);
     expect(await fixture.diskBytes()).toBeLessThanOrEqual(16 * MIB);
+  });
+
+  it('without FORCE a batch takes the place only of what no query read lately', async () => {
+    const cache = await fixture.cache({ capacityBytes: 10 * MIB });
+    const [asked, warmed] = [fixture.object('asked', 4 * MIB), fixture.object('warmed', 3 * MIB)];
+    await warm(cache, [tablet(1, asked), tablet(2, warmed)]);
+    await cache.read(asked, 0, asked.size);
+    const spareQueriedSeconds = () => 600;
+    const young = [fixture.object('young', 4 * MIB), fixture.object('younger', 2 * MIB)] as const;
+    const first = await warm(cache, [tablet(3, young[0])], { spareQueriedSeconds });
+    expect(first.failures).toEqual([]);
+    const whole = [asked, warmed, young[0]].map((object) => cache.hasBlocks(object));
+    expect(whole).toEqual([true, false, true]);
+    // A read of a compaction is no query; that of a miss is.
+    await cache.read(young[0], 0, young[0].size, { purpose: 'other' });
+    const missed = fixture.object('missed', MIB);
+    await cache.read(missed, 0, 1);
+    await until(() => cache.hasBlocks(missed));
+    const later = await warm(cache, [tablet(4, young[1])], { spareQueriedSeconds });
+    expect([later.failures, cache.hasBlocks(asked), cache.hasBlocks(missed)]).toEqual([
+      [],
+      true,
+      true,
+    ]);
+    expect(cache.hasBlocks(young[0])).toBe(false);
+    const large = fixture.object('large', 9 * MIB);
+    const refused = await warm(cache, [tablet(5, large)], { spareQueriedSeconds });
+    expect(refused.failures[0]?.reason).toMatch(/^no room in the cache: .* queries read lately/);
+    expect([cache.hasBlocks(asked), cache.hasBlocks(missed)]).toEqual([true, true]);
+    await fixture.clock.advance(601_000);
+    const afterwards = await warm(cache, [tablet(5, large)], { spareQueriedSeconds });
+    expect([afterwards.failures, cache.hasBlocks(asked)]).toEqual([[], false]);
+  });
+
+  it('with FORCE a batch evicts what queries read', async () => {
+    const cache = await fixture.cache({ capacityBytes: 8 * MIB });
+    const asked = fixture.object('asked', 6 * MIB);
+    await cache.read(asked, 0, asked.size);
+    await until(() => cache.hasBlocks(asked));
+    const large = fixture.object('large', 7 * MIB);
+    const options = { spareQueriedSeconds: () => 600 };
+    const refused = await warm(cache, [tablet(1, large)], options);
+    expect([refused.failures.length, cache.hasBlocks(asked)]).toEqual([1, true]);
+    const forced = await warm(cache, [tablet(1, large)], { ...options, force: true });
+    expect([forced.failures, cache.hasBlocks(asked)]).toEqual([[], false]);
   });
 
   it('evicts older blocks of the own queue', async () => {

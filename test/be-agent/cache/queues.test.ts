@@ -14,8 +14,12 @@ interface Row {
   readonly bytes: number;
   expiry: number;
   era: number;
+  queried: number;
   pinned: boolean;
 }
+
+/** Queries come in seconds 1..9; a warm-up spares blocks read since then. */
+const SPARE_SINCE = 5;
 
 class Model {
   capacity: number;
@@ -48,7 +52,7 @@ class Model {
       for (const row of this.queues[other]) {
         const left = this.used(other) - sum(gone.filter((one) => this.queues[other].includes(one)));
         if (free() >= bytes || left <= floor || row.era >= rule.keepFromEra) return;
-        if (!row.pinned) gone.push(row);
+        if (!row.pinned && row.queried < rule.spareQueriedSec) gone.push(row);
       }
     };
     if (this.used(queue) + bytes <= this.share(queue)) {
@@ -91,12 +95,14 @@ type Step =
   | { readonly do: 'touch' | 'remove' | 'unpin' | 'pin'; readonly pick: number }
   | { readonly do: 'move'; readonly pick: number; readonly queue: QueueNumber }
   | { readonly do: 'cold'; readonly queue: QueueNumber; readonly bytes: number }
+  | { readonly do: 'query'; readonly pick: number; readonly at: number }
   | { readonly do: 'era' }
   | { readonly do: 'capacity'; readonly bytes: number }
   | { readonly do: 'expire'; readonly now: number };
 
 const queue = fc.constantFrom(...QUEUES);
 const pick = fc.nat(40);
+const second = fc.integer({ min: 1, max: 9 });
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 8,
@@ -116,6 +122,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   fc.record({ do: fc.constant('move' as const), pick, queue }),
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('query' as const), pick, at: second }) },
   fc.record({ do: fc.constant('cold' as const), queue, bytes: fc.integer({ min: 1, max: 9 }) }),
   fc.record({ do: fc.constant('era' as const) }),
   fc.record({ do: fc.constant('capacity' as const), bytes: fc.integer({ min: 20, max: 300 }) }),
@@ -130,7 +137,8 @@ class Run {
   do(one: Step): void {
     switch (one.do) {
       case 'admit': {
-        const rule = one.warm ? { keepFromEra: this.batchEra, spareTtl: true } : ADMIT_QUERY;
+        const warm = { keepFromEra: this.batchEra, spareTtl: true, spareQueriedSec: SPARE_SINCE };
+        const rule = one.warm ? warm : ADMIT_QUERY;
         return this.#admit(one.queue, one.bytes, one.queue === TTL ? one.ttl : 0, rule);
       }
       case 'cold':
@@ -139,6 +147,13 @@ class Run {
         this.batchEra = this.real.beginEra();
         this.model.era += 1;
         return undefined;
+      case 'query': {
+        const found = this.#picked(one.pick);
+        if (found === undefined) return undefined;
+        this.real.markQueried(found.row.slot, one.at);
+        found.row.queried = one.at;
+        return undefined;
+      }
       case 'capacity':
         return this.#capacity(one.bytes);
       case 'expire':
@@ -169,14 +184,14 @@ class Run {
     }
     const { slot } = admission;
     const { era } = this.model;
-    this.model.queues[into].push({ slot, bytes, expiry, era, pinned: true });
+    this.model.queues[into].push({ slot, bytes, expiry, era, queried: 0, pinned: true });
     expect(this.real.usedBytes()).toBeLessThanOrEqual(this.real.capacity);
   }
 
   #cold(into: QueueNumber, bytes: number): void {
     // Only a rebuild inserts there, and evicts down afterwards.
     const slot = this.real.insertCold(into, bytes, 0);
-    this.model.queues[into].unshift({ slot, bytes, expiry: 0, era: 0, pinned: false });
+    this.model.queues[into].unshift({ slot, bytes, expiry: 0, era: 0, queried: 0, pinned: false });
     this.#trim();
   }
 
