@@ -127,6 +127,33 @@ export interface RewriteRequest {
 }
 
 // ---------------------------------------------------------------------------------------------
+// Compaction
+
+export interface CompactRequest {
+  /** A repeat joins the one that runs. */
+  readonly compactionId: number;
+  /** After this the agent gives up by itself, as the server has by then. */
+  readonly timeoutMs: number;
+  /** `db.table`, for messages. */
+  readonly tableName: string;
+  readonly tabletId: TabletId;
+  readonly partitionId: PartitionId;
+  /** The tablet's index's, in order. */
+  readonly columns: readonly ColumnDef[];
+  readonly schemaVersion: number;
+  /** Neighbours, by version. */
+  readonly inputs: readonly RowsetMeta[];
+  /** What is to be written: known to the server before the first object is there. */
+  readonly vaultId: VaultId;
+  readonly rowsetId: RowsetId;
+}
+
+export interface CompactReply {
+  /** With all rows of the inputs. */
+  readonly rowset: NewRowset;
+}
+
+// ---------------------------------------------------------------------------------------------
 // Warming
 
 export interface WarmUpTablet {
@@ -195,8 +222,9 @@ export interface BatchProgress extends BatchKey {
    * UNKNOWN: this agent has no such batch (restarted, expired): dispatch it again.
    * STALE: the request was of an older epoch, run or batch.
    * STOPPED: cancelled.
+   * BUSY: not taken, this agent holds as many batches as it can: dispatch it again later.
    */
-  readonly state: 'RUNNING' | 'DONE' | 'UNKNOWN' | 'STALE' | 'STOPPED';
+  readonly state: 'RUNNING' | 'DONE' | 'UNKNOWN' | 'STALE' | 'STOPPED' | 'BUSY';
   /** Bytes of all items of the batch. */
   readonly totalBytes: number;
   /** Bytes now in the cache for this batch: downloaded by it, or found there. */
@@ -271,6 +299,7 @@ export interface AgentCalls {
     request: RewriteRequest;
     reply: { readonly rowsets: readonly NewRowset[] };
   };
+  compact: { request: CompactRequest; reply: CompactReply };
   openScan: { request: OpenScanRequest; reply: { readonly scanId: string } };
   /** Each batch is handed out once; a lost reply fails the query, not the data. */
   nextBatch: { request: { readonly scanId: string }; reply: ScanBatch };

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import type {
   AgentCallName,
   AgentCalls,
+  CompactReply,
+  CompactRequest,
   FrontendPort,
   LoadOutcome,
   LoadRequest,
@@ -31,20 +33,24 @@ import {
 import { AccessCounts } from './access_counts.ts';
 import { AgentMetrics } from './agent_metrics.ts';
 import { agentRoutes } from './agent_routes.ts';
+import { readAside } from './aside_reads.ts';
 import { BlockCache } from './cache/block_cache.ts';
 import type { BufferPool } from './cache/buffer_pool.ts';
 import type { CacheObject } from './cache/cache_object.ts';
 import { type WarmTablet, WarmUpDownloader } from './cache/downloader.ts';
 import { parseShares } from './cache/queues.ts';
+import { runCompaction } from './data/compaction.ts';
+import { Compactions } from './data/compactions.ts';
 import { FooterCache, type ReadObject } from './data/footer_cache.ts';
 import { runLoad } from './data/load.ts';
 import { rewriteRowsets } from './data/rewrite.ts';
-import { Scan, type SegmentSource } from './data/scan.ts';
+import { type OpenObject, Scan, type SegmentSource } from './data/scan.ts';
 import { DownloadRate } from './download_rate.ts';
 import { NewRowsetCaching } from './new_rowset_caching.ts';
 import { OpenScans } from './open_scans.ts';
 import { VaultStores } from './vault_stores.ts';
 import { WarmUpBatches, type WarmUpRun } from './warm_up_batches.ts';
+import { WarmUpTraffic } from './warm_up_traffic.ts';
 
 const HEARTBEAT_TIMEOUT_MS = 5000;
 const REPORT_TIMEOUT_MS = 10_000;
@@ -87,8 +93,10 @@ export class Agent {
   readonly #scans: OpenScans;
   readonly #footers = new FooterCache();
   readonly #accesses: AccessCounts;
+  readonly #traffic: WarmUpTraffic;
   readonly #batches: WarmUpBatches;
   readonly #newRowsets: NewRowsetCaching;
+  readonly #compactions: Compactions;
   readonly #metrics: AgentMetrics;
   readonly #http: HttpServer;
   readonly #handlers: Handlers;
@@ -130,6 +138,11 @@ export class Agent {
     this.stores = new VaultStores(frontend, { config, clock, random, log });
     this.#accesses = new AccessCounts(clock, random);
     this.#scans = new OpenScans(clock, random, (request) => this.#newScan(request));
+    this.#traffic = new WarmUpTraffic({
+      clock,
+      log,
+      slowMs: () => config.get('warm_up_rowset_slow_log_ms'),
+    });
     const rate = new DownloadRate(clock, () =>
       config.get('file_cache_warmup_download_rate_limit_bytes_per_second'),
     );
@@ -165,9 +178,18 @@ export class Agent {
       rangeBytes: () => config.get('file_cache_download_range_bytes'),
       open: async (tablet) => (await this.#objectsOf(tablet)).objects,
     });
-    this.#metrics = new AgentMetrics({ backendId, cache, stores: this.stores });
+    this.#compactions = new Compactions({
+      backendId,
+      clock,
+      run: async (request, signal) => await this.#compact(request, signal),
+    });
+    const batches = this.#batches;
+    const traffic = this.#traffic;
+    const throttled = (): boolean => rate.throttled;
+    const { stores } = this;
+    this.#metrics = new AgentMetrics({ backendId, cache, stores, traffic, batches, throttled });
     this.#http = new HttpServer(
-      agentRoutes({ ...options, cache, stores: this.stores, metrics: this.#metrics }),
+      agentRoutes({ ...options, cache, stores, metrics: this.#metrics, traffic }),
       clock,
       log,
     );
@@ -220,6 +242,7 @@ export class Agent {
     this.#stopHeartbeat();
     this.#batches.close();
     this.#newRowsets.close();
+    this.#compactions.close();
     this.#scans.closeAll();
   }
 
@@ -230,6 +253,7 @@ export class Agent {
       rewriteRowsets: async (request, signal) => ({
         rowsets: await this.#rewrite(request, signal),
       }),
+      compact: async (request, signal) => await this.#compactions.compact(request, signal),
       openScan: (request) => this.#scans.open(request),
       nextBatch: async ({ scanId }) => await this.#scans.nextBatch(scanId),
       closeScan: ({ scanId }) => {
@@ -240,13 +264,17 @@ export class Agent {
       renewWarmUp: (request) => this.#batches.renew(request),
       cancelWarmUp: ({ jobId, epoch, run }) => {
         this.#batches.cancel(jobId, epoch, run);
+        if (run === undefined) this.#traffic.forget(jobId);
         return NOTHING;
       },
       cacheRowsets: ({ tablets }) => {
         this.#newRowsets.add(tablets);
         return NOTHING;
       },
-      eventsTriggered: () => NOTHING,
+      eventsTriggered: ({ events }) => {
+        this.#traffic.triggered(events);
+        return NOTHING;
+      },
       cacheStats: () => this.cache.stats(),
       clearCache: async () => ({ clearedBytes: await this.cache.clear() }),
       hotspots: ({ confirm }) => this.#accesses.handOut(confirm),
@@ -280,12 +308,23 @@ export class Agent {
     return outcome;
   }
 
-  /** Reads past the cache: what is rewritten is not read again, and is soon garbage. */
   async #rewrite(request: RewriteRequest, signal: AbortSignal): Promise<NewRowset[]> {
     const { clock, random, config, log } = this.#options;
     const store = await this.stores.get(request.vaultId);
     const services = { store, clock, random, config, log };
-    const openObject = ({ tablet, rowset, segment }: SegmentSource): ReadObject => {
+    return await rewriteRowsets(request, this.#openAside(signal), services, signal);
+  }
+
+  async #compact(request: CompactRequest, signal: AbortSignal): Promise<CompactReply> {
+    const { clock, config, log } = this.#options;
+    const store = await this.stores.get(request.vaultId);
+    const openObject = this.#openAside(signal);
+    return await runCompaction(request, { store, openObject, clock, config, log }, signal);
+  }
+
+  /** For what is read to be replaced; see `readAside`. */
+  #openAside(signal: AbortSignal): OpenObject {
+    return ({ tablet, rowset, segment }): ReadObject => {
       const key = segmentKey(tablet.tabletId, rowset.rowsetId, segment.segment);
       const { bytes: size, indexOffset } = segment;
       const source = this.stores.get(rowset.vaultId);
@@ -294,10 +333,12 @@ export class Agent {
         key,
         size,
         indexOffset,
-        read: async (offset, length) => await (await source).get(key, { offset, length, signal }),
+        read: async (offset, length) => {
+          const object = cacheObject(await source, { ...tablet, ttlSeconds: 0 }, rowset, segment);
+          return await readAside(this.cache, object, offset, length, signal);
+        },
       };
     };
-    return await rewriteRowsets(request, openObject, services, signal);
   }
 
   #newScan(request: OpenScanRequest): Scan {
@@ -337,7 +378,19 @@ export class Agent {
     for (const tablet of run.tablets) tablets.push(await this.#objectsOf(tablet));
     const { force, signal, counts } = run;
     const progress = Object.assign(counts, { requests: 0 });
-    await downloader.run(tablets, { force, signal, progress });
+    const traffic = this.#traffic.begin(run, tablets);
+    try {
+      await downloader.run(tablets, {
+        force,
+        signal,
+        progress,
+        onSettled: (object, outcome) => {
+          traffic.settled(object, outcome);
+        },
+      });
+    } finally {
+      traffic.end();
+    }
   }
 
   async #objectsOf(tablet: WarmUpTablet): Promise<WarmTablet> {

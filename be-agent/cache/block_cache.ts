@@ -111,6 +111,10 @@ export class BlockCache {
     warmUpRequests: 0,
     warmUpBytes: 0,
   };
+  /** Range downloads for warm-ups. */
+  readonly warmUpDownloads = { submitted: 0, finished: 0, failed: 0 };
+  /** Objects with cached blocks that the server said are gone. */
+  readonly recycled = { requested: 0, finished: 0 };
   #closed = false;
   #stopMaintenance: () => void = () => undefined;
   #snapshotChanges = 0;
@@ -210,7 +214,8 @@ export class BlockCache {
     damaged: number[],
   ): Promise<void> {
     const { object, options } = reading;
-    this.#disk.touch(object, block, slot);
+    // What is read to be replaced is not used more for it.
+    if (options.purpose !== 'other') this.#disk.touch(object, block, slot);
     const data = await this.#disk.load(slot);
     if (data === undefined) {
       damaged.push(block);
@@ -359,13 +364,17 @@ export class BlockCache {
 
   async #run(download: RangeDownload, fetch: Fetch): Promise<void> {
     const { length, signal } = download;
+    const warmUps = fetch.slots === undefined ? undefined : this.warmUpDownloads;
+    if (warmUps !== undefined) warmUps.submitted += 1;
     let kept: Kept[] = [];
     let range: Uint8Array | undefined;
     let buffer: Uint8Array | undefined;
     try {
       buffer = await fetch.buffers.acquire(length, signal);
       range = await this.#get(download, buffer, fetch);
+      if (warmUps !== undefined) warmUps.finished += 1;
     } catch (error) {
+      if (warmUps !== undefined) warmUps.failed += 1;
       for (const slot of fetch.slots ?? []) this.#disk.giveUp(slot);
       this.#unregister(download);
       download.failed(error);
@@ -529,7 +538,9 @@ export class BlockCache {
       seen += 1;
       if (seen % (8 * CLEAR_STEP_BLOCKS) === 0) await nextTurn();
       if (object.vaultId === vaultId && object.key.startsWith(prefix)) {
+        this.recycled.requested += 1;
         this.#disk.dropObject(object);
+        this.recycled.finished += 1;
       }
     }
   }
