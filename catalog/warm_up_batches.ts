@@ -168,6 +168,53 @@ export class WarmUpBatchStore {
     });
   }
 
+  /**
+   * The work of a run goes on as a later run of the job: open batches are PENDING again, those
+   * that are DONE stay so. No batch of `toRun` may exist.
+   */
+  async renumber(jobId: JobId, fromRun: number, toRun: number): Promise<void> {
+    await this.#session.write(async (tx) => {
+      await tx.db
+        .updateTable('warm_up_batch')
+        .set((eb) => ({ run: toRun, version: eb('version', '+', 1) }))
+        .where('job_id', '=', jobId)
+        .where('run', '=', fromRun)
+        .execute();
+      await tx.db
+        .updateTable('warm_up_batch')
+        .set({ state: 'PENDING' })
+        .where('job_id', '=', jobId)
+        .where('run', '=', toRun)
+        .where('state', '=', 'SENT')
+        .execute();
+      await tx.db
+        .updateTable('warm_up_batch_tablet')
+        .set({ run: toRun })
+        .where('job_id', '=', jobId)
+        .where('run', '=', fromRun)
+        .execute();
+    });
+  }
+
+  /** Deletes all batches of a run with their tablets; its failed items stay. */
+  async deleteRun(jobId: JobId, run: number): Promise<void> {
+    await this.#session.write(async (tx) => {
+      for (const table of ['warm_up_batch_tablet', 'warm_up_batch'] as const) {
+        await tx.db.deleteFrom(table).where('job_id', '=', jobId).where('run', '=', run).execute();
+      }
+    });
+  }
+
+  /** Runs that have batches, of any job. */
+  async runsWithWork(): Promise<{ readonly jobId: JobId; readonly run: number }[]> {
+    const rows = await this.#session.db
+      .selectFrom('warm_up_batch')
+      .select(['job_id', 'run'])
+      .distinct()
+      .execute();
+    return rows.map((row) => ({ jobId: id<JobId>(row.job_id), run: row.run }));
+  }
+
   /** Appends failed items to a run, up to `FAILURES_PER_RUN_MAX`; how many were kept. */
   async addFailures(
     jobId: JobId,

@@ -230,6 +230,25 @@ export class WarmUpJobStore {
     }));
   }
 
+  /** Deletes the job's transitions up to number `uptoSeq`. */
+  async expireTransitions(jobId: JobId, uptoSeq: number): Promise<void> {
+    const old = await this.#session.db
+      .selectFrom('job_transition')
+      .select('seq')
+      .where('job_id', '=', jobId)
+      .where('seq', '<=', uptoSeq)
+      .limit(1)
+      .execute();
+    if (old.length === 0) return;
+    await this.#session.write(async (tx) => {
+      await tx.db
+        .deleteFrom('job_transition')
+        .where('job_id', '=', jobId)
+        .where('seq', '<=', uptoSeq)
+        .execute();
+    });
+  }
+
   /** Who holds the slot of which target group. */
   async slots(): Promise<Map<string, JobId>> {
     const rows = await this.#session.db.selectFrom('warm_up_slot').selectAll().execute();

@@ -140,6 +140,25 @@ export class WarmUpRunStore {
     return runs.length;
   }
 
+  /** Forgets by name what failed in runs up to `uptoRun`; the runs still say how many. */
+  async expireFailures(jobId: JobId, uptoRun: number): Promise<void> {
+    const old = await this.#session.db
+      .selectFrom('warm_up_failure')
+      .select('run')
+      .where('job_id', '=', jobId)
+      .where('run', '<=', uptoRun)
+      .limit(1)
+      .execute();
+    if (old.length === 0) return;
+    await this.#session.write(async (tx) => {
+      await tx.db
+        .deleteFrom('warm_up_failure')
+        .where('job_id', '=', jobId)
+        .where('run', '<=', uptoRun)
+        .execute();
+    });
+  }
+
   async #withLiveCounts(rows: readonly RunRow[]): Promise<WarmUpRun[]> {
     const running = rows.filter((row) => row.outcome === 'RUNNING').map((row) => row.job_id);
     const jobs =

@@ -55,12 +55,28 @@ export class ProgressBoard {
     this.#jobs.delete(jobId);
   }
 
+  /** The run is over: rate and live numbers begin anew with the next one. */
+  endRun(jobId: JobId): void {
+    const board = this.#jobs.get(jobId);
+    if (board === undefined) return;
+    board.batches.clear();
+    board.samples = [];
+  }
+
   setWaitReason(jobId: JobId, reason: string): void {
     this.#board(jobId).waitReason = reason;
   }
 
   waitReason(jobId: JobId): string {
     return this.#jobs.get(jobId)?.waitReason ?? '';
+  }
+
+  /** Whether a backend says that the rate limit is what holds it up. */
+  throttled(jobId: JobId): boolean {
+    for (const progress of this.#jobs.get(jobId)?.batches.values() ?? []) {
+      if (progress.throttled) return true;
+    }
+    return false;
   }
 
   /** Sum over the batches in hand. */

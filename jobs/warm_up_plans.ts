@@ -74,8 +74,7 @@ export async function planFromTables(
       for (const tablet of catalog.tablets.ofPartition(partitionId)) tabletIds.add(tablet.tabletId);
     }
   }
-  const tablets = await planTablets(catalog, [...tabletIds]);
-  const plan = planWarmUp(tablets, { ...(await planOptions(deps, target)), order: 'given' });
+  const plan = await planFromTablets(deps, target, [...tabletIds]);
   if (plan.leftOut > 0 && !force) {
     throw new SqlError('WARM_UP_TOO_BIG', {
       name: target,
@@ -84,6 +83,19 @@ export async function planFromTables(
     });
   }
   return plan;
+}
+
+/**
+ * What fits of these tablets, in the given order; those without data are left out. Throws
+ * NO_ALIVE_BACKEND, UNKNOWN_COMPUTE_GROUP.
+ */
+export async function planFromTablets(
+  deps: Omit<PlanDeps, 'hotspots'>,
+  target: string,
+  tabletIds: readonly TabletId[],
+): Promise<Plan> {
+  const tablets = await planTablets(deps.catalog, tabletIds);
+  return planWarmUp(tablets, { ...(await planOptions(deps, target)), order: 'given' });
 }
 
 /**
@@ -120,7 +132,7 @@ async function allTablets(catalog: Catalog): Promise<PlanTablet[]> {
 }
 
 async function planOptions(
-  { catalog, registry, config }: PlanDeps,
+  { catalog, registry, config }: Omit<PlanDeps, 'hotspots'>,
   target: string,
 ): Promise<{ readonly backends: readonly PlanBackend[]; readonly maxBatchBytes: number }> {
   const group = await catalog.computeGroups.get(target);

@@ -7,6 +7,7 @@ import { HttpServer } from '../base/http_server.ts';
 import type { LogLevel } from '../base/json_log.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
 import { Catalog } from '../catalog/catalog.ts';
+import { AlterJobs } from '../jobs/alter_jobs.ts';
 import { BackendRegistry } from '../jobs/backend_registry.ts';
 import { GarbageCollector } from '../jobs/garbage_collector.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
@@ -72,6 +73,7 @@ export class ThermoclineServer {
       await parts.backends.startAll();
       parts.warmUps.start();
       parts.loads.start();
+      parts.alters.start();
       parts.hotspots.start();
       parts.garbage.start();
       parts.matchedTables.start();
@@ -101,6 +103,7 @@ interface Parts {
   readonly backends: BackendControl;
   readonly warmUps: WarmUpJobs;
   readonly loads: LoadCoordinator;
+  readonly alters: AlterJobs;
   readonly hotspots: HotspotCollector;
   readonly garbage: GarbageCollector;
   readonly matchedTables: MatchedTables;
@@ -137,9 +140,10 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     syncStats,
     transport: agents,
   };
-  const warmUps = new WarmUpJobs(shared);
-  const loads = new LoadCoordinator(shared);
   const hotspots = new HotspotCollector(shared);
+  const warmUps = new WarmUpJobs({ ...shared, hotspots });
+  const loads = new LoadCoordinator(shared);
+  const alters = new AlterJobs(shared);
   const garbage = new GarbageCollector(shared);
   const matchedTables = new MatchedTables(shared);
   const backends = new BackendControl({ ...shared, agents, dataDir, host });
@@ -165,6 +169,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     matchedTables,
     hotspots,
     loads,
+    alters,
     cacheStats: new CacheStatsBoard(agents, clock),
     connections: listener.connections,
     statements: () => front.sessions?.questions ?? 0,
@@ -181,6 +186,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     backends,
     warmUps,
     loads,
+    alters,
     hotspots,
     garbage,
     matchedTables,
@@ -272,6 +278,7 @@ async function closeParts(parts: Parts, graceMs: number): Promise<void> {
   parts.backends.close();
   await Promise.all([
     parts.loads.close(),
+    parts.alters.close(),
     parts.hotspots.close(),
     parts.garbage.close(),
     parts.matchedTables.close(),

@@ -47,7 +47,7 @@ export const renameComputeGroup: Executor<'RenameComputeGroup'> = async (stateme
   if (context.session.computeGroup === statement.name) {
     context.session.computeGroup = statement.newName;
   }
-  warmUps.wake();
+  warmUps.groupRenamed();
   return OK;
 };
 

@@ -18,6 +18,8 @@ import type { Catalog } from '../../catalog/catalog.ts';
 import type { WarmUpJob } from '../../catalog/warm_up_jobs.ts';
 import { planTablets } from '../../jobs/cache_need.ts';
 import { BackendRegistry } from '../../jobs/backend_registry.ts';
+import { SnapshotHolds } from '../../jobs/snapshot_holds.ts';
+import type { RowsetEventDelivery, StopReason } from '../../jobs/warm_up_deps.ts';
 import { WarmUpJobs } from '../../jobs/warm_up_jobs.ts';
 import { planWarmUp } from '../../jobs/warm_up_planner.ts';
 import { CatalogFixture, createTable, load } from '../catalog/fixture.ts';
@@ -45,6 +47,9 @@ export class FakeBackend {
   readonly dispatched: WarmUpRequest[] = [];
   /** Messages to it are lost. */
   unreachable = false;
+  /** Messages that arrived. */
+  renewals = 0;
+  cancels = 0;
   batches: WarmUpBatches;
   #life = 0;
   readonly #clock: ManualClock;
@@ -69,33 +74,19 @@ export class FakeBackend {
   }
 
   call(name: AgentCallName, request: unknown): unknown {
-    switch (name) {
-      case 'warmUp':
-        this.dispatched.push(request as WarmUpRequest);
-        return this.batches.dispatch(request as WarmUpRequest);
-      case 'renewWarmUp':
-        return this.batches.renew(request as AgentCalls['renewWarmUp']['request']);
-      case 'cancelWarmUp': {
-        const { jobId, epoch, run } = request as AgentCalls['cancelWarmUp']['request'];
-        this.batches.cancel(jobId, epoch, run);
-        return {};
-      }
-      case 'ping':
-      case 'load':
-      case 'openScan':
-      case 'nextBatch':
-      case 'closeScan':
-      case 'cacheStats':
-      case 'clearCache':
-      case 'hotspots':
-      case 'deleteObjects':
-      case 'dropCached':
-      case 'configure':
-      case 'cacheRowsets':
-      case 'eventsTriggered':
-      case 'rewriteRowsets':
-        throw new Error(`unexpected call ${name}`);
+    if (name === 'warmUp') {
+      this.dispatched.push(request as WarmUpRequest);
+      return this.batches.dispatch(request as WarmUpRequest);
     }
+    if (name === 'renewWarmUp') {
+      this.renewals += 1;
+      return this.batches.renew(request as AgentCalls['renewWarmUp']['request']);
+    }
+    if (name !== 'cancelWarmUp') throw new Error(`unexpected call ${name}`);
+    const { jobId, epoch, run } = request as AgentCalls['cancelWarmUp']['request'];
+    this.cancels += 1;
+    this.batches.cancel(jobId, epoch, run);
+    return {};
   }
 
   #start(): WarmUpBatches {
@@ -141,11 +132,35 @@ export class FakeBackend {
   }
 }
 
+/** Event-driven jobs deliver nothing here; what they are told is written down. */
+export class FakeDelivery implements RowsetEventDelivery {
+  readonly calls: string[] = [];
+  ticks = 0;
+  waitReason = '';
+
+  tick = async (_job: WarmUpJob): Promise<string> => {
+    this.ticks += 1;
+    return this.waitReason;
+  };
+  stop = async ({ jobId }: WarmUpJob, why: StopReason): Promise<void> => {
+    this.calls.push(`stop ${jobId} ${why}`);
+  };
+  onProgress = async (): Promise<boolean> => false;
+  retryFailed = async (jobId: JobId): Promise<number> => {
+    this.calls.push(`retry ${jobId}`);
+    return 1;
+  };
+}
+
 export class WarmUpWorld {
   readonly fixture = new CatalogFixture();
   readonly clock = new ManualClock();
   readonly config = new Config();
   readonly backends = new Map<BackendId, FakeBackend>();
+  readonly holds = new SnapshotHolds();
+  readonly events = new FakeDelivery();
+  /** Access counts are fetched, then a plan is made: what a test does meanwhile. */
+  collect: () => Promise<void> = async () => undefined;
   catalog!: Catalog;
   registry!: BackendRegistry;
   jobs!: WarmUpJobs;
@@ -287,6 +302,13 @@ export class WarmUpWorld {
       config: this.config,
       clock: this.clock,
       log: SILENT_LOG,
+      hotspots: {
+        collect: async () => {
+          await this.collect();
+        },
+      },
+      holds: this.holds,
+      events: this.events,
     });
   }
 

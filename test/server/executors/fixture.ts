@@ -11,6 +11,7 @@ import type { BackendDef, TableDef } from '../../../base/schema.ts';
 import { systemRandom } from '../../../base/system_ports.ts';
 import type { RowsResult, SqlRow, StatementResult } from '../../../base/values.ts';
 import type { Catalog } from '../../../catalog/catalog.ts';
+import { AlterJobs } from '../../../jobs/alter_jobs.ts';
 import { BackendRegistry } from '../../../jobs/backend_registry.ts';
 import { HotspotCollector } from '../../../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../../../jobs/loads.ts';
@@ -68,6 +69,7 @@ export class ShowFixture {
       transport: this.agents,
       syncStats: new SyncStats(clock),
     };
+    const hotspots = new HotspotCollector(shared);
     this.services = {
       ...shared,
       backends: new BackendControl({
@@ -76,10 +78,11 @@ export class ShowFixture {
         dataDir: files.dir,
         host: '127.0.0.1',
       }),
-      warmUps: new WarmUpJobs(shared),
+      warmUps: new WarmUpJobs({ ...shared, hotspots }),
       matchedTables: new MatchedTables(shared),
-      hotspots: new HotspotCollector(shared),
+      hotspots,
       loads: new LoadCoordinator(shared),
+      alters: new AlterJobs(shared),
       cacheStats: new CacheStatsBoard(this.agents, clock),
       connections: new ConnectionRegistry(),
       statements: () => 0,

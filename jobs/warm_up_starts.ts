@@ -1,0 +1,145 @@
+/**
+ * How a run of a ONCE or PERIODIC job begins: what it has to load, then one transaction with the
+ * slot, the state, the batches and the run's row. A plan that cannot be made ends the run before
+ * it began, and leaves the slot free (reference/warm-up 1.5).
+ */
+import { SqlError } from '../base/errors.ts';
+import type { Catalog, CatalogTransaction } from '../catalog/catalog.ts';
+import type { NewBatch } from '../catalog/warm_up_batches.ts';
+import type { WarmUpCounts, WarmUpJob, WarmUpJobChange } from '../catalog/warm_up_jobs.ts';
+import type { Clock, Log } from '../base/ports.ts';
+import type { WarmUpChanges } from './warm_up_changes.ts';
+import type { Plan } from './warm_up_planner.ts';
+import { type PlanDeps, planFromGroup } from './warm_up_plans.ts';
+
+/** A job WITH COMPUTE GROUP that waited longer for its slot is planned again, milliseconds. */
+const PLAN_KEEPS_MS = 60_000;
+
+export interface StartsDeps extends PlanDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly changes: WarmUpChanges;
+}
+
+export class WarmUpStarts {
+  readonly #deps: StartsDeps;
+
+  constructor(deps: StartsDeps) {
+    this.#deps = deps;
+  }
+
+  /** PENDING → RUNNING, or the run is recorded as failed. Its slot must be free. */
+  async start(job: WarmUpJob): Promise<void> {
+    if (job.srcGroup === null || !this.#plansAnew(job)) {
+      await this.#begin(job, undefined);
+      return;
+    }
+    let plan: Plan;
+    try {
+      plan = await planFromGroup(this.#deps, job.dstGroup, job.srcGroup);
+    } catch (error) {
+      await this.#failed(job, error);
+      return;
+    }
+    await this.#begin(job, plan);
+  }
+
+  /** Hot partitions age; what was begun is finished as it was planned. */
+  #plansAnew(job: WarmUpJob): boolean {
+    if (job.syncMode === 'PERIODIC') return true;
+    if (job.kind !== 'CLUSTER' || job.startMs !== null) return false;
+    return this.#deps.clock.now() - job.createMs > PLAN_KEEPS_MS;
+  }
+
+  /** The transaction reads the job again: whoever paused or cancelled it meanwhile was faster. */
+  async #begin(job: WarmUpJob, plan: Plan | undefined): Promise<void> {
+    const { changes, catalog } = this.#deps;
+    await catalog.transaction(async (tx) => {
+      const now = await tx.warmUpJobs.find(job.jobId);
+      if (now === undefined || now.run !== job.run) return;
+      const change = { ...this.#nextRun(now), ...(plan === undefined ? {} : countsOf(plan)) };
+      const after = await changes.transition(tx, now, 'started', change);
+      if (after === undefined) return;
+      if (plan === undefined) {
+        if (after.run !== now.run) await tx.warmUpBatches.renumber(now.jobId, now.run, after.run);
+        return;
+      }
+      if (after.run === now.run) await tx.warmUpBatches.deleteRun(now.jobId, now.run);
+      await createBatches(tx, after, plan);
+    });
+  }
+
+  #nextRun(job: WarmUpJob): WarmUpJobChange {
+    const { clock, catalog } = this.#deps;
+    return {
+      run: job.startMs === null ? job.run : job.run + 1,
+      epoch: catalog.epoch,
+      startMs: clock.now(),
+      finishMs: null,
+      startAsked: false,
+    };
+  }
+
+  async #failed(job: WarmUpJob, error: unknown): Promise<void> {
+    const { log, changes } = this.#deps;
+    const errMsg = error instanceof Error ? error.message : String(error);
+    if (!(error instanceof SqlError)) {
+      const stack = error instanceof Error ? error.stack : undefined;
+      log.error('planning a warm-up failed', { jobId: job.jobId, error: errMsg, stack });
+    }
+    const nothing = countsOf({ batches: [], totalBytes: 0, totalTablets: 0 });
+    const { finishMs: _, ...next } = this.#nextRun(job);
+    await changes.apply(job.jobId, 'initFailed', { ...next, ...nothing, errMsg });
+  }
+}
+
+type PlannedWork = Pick<Plan, 'batches' | 'totalBytes' | 'totalTablets'>;
+
+export function countsOf(plan: PlannedWork): WarmUpCounts {
+  return {
+    allBatch: plan.batches.length,
+    finishBatch: 0,
+    allBytes: plan.totalBytes,
+    finishBytes: 0,
+    cachedBytes: 0,
+    allTablets: plan.totalTablets,
+    doneTablets: 0,
+    skippedTablets: 0,
+    failedTablets: 0,
+  };
+}
+
+export async function createBatches(
+  tx: CatalogTransaction,
+  { jobId, run }: Pick<WarmUpJob, 'jobId' | 'run'>,
+  plan: PlannedWork,
+): Promise<void> {
+  await tx.warmUpBatches.create(
+    jobId,
+    run,
+    plan.batches.map((batch): NewBatch => {
+      const { backendId, tabletIds, bytes } = batch;
+      return { backendId, batch: batch.batch, totalBytes: bytes, tabletIds };
+    }),
+  );
+}
+
+/** Puts the slots where the rows of the jobs say they are: nothing is scheduled before. */
+export async function ownSlotsAgain(catalog: Catalog, changes: WarmUpChanges): Promise<void> {
+  const jobs = await catalog.warmUpJobs.active();
+  const running = jobs.filter((job) => job.state === 'RUNNING' && job.syncMode !== 'EVENT_DRIVEN');
+  await catalog.transaction(async (tx) => {
+    const byId = new Set(running.map((job) => job.jobId));
+    for (const holder of (await tx.warmUpJobs.slots()).values()) {
+      if (!byId.has(holder)) await tx.warmUpJobs.releaseSlot(holder);
+    }
+    for (const { jobId, dstGroup } of running) {
+      if (await tx.warmUpJobs.takeSlot(dstGroup, jobId)) continue;
+      const job = await tx.warmUpJobs.find(jobId);
+      if (job === undefined) continue;
+      // Cannot come about here; a slot has one owner all the same.
+      const detail = `another job holds the slot of ${dstGroup}`;
+      await changes.transition(tx, job, 'interrupted', { detail });
+    }
+  });
+}
