@@ -17,7 +17,10 @@ import type { TableChange } from '../catalog/table_cache.ts';
 import type { TableName } from '../catalog/tables.ts';
 import { type TableMatcher, compileTableFilter, matching } from './table_filter.ts';
 
-/** Names read at once; 5,000 take 6 ms. */
+/**
+ * Names read at once. Measured on 2 cores: all of 500,000 names are read and matched with four
+ * patterns in 0.5 to 0.8 s, and the event loop waits 5 ms at most.
+ */
 const NAMES_PER_READ = 2000;
 
 export interface MatchedTablesDeps {
@@ -30,7 +33,15 @@ export interface MatchedTablesDeps {
 interface Tracked {
   readonly filterText: string;
   readonly matcher: TableMatcher;
-  tables: Map<TableId, TableName>;
+  readonly tables: Map<TableId, TableName>;
+  /** What `text` made of them; undefined: they have changed since. */
+  shown: string | undefined;
+}
+
+/** What a filter matches: how many tables, and the first names of them, sorted. */
+export interface MatchedNow {
+  readonly count: number;
+  readonly first: readonly string[];
 }
 
 export class MatchedTables {
@@ -59,6 +70,7 @@ export class MatchedTables {
       }),
       config.onChange((key) => {
         if (key === 'cloud_warm_up_table_filter_refresh_interval_ms') this.#arm();
+        for (const tracked of this.#jobs.values()) tracked.shown = undefined;
       }),
     ];
     this.#evaluate();
@@ -71,15 +83,18 @@ export class MatchedTables {
     await this.#working;
   }
 
-  /** Names of the tables that a filter matches now, sorted. */
-  async matchNow(filter: TableFilter): Promise<readonly string[]> {
+  /** What a filter matches now; as many names as MatchedTables shows. */
+  async matchNow(filter: TableFilter): Promise<MatchedNow> {
     const matcher = compileTableFilter(filter);
-    const names: string[] = [];
+    const limit = this.#displayLimit;
+    let count = 0;
+    let first: readonly string[] = [];
     for await (const tables of this.#pages()) {
       const found = await matching(matcher, tables, (table) => table.name);
-      for (const { name } of found) names.push(name);
+      count += found.length;
+      first = firstNames([...first, ...found.map(({ name }) => name)], limit);
     }
-    return names.toSorted();
+    return { count, first };
   }
 
   /** A job was made or has another filter: `settled` waits until its tables are known. */
@@ -92,21 +107,27 @@ export class MatchedTables {
     while (this.#working !== undefined) await this.#working;
   }
 
-  /** Sorted names; undefined for a job without a filter, an ended one and a too new one. */
-  names(jobId: JobId): readonly string[] | undefined {
-    const tables = this.#jobs.get(jobId)?.tables.values();
-    return tables === undefined ? undefined : [...tables].map(({ name }) => name).toSorted();
-  }
-
   /** Whether the job has a filter and no table matches it now. */
   isEmpty(jobId: JobId): boolean {
     return this.#jobs.get(jobId)?.tables.size === 0;
   }
 
-  /** What MatchedTables shows. */
+  /** What MatchedTables shows; nothing for a job without a filter and for an ended one. */
   text(jobId: JobId): string {
-    const limit = this.#deps.config.get('cloud_warm_up_matched_tables_display_limit');
-    return matchedTablesText(this.names(jobId) ?? [], limit);
+    const tracked = this.#jobs.get(jobId);
+    if (tracked === undefined) return '';
+    if (tracked.shown === undefined) {
+      const first = firstNames(
+        tracked.tables.values().map(({ name }) => name),
+        this.#displayLimit,
+      );
+      tracked.shown = matchedTablesText({ count: tracked.tables.size, first });
+    }
+    return tracked.shown;
+  }
+
+  get #displayLimit(): number {
+    return this.#deps.config.get('cloud_warm_up_matched_tables_display_limit');
   }
 
   #evaluate(): void {
@@ -161,7 +182,7 @@ export class MatchedTables {
         known?.filterText === tableFilter
           ? known.matcher
           : compileTableFilter(readTableFilter(tableFilter));
-      wanted.set(jobId, { filterText: tableFilter, matcher, tables: new Map() });
+      wanted.set(jobId, { filterText: tableFilter, matcher, tables: new Map(), shown: undefined });
     }
     if (wanted.size > 0) {
       for await (const tables of this.#pages()) {
@@ -193,26 +214,38 @@ export class MatchedTables {
     }
     const { tableId } = change;
     const now = await this.#deps.catalog.tables.nameOf(tableId);
-    for (const { matcher, tables } of this.#jobs.values()) {
-      if (now !== undefined && matcher.matches(now.name)) {
-        tables.set(tableId, now);
-      } else {
-        tables.delete(tableId);
+    for (const tracked of this.#jobs.values()) {
+      if (now !== undefined && tracked.matcher.matches(now.name)) {
+        tracked.tables.set(tableId, now);
+      } else if (!tracked.tables.delete(tableId)) {
+        continue;
       }
+      tracked.shown = undefined;
     }
   }
 
   #dropDatabase(databaseId: DatabaseId): void {
-    for (const { tables } of this.#jobs.values()) {
-      for (const table of tables.values()) {
-        if (table.databaseId === databaseId) tables.delete(table.tableId);
+    for (const tracked of this.#jobs.values()) {
+      for (const { databaseId: of, tableId } of tracked.tables.values()) {
+        if (of === databaseId) tracked.tables.delete(tableId);
       }
+      tracked.shown = undefined;
     }
   }
 }
 
-/** `a.b, a.c`, at most `limit` names, then how many more there are. */
-export function matchedTablesText(names: readonly string[], limit: number): string {
-  const shown = names.slice(0, limit).join(', ');
-  return names.length <= limit ? shown : `${shown} ... and ${names.length - limit} more`;
+/** `a.b, a.c`, and how many more there are than these. */
+export function matchedTablesText({ count, first }: MatchedNow): string {
+  const shown = first.join(', ');
+  return count <= first.length ? shown : `${shown} ... and ${count - first.length} more`;
+}
+
+/** The first `limit` names in order, without sorting all of very many. */
+function firstNames(names: Iterable<string>, limit: number): readonly string[] {
+  let first: string[] = [];
+  for (const name of names) {
+    first.push(name);
+    if (first.length >= 2 * limit + 1000) first = first.toSorted().slice(0, limit);
+  }
+  return first.toSorted().slice(0, limit);
 }

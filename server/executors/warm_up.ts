@@ -7,7 +7,7 @@ import type { Plan } from '../../jobs/warm_up_planner.ts';
 import { planFromGroup, planFromTables, resolveItems } from '../../jobs/warm_up_plans.ts';
 import type { WarmUp, WarmUpTable } from '../../parser/statement.ts';
 import { type WarmUpRules, checkWarmUp } from '../../parser/warm_up_rules.ts';
-import { matchedTablesText } from '../../jobs/matched_tables.ts';
+import type { MatchedNow } from '../../jobs/matched_tables.ts';
 import { type ExecContext, type Executor, databaseOf } from './executor.ts';
 
 const JOB_ID_COLUMN = [textColumn('JobId')];
@@ -37,8 +37,10 @@ interface Prepared {
   /** Only of a job that runs once: the others plan anew at each start, or never. */
   readonly plan: Plan | undefined;
   /** Tables that ON TABLES matches now. */
-  readonly matched: readonly string[];
+  readonly matched: MatchedNow;
 }
+
+const NO_MATCH: MatchedNow = { count: 0, first: [] };
 
 /** Everything that can be wrong with the statement is found here, before anything is made. */
 async function prepare(
@@ -55,7 +57,7 @@ async function prepare(
     const items = await resolveItems(services.catalog, itemsOf(source.tables, context));
     const plan = await planFromTables(services, target, items, force);
     const tables = items.map((item) => item.item);
-    return { job: newJob(statement, rules, tables), plan, matched: [] };
+    return { job: newJob(statement, rules, tables), plan, matched: NO_MATCH };
   }
   await expectSource(source.name, target, context);
   const plan =
@@ -72,13 +74,10 @@ async function expectSource(source: string, target: string, context: ExecContext
 }
 
 /** Throws WARM_UP_NO_MATCH when there is a filter and no table matches it. */
-async function matchedNow(
-  rules: WarmUpRules,
-  { services }: ExecContext,
-): Promise<readonly string[]> {
-  if (rules.syncMode !== 'EVENT_DRIVEN' || rules.filter === undefined) return [];
+async function matchedNow(rules: WarmUpRules, { services }: ExecContext): Promise<MatchedNow> {
+  if (rules.syncMode !== 'EVENT_DRIVEN' || rules.filter === undefined) return NO_MATCH;
   const matched = await services.matchedTables.matchNow(rules.filter);
-  if (matched.length === 0) throw new SqlError('WARM_UP_NO_MATCH');
+  if (matched.count === 0) throw new SqlError('WARM_UP_NO_MATCH');
   return matched;
 }
 
@@ -142,20 +141,17 @@ function planRows({ batches }: Plan): RowsResult {
 async function eventFacts(
   { srcGroup, dstGroup, tableFilter }: Omit<NewWarmUpJob, 'epoch'>,
   { syncModeText }: WarmUpRules,
-  matched: readonly string[],
+  { count, first }: MatchedNow,
   context: ExecContext,
 ): Promise<RowsResult> {
-  const limit = context.services.config.get('cloud_warm_up_matched_tables_display_limit');
   const rows: SqlRow[] = [
     ['sync mode', syncModeText],
     ...(await backendFacts('source', srcGroup ?? '', context)),
     ...(await backendFacts('target', dstGroup, context)),
     ['table filter', tableFilter ?? 'none: every table'],
-    ...matched.slice(0, limit).map((name) => ['matched table', name]),
+    ...first.map((name) => ['matched table', name]),
   ];
-  if (matched.length > limit) {
-    rows.push(['matched table', matchedTablesText(matched.slice(limit), 0).trim()]);
-  }
+  if (count > first.length) rows.push(['matched table', `... and ${count - first.length} more`]);
   return { kind: 'rows', columns: ['Item', 'Value'].map(textColumn), rows };
 }
 

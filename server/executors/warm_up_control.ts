@@ -39,7 +39,7 @@ export const retryWarmUpJob: Executor<'RetryWarmUpJob'> = async ({ job }, { serv
 export const alterWarmUpJob: Executor<'AlterWarmUpJob'> = async (statement, { services }) => {
   const jobId = wanted(statement.job);
   const { intervalSeconds, filter } = alteration(statement);
-  if (filter !== undefined && (await services.matchedTables.matchNow(filter)).length === 0) {
+  if (filter !== undefined && (await services.matchedTables.matchNow(filter)).count === 0) {
     throw new SqlError('WARM_UP_NO_MATCH');
   }
   await services.warmUps.alter(jobId, {

@@ -66,9 +66,10 @@ async function filterJob(tableFilter: string): Promise<JobId> {
   return job.jobId;
 }
 
-async function names(jobId: JobId): Promise<readonly string[] | undefined> {
+async function names(jobId: JobId): Promise<readonly string[]> {
   await matched.settled();
-  return matched.names(jobId);
+  const text = matched.text(jobId);
+  return text === '' ? [] : text.split(', ');
 }
 
 describe('tables of a filter', () => {
@@ -77,11 +78,15 @@ describe('tables of a filter', () => {
     await createTable(catalog, 'tmp_1', 1, 1);
     await createTable(catalog, 'customers', 1, 1);
     const filter = { include: ['d.*'], exclude: ['d.tmp_?'] };
-    expect(await matched.matchNow(filter)).toEqual(['d.customers', 'd.orders']);
+    expect(await matched.matchNow(filter)).toEqual({
+      count: 2,
+      first: ['d.customers', 'd.orders'],
+    });
     const jobId = await filterJob('{"include":["d.*"],"exclude":["d.tmp_?"]}');
     expect(await names(jobId)).toEqual(['d.customers', 'd.orders']);
     expect(matched.text(jobId)).toBe('d.customers, d.orders');
-    expect(await matched.matchNow({ include: ['nope.*'], exclude: [] })).toEqual([]);
+    const none = await matched.matchNow({ include: ['nope.*'], exclude: [] });
+    expect(none).toEqual({ count: 0, first: [] });
   });
 
   it('come and go with CREATE, DROP, RENAME and DROP DATABASE', async () => {
@@ -113,7 +118,7 @@ describe('tables of a filter', () => {
     const row = await catalog.warmUpJobs.find(jobId);
     await catalog.warmUpJobs.update(jobId, row?.version ?? 0, { state: 'CANCELLED' });
     matched.jobsChanged();
-    expect(await names(jobId)).toBeUndefined();
+    expect(await names(jobId)).toEqual([]);
     expect(matched.isEmpty(jobId)).toBe(false);
     expect(matched.text(jobId)).toBe('');
   });
@@ -160,18 +165,22 @@ describe('tables of a filter', () => {
     const pending = filterJob('{"include":["*.*9"]}');
     await catalog.tables.rename(first.tableId, 'y');
     await createTable(catalog, 'z9', 1, 1);
+    config.setLive('cloud_warm_up_matched_tables_display_limit', '100000');
     const found = await names(await pending);
     expect(found).toHaveLength(501);
+    expect(found).toEqual(found.toSorted());
+    config.setLive('cloud_warm_up_matched_tables_display_limit', '2');
+    expect(matched.text(await pending)).toBe('d.z9, e.t1009 ... and 499 more');
     expect(found).toContain('d.z9');
     expect(found).not.toContain('d.x9');
   });
 });
 
 describe('what MatchedTables shows', () => {
-  it('is cut at the limit', () => {
-    const all = ['a.a', 'a.b', 'a.c'];
-    expect(matchedTablesText(all, 3)).toBe('a.a, a.b, a.c');
-    expect(matchedTablesText(all, 2)).toBe('a.a, a.b ... and 1 more');
-    expect(matchedTablesText([], 2)).toBe('');
+  it('says how many more there are', () => {
+    const first = ['a.a', 'a.b'];
+    expect(matchedTablesText({ count: 2, first })).toBe('a.a, a.b');
+    expect(matchedTablesText({ count: 3, first })).toBe('a.a, a.b ... and 1 more');
+    expect(matchedTablesText({ count: 0, first: [] })).toBe('');
   });
 });
