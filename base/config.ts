@@ -68,6 +68,10 @@ export const CONFIG = {
   query_memory_bytes: { type: 'bytes', default: 128 * 2 ** 20, min: 2 ** 20, max: TIB, ...MUTABLE, help: 'Bytes one SELECT may hold in memory before SQLite spills to a temporary file.' },
   query_timeout: { type: 'int', default: 900, min: 1, max: 259_200, ...MUTABLE, help: 'Seconds after which a SELECT is stopped; default of the session variable of this name.' },
 
+  // changes of tables
+  alter_table_timeout_second: { type: 'int', default: 2_592_000, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds after which a schema change or rollup job is cancelled, from its creation.' },
+  history_job_keep_max_second: { type: 'int', default: 604_800, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which finished and cancelled schema change and rollup jobs are kept.' },
+
   // backends
   heartbeat_interval_ms: { type: 'int', default: 1000, min: 50, max: 60_000, ...MUTABLE, agent: true, help: 'Milliseconds between two heartbeats of a backend.' },
   max_backend_heartbeat_failure_tolerance_count: { type: 'int', default: 5, min: 1, max: 100, ...MUTABLE, help: 'Missed heartbeats after which a backend counts as dead.' },
@@ -87,7 +91,10 @@ export const CONFIG = {
   cloud_warm_up_job_scheduler_interval_millisecond: { type: 'int', default: 1000, min: 10, max: 60_000, ...MUTABLE, help: 'Milliseconds between two scheduler ticks.' },
   cloud_warm_up_job_max_bytes_per_batch: { type: 'bytes', default: 20 * 2 ** 30, min: 1, max: 64 * TIB, ...MUTABLE, help: 'Bytes of tablets in one batch of a warm-up job.' },
   cloud_warm_up_force_all_partitions: { type: 'bool', default: false, ...MUTABLE, help: 'WARM UP ... WITH COMPUTE GROUP warms all tablets instead of the hot partitions.' },
+  warm_up_event_backlog_max: { type: 'int', default: 100_000, min: 100, max: 100_000_000, ...MUTABLE, help: 'Rowset events kept for a target of an event-driven warm-up job that is down or paused; one that is further behind catches up from the catalog instead.' },
+  file_cache_fill_on_load: { type: 'bool', default: true, ...MUTABLE, help: 'New rowsets of a compute group are brought into the caches of its own serving backends after the commit, in the background.' },
   warm_up_lease_ms: { type: 'int', default: 30_000, min: 100, max: INT_MAX, ...MUTABLE, help: 'Milliseconds after which a backend drops a warm-up batch that the server does not ask for.' },
+  warm_up_rowset_slow_log_ms: { type: 'int', default: 1000, min: 0, max: INT_MAX, ...MUTABLE, agent: true, help: 'Milliseconds from the commit of a new rowset to its last block in a target cache, after which it is counted and logged as slow.' },
   history_cloud_warm_up_job_keep_max_second: { type: 'int', default: 604_800, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which finished and cancelled warm-up jobs are kept.' },
   cloud_warm_up_table_filter_refresh_interval_ms: { type: 'int', default: 60_000, min: 10, max: INT_MAX, ...MUTABLE, help: 'Milliseconds between two evaluations of the ON TABLES filters of warm-up jobs; tables that come, go or get another name are seen at once.' },
   cloud_warm_up_matched_tables_display_limit: { type: 'int', default: 100, min: 1, max: 100_000, ...MUTABLE, help: 'Most names in the column MatchedTables of SHOW WARM UP JOB; then it says how many more there are.' },

@@ -1,5 +1,5 @@
 /** Metrics whose values are read when they are asked for, by prom-client. */
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 export type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
 
@@ -43,5 +43,24 @@ export function counter(
       metric.reset();
       for (const [of, value] of samples) metric.inc(of, value);
     },
+  });
+}
+
+/** A registered metric, for the docs. */
+export interface MetricDoc extends Required<MetricName> {
+  readonly type: 'counter' | 'gauge' | 'histogram';
+}
+
+/** What is registered, in order of registration; nothing is read. */
+export function describe(registry: Registry): readonly MetricDoc[] {
+  return registry.getMetricsAsArray().map((metric) => {
+    const { name, help, labelNames } = metric as unknown as {
+      readonly name: string;
+      readonly help: string;
+      readonly labelNames: readonly string[];
+    };
+    const type =
+      metric instanceof Histogram ? 'histogram' : metric instanceof Counter ? 'counter' : 'gauge';
+    return { name, help, labels: labelNames, type };
   });
 }

@@ -211,6 +211,15 @@ class OpenTriggers {
 
 export const NO_COUNTS: SyncCounts = { segNum: 0, segBytes: 0, idxNum: 0, idxBytes: 0 };
 
+export function plus(left: SyncCounts, right: SyncCounts): SyncCounts {
+  return {
+    segNum: left.segNum + right.segNum,
+    segBytes: left.segBytes + right.segBytes,
+    idxNum: left.idxNum + right.idxNum,
+    idxBytes: left.idxBytes + right.idxBytes,
+  };
+}
+
 export function minus(left: SyncCounts, right: SyncCounts): SyncCounts {
   return {
     segNum: left.segNum - right.segNum,

@@ -2,14 +2,14 @@
 import { Registry } from 'prom-client';
 import type { CacheStats } from '../base/agent_messages.ts';
 import type { BackendId } from '../base/ids.ts';
-import { type Sample, counter, gauge } from '../base/read_metrics.ts';
+import { type MetricDoc, type Sample, counter, describe, gauge } from '../base/read_metrics.ts';
 import type { BlockCache } from './cache/block_cache.ts';
 import type { StoreCounts } from './store/metered_store.ts';
 import type { VaultStores } from './vault_stores.ts';
+import { type WarmUpMetricsDeps, registerWarmUpMetrics } from './warm_up_metrics.ts';
 
-export interface AgentMetricsDeps {
+export interface AgentMetricsDeps extends WarmUpMetricsDeps {
   readonly backendId: BackendId;
-  readonly cache: BlockCache;
   readonly stores: VaultStores;
 }
 
@@ -19,11 +19,17 @@ const OPERATIONS: readonly Operation[] = ['get', 'put', 'head', 'list', 'delete'
 export class AgentMetrics {
   readonly #registry = new Registry();
 
-  constructor({ backendId, cache, stores }: AgentMetricsDeps) {
-    this.#registry.setDefaultLabels({ backend_id: String(backendId) });
-    this.#cacheGauges(cache);
-    this.#cacheCounters(cache);
-    this.#storeCounters(stores);
+  constructor(deps: AgentMetricsDeps) {
+    this.#registry.setDefaultLabels({ backend_id: String(deps.backendId) });
+    this.#cacheGauges(deps.cache);
+    this.#cacheCounters(deps.cache);
+    registerWarmUpMetrics(this.#registry, deps);
+    this.#storeCounters(deps.stores);
+  }
+
+  /** What is registered, for docs/metrics.md. */
+  described(): readonly MetricDoc[] {
+    return describe(this.#registry);
   }
 
   get contentType(): string {

@@ -3,8 +3,10 @@ import type { HttpAnswer, HttpRequest, Route } from '../base/http_server.ts';
 import { parseBytes } from '../base/units.ts';
 import type { AgentMetrics } from './agent_metrics.ts';
 import type { BlockCache } from './cache/block_cache.ts';
+import { eventDrivenStats } from './event_driven_stats.ts';
 import { type StreamLoadDeps, streamLoad } from './stream_load_route.ts';
 import type { VaultStores } from './vault_stores.ts';
+import type { WarmUpTraffic } from './warm_up_traffic.ts';
 
 /** Blocks that `op=list_cache` names at most. */
 const LIST_MAX = 100_000;
@@ -14,6 +16,7 @@ export interface AgentRoutesDeps extends Omit<StreamLoadDeps, 'store'> {
   readonly cache: BlockCache;
   readonly stores: VaultStores;
   readonly metrics: AgentMetrics;
+  readonly traffic: WarmUpTraffic;
 }
 
 export function agentRoutes(deps: AgentRoutesDeps): readonly Route[] {
@@ -34,6 +37,11 @@ export function agentRoutes(deps: AgentRoutesDeps): readonly Route[] {
       method: 'GET',
       path: '/api/health',
       run: () => ({ body: { status: 'OK', msg: 'backend is up' } }),
+    },
+    {
+      method: 'GET',
+      path: '/api/warmup_event_driven_stats',
+      run: () => ({ body: { data: eventDrivenStats(deps.traffic, deps.clock) } }),
     },
     {
       method: 'GET',

@@ -26,7 +26,10 @@ export interface WarmUpCounts {
 }
 
 export interface WarmUpRun {
+  readonly jobId: JobId;
   readonly tablets: readonly WarmUpTablet[];
+  /** undefined: a part of a plan. */
+  readonly event: WarmUpRequest['event'];
   readonly force: boolean;
   readonly signal: AbortSignal;
   readonly counts: WarmUpCounts;
@@ -47,6 +50,11 @@ interface Batch {
 
 /** Ended batches and cancelled jobs remembered, to answer late repeats. */
 const REMEMBERED_MAX = 1000;
+/** Batches that run at once; more are refused, and the server sends them later. */
+export const RUNNING_MAX = 256;
+export const RUNNING_OF_JOB_MAX = 16;
+/** Tablets of running batches; a single batch may have more. */
+export const RUNNING_TABLETS_MAX = 200_000;
 
 export interface WarmUpBatchesDeps {
   readonly backendId: BackendId;
@@ -78,6 +86,14 @@ export class WarmUpBatches {
     return count;
   }
 
+  /** Jobs that have batches going on now. */
+  get runningJobs(): ReadonlySet<JobId> {
+    const jobs = new Set<JobId>();
+    for (const { state, key } of this.#batches.values())
+      if (state === 'RUNNING') jobs.add(key.jobId);
+    return jobs;
+  }
+
   dispatch(request: WarmUpRequest): BatchProgress {
     if (this.#refuses(request)) return this.#absent(request, 'STALE');
     if (request.run <= (this.#cancelled.get(request.jobId) ?? 0)) {
@@ -88,6 +104,7 @@ export class WarmUpBatches {
       this.#adopt(known, request, request.leaseMs);
       return this.#progress(known);
     }
+    if (this.#isFull(request)) return this.#absent(request, 'BUSY');
     const batch: Batch = {
       key: keyOf(request),
       totalTablets: request.tablets.length,
@@ -134,8 +151,8 @@ export class WarmUpBatches {
   async #run(batch: Batch, request: WarmUpRequest): Promise<void> {
     const { counts, controller } = batch;
     try {
-      const { tablets, force } = request;
-      await this.#deps.run({ tablets, force, signal: controller.signal, counts });
+      const { jobId, tablets, force, event } = request;
+      await this.#deps.run({ jobId, tablets, force, event, signal: controller.signal, counts });
     } catch (error) {
       if (batch.state !== 'RUNNING') return;
       this.#deps.log.error('warm-up batch failed', { ...batch.key, error: String(error) });
@@ -150,6 +167,20 @@ export class WarmUpBatches {
     batch.state = 'DONE';
     batch.stopLease();
     this.#deps.report(this.#progress(batch));
+  }
+
+  /** Memory is bounded, whatever the servers send. */
+  #isFull({ jobId, tablets }: WarmUpRequest): boolean {
+    let [all, ofJob, held] = [0, 0, 0];
+    for (const { state, key, totalTablets } of this.#batches.values()) {
+      if (state !== 'RUNNING') continue;
+      all += 1;
+      held += totalTablets;
+      if (key.jobId === jobId) ofJob += 1;
+    }
+    if (all === 0) return false;
+    const isTooLarge = held + tablets.length > RUNNING_TABLETS_MAX;
+    return all >= RUNNING_MAX || ofJob >= RUNNING_OF_JOB_MAX || isTooLarge;
   }
 
   #refuses(request: BatchKey): boolean {

@@ -13,6 +13,7 @@ import type { BufferPool } from './buffer_pool.ts';
 import { blockCount } from './cache_object.ts';
 import type { CacheObject } from './cache_object.ts';
 import type { AdmitRule } from './queues.ts';
+import { DownloadSlots } from './download_slots.ts';
 import { joinBlocks } from './reading.ts';
 
 /** Transient failures are tried again this often, beside the retries inside the store. */
@@ -67,6 +68,9 @@ export function newWarmUpProgress(): WarmUpProgress {
   };
 }
 
+/** What became of an object: it was there before, is there now, or was given up. */
+export type Settled = 'cached' | 'downloaded' | 'failed';
+
 export interface WarmUpOptions {
   /** Evict by the plain policy; without it unexpired TTL blocks are spared. */
   readonly force: boolean;
@@ -74,6 +78,8 @@ export interface WarmUpOptions {
   readonly progress: WarmUpProgress;
   /** Called after each range; must not throw. */
   readonly onProgress?: () => void;
+  /** Called once for each object, at that moment; must not throw. */
+  readonly onSettled?: (object: CacheObject, outcome: Settled) => void;
 }
 
 export interface WarmUpDownloaderDeps {
@@ -81,7 +87,7 @@ export interface WarmUpDownloaderDeps {
   readonly clock: Clock;
   /** Shared by all backends of a process; bounds their memory together. */
   readonly buffers: BufferPool;
-  /** Downloads at once; asked anew for every batch. */
+  /** Downloads at once, of all batches together; asked again all the time. */
   readonly concurrency: () => number;
   /** Longest range in bytes; asked anew for every batch. */
   readonly rangeBytes: () => number;
@@ -95,9 +101,11 @@ export interface WarmUpDownloaderDeps {
 
 export class WarmUpDownloader {
   readonly #deps: WarmUpDownloaderDeps;
+  readonly #slots: DownloadSlots;
 
   constructor(deps: WarmUpDownloaderDeps) {
     this.#deps = deps;
+    this.#slots = new DownloadSlots(deps.concurrency);
   }
 
   /**
@@ -106,7 +114,7 @@ export class WarmUpDownloader {
    */
   async run(tablets: readonly WarmTablet[], options: WarmUpOptions): Promise<void> {
     options.signal.throwIfAborted();
-    await new Batch(this.#deps, tablets, options).run();
+    await new Batch(this.#deps, this.#slots, tablets, options).run();
   }
 }
 
@@ -116,6 +124,7 @@ interface Item {
   /** bytes known to be in the cache */
   cachedBytes: number;
   failed: boolean;
+  settled: boolean;
 }
 
 interface TabletItem {
@@ -134,6 +143,7 @@ interface Work {
 
 class Batch {
   readonly #deps: WarmUpDownloaderDeps;
+  readonly #slots: DownloadSlots;
   readonly #options: WarmUpOptions;
   readonly #progress: WarmUpProgress;
   readonly #era: number;
@@ -141,9 +151,17 @@ class Batch {
   readonly #items: Item[] = [];
   /** Stores that refuse everything: what is left of them fails at once. */
   readonly #lostStores = new Map<ObjectStore, string>();
+  /** Nothing was downloaded yet: what is there was there before. */
+  #isFresh = true;
 
-  constructor(deps: WarmUpDownloaderDeps, tablets: readonly WarmTablet[], options: WarmUpOptions) {
+  constructor(
+    deps: WarmUpDownloaderDeps,
+    slots: DownloadSlots,
+    tablets: readonly WarmTablet[],
+    options: WarmUpOptions,
+  ) {
     this.#deps = deps;
+    this.#slots = slots;
     this.#options = options;
     this.#progress = options.progress;
     // A batch never evicts what it brought in itself, FORCE or not: it would run in circles.
@@ -151,7 +169,7 @@ class Batch {
     for (const { tabletId, objects } of tablets) {
       const tablet: TabletItem = { tabletId, items: [], done: false, failed: false };
       for (const object of objects) {
-        const item = { object, tablet, cachedBytes: 0, failed: false };
+        const item = { object, tablet, cachedBytes: 0, failed: false, settled: false };
         tablet.items.push(item);
         this.#items.push(item);
         this.#progress.totalBytes += object.size;
@@ -163,6 +181,7 @@ class Batch {
   async run(): Promise<void> {
     await this.#verify();
     for (const tablet of this.#tablets) this.#finish(tablet);
+    this.#isFresh = false;
     this.#progress.cachedBytes = this.#progress.doneBytes;
     await this.#rounds(await this.#missing());
     await this.#verify();
@@ -250,6 +269,7 @@ class Batch {
       this.#fail(item, lost, true);
       return true;
     }
+    await this.#slots.acquire(signal);
     try {
       const { buffers, limiter, cache } = this.#deps;
       const refused = await cache.warmRange(item.object, first, count, {
@@ -273,6 +293,8 @@ class Batch {
     } catch (error) {
       signal.throwIfAborted();
       return this.#failedFetch(item, error, isLast);
+    } finally {
+      this.#slots.release();
     }
   }
 
@@ -301,7 +323,14 @@ class Batch {
     const cached = object.size - this.#deps.cache.missingBytes(object);
     this.#progress.doneBytes += cached - item.cachedBytes;
     item.cachedBytes = cached;
+    if (cached === object.size) this.#settle(item, this.#isFresh ? 'cached' : 'downloaded');
     this.#finish(item.tablet);
+  }
+
+  #settle(item: Item, outcome: Settled): void {
+    if (item.settled) return;
+    item.settled = true;
+    this.#options.onSettled?.(item.object, outcome);
   }
 
   #finish(tablet: TabletItem): void {
@@ -315,6 +344,7 @@ class Batch {
   #fail(item: Item, reason: string, transient: boolean): void {
     if (item.failed) return;
     item.failed = true;
+    this.#settle(item, 'failed');
     const { tablet, object } = item;
     if (!tablet.failed) {
       tablet.failed = true;
