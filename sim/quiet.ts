@@ -1,0 +1,23 @@
+/**
+ * Between two events everything that can go on without time goes on: promise jobs, and the turns
+ * of the event loop that long work takes (`setImmediate`). Nothing else may wake product code up:
+ * no real timer, no file, no socket is used inside a run.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+/** More turns without end are a loop in the code under test. */
+const TURNS_MAX = 100_000;
+
+/** Resolves when no promise job and no turn of the event loop is left to do. */
+export async function untilQuiet(): Promise<void> {
+  for (let turn = 0; turn < TURNS_MAX; turn += 1) {
+    await nextTurn();
+    if (!process.getActiveResourcesInfo().includes('Immediate')) return;
+  }
+  throw new Error(`something takes turns of the event loop without end (${TURNS_MAX})`);
+}
+
+/** Lets this many promise jobs go by: a place in the middle of what an event has started. */
+export async function promiseJobs(count: number): Promise<void> {
+  for (let job = 0; job < count; job += 1) await Promise.resolve();
+}

@@ -1,0 +1,242 @@
+/**
+ * The server: one life after the other on the same catalog file. Each is put together as
+ * `server/server.ts` does it, without the sockets; statements come in as text. A crash takes the
+ * catalog's files away from it at once, and nothing that it had begun goes on.
+ */
+import { join } from 'node:path';
+import type { AgentTransport, FrontendCallName, FrontendPort } from '../base/agent_messages.ts';
+import { Config } from '../base/config.ts';
+import { SqlError } from '../base/errors.ts';
+import type { BackendId } from '../base/ids.ts';
+import type { StatementResult } from '../base/values.ts';
+import { Catalog } from '../catalog/catalog.ts';
+import { BackendRegistry } from '../jobs/backend_registry.ts';
+import { GarbageCollector } from '../jobs/garbage_collector.ts';
+import { HotspotCollector } from '../jobs/hotspot_collector.ts';
+import { LoadCoordinator } from '../jobs/loads.ts';
+import { MatchedTables } from '../jobs/matched_tables.ts';
+import { SnapshotHolds } from '../jobs/snapshot_holds.ts';
+import { SyncStats } from '../jobs/sync_stats.ts';
+import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
+import { StatementReader } from '../parser/parse.ts';
+import { BackendControl } from '../server/backend_control.ts';
+import { CacheStatsBoard } from '../server/cache_stats_board.ts';
+import type { EmbeddedAgents } from '../server/embedded_agents.ts';
+import { executeStatement } from '../server/executors/table.ts';
+import { frontendPorts } from '../server/frontend_calls.ts';
+import { PasswordCheck } from '../server/password_check.ts';
+import type { Services } from '../server/services.ts';
+import { SessionState } from '../server/session_state.ts';
+import { GlobalVariables, SessionVariables } from '../server/variables.ts';
+import type { BackendWorld } from './sim_backend.ts';
+import { SimBackend } from './sim_backend.ts';
+import type { Endpoint } from './sim_network.ts';
+import { SimProcess } from './virtual_time.ts';
+
+const LIMITS = { maxBytes: 2 ** 20, insertMaxBytes: 2 ** 20, allowMulti: false };
+
+interface Life {
+  readonly process: SimProcess;
+  readonly catalog: Catalog;
+  readonly services: Services;
+  readonly ports: (from: BackendId) => FrontendPort;
+}
+
+export class SimServer implements Endpoint {
+  readonly name = 'server';
+  readonly dir: string;
+  readonly backends = new Map<BackendId, SimBackend>();
+  #world: BackendWorld | undefined;
+  #process: SimProcess | undefined;
+  #life: Life | undefined;
+  #opening: Catalog | undefined;
+  #lives = 0;
+
+  constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  /** The server and the backends know each other: said once, before the first start. */
+  connect(world: BackendWorld): void {
+    this.#world = world;
+  }
+
+  get process(): SimProcess | undefined {
+    return this.#process;
+  }
+
+  get isRunning(): boolean {
+    return this.#process !== undefined && !this.#process.isDead;
+  }
+
+  /** Of the present life, once it is ready; of the last one while there is none. */
+  get services(): Services | undefined {
+    return this.#life?.services;
+  }
+
+  /** Whether statements are taken. */
+  get isReady(): boolean {
+    return this.isRunning && this.#life?.process === this.#process;
+  }
+
+  get catalogFile(): string {
+    return join(this.dir, 'catalog.db');
+  }
+
+  get world(): BackendWorld {
+    if (this.#world === undefined) throw new Error('the server was not connected');
+    return this.#world;
+  }
+
+  async start(): Promise<void> {
+    if (this.isRunning) return;
+    const { time, trace, plant } = this.world;
+    this.#lives += 1;
+    const process = new SimProcess(`server.${this.#lives}`, time);
+    this.#process = process;
+    if (this.#lives > 1) plant.beforeRestart(this.catalogFile);
+    trace.note(time.nowMs, `${process.name} starts`);
+    const life = await process.guard(this.#open(process));
+    this.#life = life;
+    const { warmUps, loads, hotspots } = life.services;
+    await process.guard(life.services.backends.startAll());
+    trace.note(time.nowMs, `${process.name} is ready, epoch ${life.catalog.epoch}`);
+    warmUps.start();
+    loads.start();
+    hotspots.start();
+  }
+
+  /** As kill -9 in the middle of whatever it does. */
+  crash(): void {
+    const process = this.#process;
+    if (process === undefined || process.isDead) return;
+    const { time, trace, options } = this.world;
+    trace.note(time.nowMs, `${process.name} is killed`);
+    process.kill();
+    this.#opening?.abandon();
+    this.#opening = undefined;
+    if (options.embedded) for (const backend of this.backends.values()) backend.kill();
+  }
+
+  /** Runs a statement in a session that uses this compute group. */
+  async execute(sql: string, computeGroup = ''): Promise<StatementResult> {
+    const life = this.#life;
+    if (life === undefined || !this.isReady) throw new SqlError('SERVER_SHUTDOWN');
+    const parsed = new StatementReader(sql, LIMITS).next();
+    if (parsed === undefined) throw new Error(`nothing in the statement: ${sql}`);
+    const session = new SessionState({
+      connectionId: 1,
+      user: 'root',
+      host: '127.0.0.1',
+      database: 'd',
+      variables: new SessionVariables(new GlobalVariables()),
+    });
+    session.computeGroup = computeGroup;
+    const context = {
+      services: life.services,
+      session,
+      selects: {
+        run: async () => await Promise.reject(new SqlError('NOT_SUPPORTED', { what: 'SELECT' })),
+      },
+      signal: new AbortController().signal,
+    };
+    return await life.process.guard(Promise.resolve(executeStatement(parsed.statement, context)));
+  }
+
+  async handle(name: string, request: unknown): Promise<unknown> {
+    const life = this.#life;
+    if (life === undefined || !this.isReady) throw new SqlError('SERVER_SHUTDOWN');
+    const call = request as { readonly from: BackendId; readonly request: unknown };
+    return await life.ports(call.from).call(name as FrontendCallName, call.request as never, {
+      timeoutMs: 10_000,
+    });
+  }
+
+  async #open(process: SimProcess): Promise<Life> {
+    const { options, random, logFor, plant } = this.world;
+    const { clock } = process;
+    const log = logFor(process);
+    const catalog = await Catalog.open({
+      dir: this.dir,
+      clock,
+      random,
+      log,
+      holder: process.name,
+      dropGraceMs: 1000,
+    });
+    this.#opening = catalog;
+    const config = new Config(options.serverConfig);
+    const registry = new BackendRegistry(clock, config);
+    const agents = this.#agents(process);
+    const isDown = (backendId: number): boolean =>
+      this.backends.get(backendId as BackendId)?.isRunning !== true;
+    const transport = plant.transport(agents, isDown);
+    const parts = { holds: new SnapshotHolds(), syncStats: new SyncStats(clock) };
+    const shared = { catalog, config, clock, random, log, registry, transport, ...parts };
+    const hotspots = new HotspotCollector(shared);
+    const jobsDeps = { ...shared, hotspots };
+    const warmUps = new WarmUpJobs(jobsDeps);
+    const matchedTables = new MatchedTables(shared);
+    const loads = new LoadCoordinator(shared);
+    const garbage = new GarbageCollector(shared);
+    const passwords = new PasswordCheck(catalog);
+    const backends = new BackendControl({ ...shared, agents, dataDir: this.dir, host: 'sim' });
+    garbage.start();
+    const services = {
+      ...shared,
+      backends,
+      warmUps,
+      matchedTables,
+      hotspots,
+      loads,
+      cacheStats: new CacheStatsBoard(transport, clock),
+      // No statement of the workload asks for connections.
+      connections: undefined as never,
+      statements: () => 0,
+      startedMs: clock.now(),
+    } as unknown as Services;
+    const ports = frontendPorts({ catalog, config, registry, loads, warmUps, passwords });
+    return { process, catalog, services, ports };
+  }
+
+  /** Stands for the host of the embedded backends, and carries messages to them. */
+  #agents(process: SimProcess): EmbeddedAgents {
+    const { network } = this.world;
+    const transport: AgentTransport = {
+      call: async (backendId, name, request, { timeoutMs, signal }) =>
+        (await network.call({
+          from: process,
+          to: this.#backend(backendId),
+          line: `be-${backendId}`,
+          name,
+          request,
+          timeoutMs,
+          signal,
+          lost: () => new SqlError('AGENT_LOST', { backend: backendId, what: name, timeoutMs }),
+        })) as never,
+    };
+    const host = {
+      ...transport,
+      isRunning: (backendId: BackendId): boolean => this.#backend(backendId).isRunning,
+      start: async ({ backendId }: { readonly backendId: BackendId }) => {
+        await process.guard(this.#backend(backendId).start());
+        return { httpPort: backendId };
+      },
+      stop: async (backendId: BackendId) => {
+        await process.guard(this.#backend(backendId).stop());
+      },
+      kill: async (backendId: BackendId) => {
+        this.#backend(backendId).kill();
+        await Promise.resolve();
+      },
+    };
+    // The class has private members; these are all its users call.
+    return host as unknown as EmbeddedAgents;
+  }
+
+  #backend(backendId: BackendId): SimBackend {
+    const known = this.backends.get(backendId) ?? new SimBackend(backendId, this.world);
+    this.backends.set(backendId, known);
+    return known;
+  }
+}
