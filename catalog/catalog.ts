@@ -8,6 +8,7 @@ import type { BackendId, PartitionId, TxnId } from '../base/ids.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
 import type { NewRowset } from '../base/schema.ts';
 import { AccountStore } from './accounts.ts';
+import { AlterDefinition } from './alter_definition.ts';
 import { AlterJobStore } from './alter_jobs.ts';
 import { AlterTables } from './alter_tables.ts';
 import { BackendStore } from './backends.ts';
@@ -70,6 +71,7 @@ class Stores {
   readonly compactions: CompactionStore;
   readonly loads: LoadStore;
   readonly alterJobs: AlterJobStore;
+  readonly alterDefinition: AlterDefinition;
   readonly computeGroups: ComputeGroupStore;
   readonly backends: BackendStore;
   readonly vaults: VaultStore;
@@ -93,6 +95,7 @@ class Stores {
     this.eventCursors = new EventCursorStore(session);
     this.loads = new LoadStore(session);
     this.alterJobs = new AlterJobStore(session);
+    this.alterDefinition = new AlterDefinition(session, memory);
     this.computeGroups = new ComputeGroupStore(session);
     this.backends = new BackendStore(session);
     this.vaults = new VaultStore(session, memory.box);
@@ -238,6 +241,11 @@ export class Catalog extends Stores {
   async close(): Promise<void> {
     await this.#purger.stop();
     await this.#open.writer.close();
+    closeFiles(this.#open);
+  }
+
+  /** As a crash: what runs is undone and whoever goes on gets errors. For the simulator. */
+  abandon(): void {
     closeFiles(this.#open);
   }
 

@@ -12,6 +12,7 @@ import { toJson } from './json_text.ts';
 import { checkName } from './names.ts';
 import type { Purger } from './purger.ts';
 import type { Session, WriteSession } from './session.ts';
+import { StaleRow } from './stale_row.ts';
 import {
   type TableBody,
   type TableMemory,
@@ -25,6 +26,8 @@ import type { TabletInfo } from './tablet_index.ts';
 
 /** Rows of one transaction. */
 const ROWS_PER_TRANSACTION = 1500;
+/** How often a change follows indexes that are switched while it is planned. */
+const SWITCH_TRIES_MAX = 3;
 /** Most tablets one statement may make. */
 const TABLETS_PER_STATEMENT_MAX = 100_000;
 
@@ -47,6 +50,12 @@ interface PlannedPartition extends NewPartition {
   readonly partitionId: PartitionId;
   readonly position: number;
   readonly tablets: readonly TabletInfo[];
+}
+
+interface PartitionChange {
+  readonly partitions: readonly PlannedPartition[];
+  /** Partitions that they replace. */
+  readonly old: readonly PartitionId[];
 }
 
 export class TableChanges {
@@ -105,10 +114,11 @@ export class TableChanges {
    */
   async addPartitions(table: TableDef, added: readonly NewPartition[]): Promise<void> {
     checkPartitions(table.partitions.length, added);
-    const first = await this.#nextPosition(table.tableId);
-    const indexIds = table.indexes.map((index) => index.indexId);
-    const partitions = await this.#plan(table.tableId, indexIds, added, first);
-    await this.#switch(table.tableId, partitions, []);
+    await this.#withIndexes(table.tableId, async (indexIds) => {
+      const first = await this.#nextPosition(table.tableId);
+      const partitions = await this.#plan(table.tableId, indexIds, added, first);
+      return { partitions, old: [] };
+    });
   }
 
   /**
@@ -121,30 +131,43 @@ export class TableChanges {
       throw new SqlError('UNKNOWN_PARTITION', { partition: unknown, table: table.name });
     }
     const old = table.partitions.filter((part) => names === undefined || names.includes(part.name));
-    const indexIds = table.indexes.map((index) => index.indexId);
-    const positions = await this.#positions(table.tableId);
-    const planned = await this.#plan(table.tableId, indexIds, old, 0);
-    const partitions = planned.map((part, i) => {
-      const replaced = old[i]?.partitionId ?? 0;
-      return { ...part, position: positions.get(replaced) ?? part.position };
+    await this.#withIndexes(table.tableId, async (indexIds) => {
+      const positions = await this.#positions(table.tableId);
+      const planned = await this.#plan(table.tableId, indexIds, old, 0);
+      const partitions = planned.map((part, i) => {
+        const replaced = old[i]?.partitionId ?? 0;
+        return { ...part, position: positions.get(replaced) ?? part.position };
+      });
+      return { partitions, old: old.map((part) => part.partitionId) };
     });
-    await this.#switch(
-      table.tableId,
-      partitions,
-      old.map((part) => part.partitionId),
-    );
   }
 
-  /** Writes the new partitions, then shows them and drops the old ones in one transaction. */
+  /** Plans and switches; again when an alter job has switched the table's indexes meanwhile. */
+  async #withIndexes(
+    tableId: TableId,
+    plan: (indexIds: readonly IndexId[]) => Promise<PartitionChange>,
+  ): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      const indexIds = indexIdsOf(this.#session, tableId);
+      if (await this.#switch(tableId, indexIds, await plan(indexIds))) return;
+      if (attempt === SWITCH_TRIES_MAX) throw new StaleRow(`indexes of table ${tableId}`);
+    }
+  }
+
+  /**
+   * Writes the new partitions, then shows them and drops the old ones in one transaction. False:
+   * the table has other indexes by now, and nothing was changed.
+   */
   async #switch(
     tableId: TableId,
-    partitions: readonly PlannedPartition[],
-    old: readonly PartitionId[],
-  ): Promise<void> {
+    indexIds: readonly IndexId[],
+    { partitions, old }: PartitionChange,
+  ): Promise<boolean> {
     try {
       await this.#insertPartitions(tableId, partitions);
-      await this.#session.write(async (tx) => {
+      const isDone = await this.#session.write(async (tx) => {
         const row = await liveTable(tx, tableId);
+        if (String(indexIdsOf(tx, tableId)) !== String(indexIds)) return false;
         for (const partitionId of old) await dropPartition(tx, partitionId, row.name);
         await expectPartitionsFree(tx, tableId, partitions);
         await showPartitions(tx, partitions);
@@ -154,7 +177,11 @@ export class TableChanges {
           for (const partitionId of old) this.#memory.tablets.removePartition(partitionId);
           if (old.length > 0) this.#memory.dropped();
         });
+        return true;
       });
+      if (isDone) return true;
+      await this.#purger.abandonPartitions(partitions.map((part) => part.partitionId));
+      return false;
     } catch (error) {
       await this.#purger.abandonPartitions(partitions.map((part) => part.partitionId));
       throw error;
@@ -238,6 +265,15 @@ export class TableChanges {
   async #nextPosition(tableId: TableId): Promise<number> {
     return Math.max(-1, ...(await this.#positions(tableId)).values()) + 1;
   }
+}
+
+/** The table's indexes that readers and loads see, in order. */
+function indexIdsOf(session: Session, tableId: TableId): IndexId[] {
+  const rows = session.bulk.all<[number]>(
+    "SELECT index_id FROM index_def WHERE table_id = ? AND state = 'NORMAL' ORDER BY index_id",
+    [tableId],
+  );
+  return rows.map(([indexId]) => id<IndexId>(indexId));
 }
 
 function checkTable(table: NewTable): void {

@@ -209,6 +209,13 @@ export class TableStore {
         .insertInto('table_name')
         .values({ database_id: before.database_id, name, table_id: tableId })
         .execute();
+      // A base index has its table's name.
+      await tx.db
+        .updateTable('index_def')
+        .set({ name })
+        .where('table_id', '=', tableId)
+        .where('kind', '=', 'BASE')
+        .execute();
       await alterTable(tx, before, { name });
       this.#forgetOnCommit(tx, tableId);
     });

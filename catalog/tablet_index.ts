@@ -197,6 +197,13 @@ export class TabletIndex {
     if (this.#removed > this.#count * REMOVED_SHARE_MAX) this.#compact();
   }
 
+  /** One index in all partitions of its table. Catalog only. */
+  removeIndexOf(tableId: TableId, indexId: IndexId): void {
+    for (const partitionId of this.#partitionsOf.get(tableId) ?? []) {
+      this.removeIndex(partitionId, indexId);
+    }
+  }
+
   /** Catalog only. */
   removeTable(tableId: TableId): void {
     for (const partitionId of this.#partitionsOf.get(tableId) ?? []) {

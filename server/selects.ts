@@ -12,6 +12,9 @@ import type { Services } from './services.ts';
 import type { SessionState } from './session_state.ts';
 import { userTable } from './user_tables.ts';
 
+/** Tries of a SELECT whose tables keep being altered. */
+const TRIES_MAX = 5;
+
 export class Selects {
   readonly #engine: SelectEngine<ExecContext>;
 
@@ -26,7 +29,19 @@ export class Selects {
     });
   }
 
+  /** Again from the start when a table got another schema before the first row was there. */
   async run(sql: string, context: ExecContext): Promise<RowsResult> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#run(sql, context);
+      } catch (error) {
+        const isChanged = error instanceof SqlError && error.code === 'TABLE_CHANGED';
+        if (!isChanged || attempt === TRIES_MAX) throw error;
+      }
+    }
+  }
+
+  async #run(sql: string, context: ExecContext): Promise<RowsResult> {
     const { variables } = context.session;
     const limit = variables.get('sql_select_limit').value;
     return await this.#engine.run(sql, {

@@ -3,6 +3,7 @@ import type { AgentTransport } from '../base/agent_messages.ts';
 import type { Config } from '../base/config.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
 import type { Catalog } from '../catalog/catalog.ts';
+import type { AlterJobs } from '../jobs/alter_jobs.ts';
 import type { BackendRegistry } from '../jobs/backend_registry.ts';
 import type { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import type { LoadCoordinator } from '../jobs/loads.ts';
@@ -30,6 +31,7 @@ export interface Services {
   readonly syncStats: SyncStats;
   readonly hotspots: HotspotCollector;
   readonly loads: LoadCoordinator;
+  readonly alters: AlterJobs;
   readonly cacheStats: CacheStatsBoard;
   readonly connections: ConnectionRegistry;
   /** Statements executed so far. */

@@ -46,7 +46,8 @@ export interface NewPartition {
   readonly values: PartitionValues;
 }
 
-const NOT_KEYS: ReadonlySet<ColumnKind> = new Set(['FLOAT', 'DOUBLE', 'STRING', 'JSON']);
+/** Types that cannot be sorted by. */
+export const NOT_KEYS: ReadonlySet<ColumnKind> = new Set(['FLOAT', 'DOUBLE', 'STRING', 'JSON']);
 const NOT_HASHED: ReadonlySet<ColumnKind> = new Set(['FLOAT', 'DOUBLE', 'JSON']);
 const RANGED: ReadonlySet<ColumnKind> = new Set([
   'TINYINT',
@@ -117,14 +118,18 @@ function defineColumns(statement: CreateTable): ColumnDef[] {
   return specs.map((spec, index) => defineColumn(spec, index < keys));
 }
 
+/** How many leading columns are the sort key when none is named. */
+export function implicitKeyCount(columns: readonly Pick<ColumnDef, 'type'>[]): number {
+  const limit = columns.findIndex((column) => NOT_KEYS.has(column.type.kind));
+  const usable = limit < 0 ? columns.length : limit;
+  return Math.min(IMPLICIT_KEY_COLUMNS, usable);
+}
+
 /** How many leading columns are the sort key. */
 function keyCount({ columns, keys }: CreateTable): number {
   if (keys === undefined) {
     const marked = columns.findLastIndex((column) => column.key) + 1;
-    if (marked > 0) return marked;
-    const limit = columns.findIndex((column) => NOT_KEYS.has(column.type.kind));
-    const usable = limit < 0 ? columns.length : limit;
-    return Math.min(IMPLICIT_KEY_COLUMNS, usable);
+    return marked > 0 ? marked : implicitKeyCount(columns);
   }
   for (const [index, name] of keys.columns.entries()) {
     const position = columns.findIndex((c) => c.name.toLowerCase() === name.toLowerCase());
@@ -142,7 +147,8 @@ function keyCount({ columns, keys }: CreateTable): number {
   return keys.columns.length;
 }
 
-function defineColumn(spec: ColumnSpec, isKey: boolean): ColumnDef {
+/** A column as the statement says it; throws BAD_NULL, INVALID_TABLE, and base/convert's errors. */
+export function defineColumn(spec: ColumnSpec, isKey: boolean): ColumnDef {
   const bare: ColumnDef = {
     name: spec.name,
     type: spec.type,

@@ -6,9 +6,16 @@ import type { OpenScanRequest, ScanPredicate } from '../base/agent_messages.ts';
 import { bucketOf } from '../base/bucket.ts';
 import { convertValue } from '../base/convert.ts';
 import { SqlError } from '../base/errors.ts';
-import type { BackendId, TabletId } from '../base/ids.ts';
+import type { BackendId, IndexId, TabletId } from '../base/ids.ts';
 import { servingBackend } from '../base/placement.ts';
-import type { ColumnDef, PartitionDef, TableDef } from '../base/schema.ts';
+import {
+  type ColumnDef,
+  type IndexDef,
+  type PartitionDef,
+  type TableDef,
+  baseIndexOf,
+  columnsOfIndex,
+} from '../base/schema.ts';
 import type { SqlValue } from '../base/values.ts';
 import type { ScanRows, SelectTable } from './select/table_provider.ts';
 import type { Services } from './services.ts';
@@ -96,8 +103,7 @@ async function plan(services: ScanServices, job: ScanJob): Promise<PlannedScan[]
   const members = await catalog.backends.ofGroup(group.computeGroupId);
   const alive = registry.alive(members.map((backend) => backend.backendId));
   if (alive.length === 0) throw new SqlError('NO_ALIVE_BACKEND', { name: computeGroup });
-  const index = table.indexes.find((candidate) => candidate.kind === 'BASE');
-  if (index === undefined) throw new Error(`table ${table.tableId} has no base index`);
+  const index = bestIndex(services, table, wanted);
   const partitionOf = new Map<TabletId, PartitionDef>();
   for (const partition of table.partitions) {
     const tablets = catalog.tablets.buckets(partition.partitionId, index.indexId);
@@ -106,6 +112,7 @@ async function plan(services: ScanServices, job: ScanJob): Promise<PlannedScan[]
     }
   }
   const rowsets = await catalog.rowsets.visible([...partitionOf.keys()]);
+  await expectIndex(services, table, index);
   const byBackend = new Map<BackendId, OpenScanRequest['tablets'][number][]>();
   for (const [tabletId, { partitionId }] of partitionOf) {
     const visible = rowsets.get(tabletId) ?? [];
@@ -127,6 +134,46 @@ async function plan(services: ScanServices, job: ScanJob): Promise<PlannedScan[]
     backendId,
     request: { ...shared, tablets },
   }));
+}
+
+/**
+ * The smallest index that has all wanted columns: a rollup has the rows of its table one by one,
+ * bucket by bucket, and becomes visible together with them.
+ */
+function bestIndex(
+  { catalog }: ScanServices,
+  table: TableDef,
+  wanted: readonly string[],
+): IndexDef {
+  const base = baseIndexOf(table);
+  const covering = table.indexes.filter((index) => {
+    if (index === base) return false;
+    const names = new Set(
+      columnsOfIndex(table, index.indexId).map(({ name }) => name.toLowerCase()),
+    );
+    return wanted.every((name) => names.has(name.toLowerCase()));
+  });
+  if (covering.length === 0 || wanted.length === 0) return base;
+  const bytes = new Map<IndexId, number>();
+  for (const tablet of catalog.tablets.ofTable(table.tableId)) {
+    bytes.set(tablet.indexId, (bytes.get(tablet.indexId) ?? 0) + tablet.bytes);
+  }
+  const sizeOf = ({ indexId }: IndexDef): number => bytes.get(indexId) ?? 0;
+  return covering.reduce((best, index) => (sizeOf(index) < sizeOf(best) ? index : best), base);
+}
+
+/**
+ * The rowsets were read while the index was there: it may have been replaced since the statement
+ * began, and then what was read is nothing. Throws TABLE_CHANGED.
+ */
+async function expectIndex(
+  { catalog }: ScanServices,
+  { tableId }: TableDef,
+  { indexId }: IndexDef,
+): Promise<void> {
+  const now = await catalog.tables.byId(tableId);
+  if (now === undefined || now.indexes.some((index) => index.indexId === indexId)) return;
+  throw new SqlError('TABLE_CHANGED');
 }
 
 function columnNamed(table: TableDef, name: string): ColumnDef {

@@ -10,6 +10,7 @@ import { SqlError } from '../base/errors.ts';
 import type { BackendId } from '../base/ids.ts';
 import type { StatementResult } from '../base/values.ts';
 import { Catalog } from '../catalog/catalog.ts';
+import { AlterJobs } from '../jobs/alter_jobs.ts';
 import { BackendRegistry } from '../jobs/backend_registry.ts';
 import { GarbageCollector } from '../jobs/garbage_collector.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
@@ -189,6 +190,8 @@ export class SimServer implements Endpoint {
       matchedTables,
       hotspots,
       loads,
+      // No statement of the workload alters a table.
+      alters: new AlterJobs({ ...shared, holds }),
       cacheStats: new CacheStatsBoard(transport, clock),
       // No statement of the workload asks for connections.
       connections: undefined as never,

@@ -1,13 +1,27 @@
 /** INSERT ... VALUES: literals to rows, rows to a backend, visible when the statement answers. */
 import { SqlError } from '../../base/errors.ts';
 import type { TableDef } from '../../base/schema.ts';
-import type { SqlValue } from '../../base/values.ts';
+import type { OkResult, SqlValue } from '../../base/values.ts';
 import type { Expr, Insert } from '../../parser/statement.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { literalValue } from '../table_definition.ts';
-import { type Executor, computeGroupOf, tableNameOf } from './executor.ts';
+import { type ExecContext, type Executor, computeGroupOf, tableNameOf } from './executor.ts';
+
+/** Tries of an INSERT whose table is altered while its rows are written. */
+const TRIES_MAX = 5;
 
 export const insert: Executor<'Insert'> = async (statement, context) => {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await insertOnce(statement, context);
+    } catch (error) {
+      const isAltered = error instanceof SqlError && error.code === 'LOAD_TABLE_ALTERED';
+      if (!isAltered || attempt === TRIES_MAX) throw error;
+    }
+  }
+};
+
+async function insertOnce(statement: Insert, context: ExecContext): Promise<OkResult> {
   const { services, session, signal } = context;
   const { db, table: name } = tableNameOf(statement.table, session);
   if (isSystemDatabase(db)) {
@@ -31,7 +45,7 @@ export const insert: Executor<'Insert'> = async (statement, context) => {
   const { label, txnId, rows: affectedRows } = inserted;
   const info = `{'label':'${label}', 'status':'VISIBLE', 'txnId':'${txnId}'}`;
   return { kind: 'ok', affectedRows, info };
-};
+}
 
 function checkColumns(table: TableDef, columns: readonly string[]): void {
   const seen = new Set<string>();

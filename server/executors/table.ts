@@ -6,6 +6,7 @@ import { SqlError } from '../../base/errors.ts';
 import type { StatementResult } from '../../base/values.ts';
 import type { Statement, StatementKind } from '../../parser/statement.ts';
 import type { ExecContext, Executor } from './executor.ts';
+import { alterTable } from './alter_table.ts';
 import { alterUser, setPassword, showGrants } from './accounts.ts';
 import {
   addBackend,
@@ -73,7 +74,7 @@ import {
   showWarmUpJobs,
 } from './show_warm_up.ts';
 import { createStorageVault, dropStorageVault, setDefaultStorageVault } from './storage.ts';
-import { alterTable, createTable, createTableLike, dropTable, truncateTable } from './tables.ts';
+import { createTable, createTableLike, dropTable, truncateTable } from './tables.ts';
 import { explainWarmUp, warmUp } from './warm_up.ts';
 import {
   alterWarmUpJob,

@@ -1,11 +1,11 @@
-/** CREATE, DROP, TRUNCATE and ALTER TABLE. */
+/** CREATE, DROP and TRUNCATE TABLE. */
 import { SqlError } from '../../base/errors.ts';
 import type { TableDef } from '../../base/schema.ts';
-import { OK, type StatementResult } from '../../base/values.ts';
-import type { AlterTableAction, CreateTable, Properties } from '../../parser/statement.ts';
+import { OK } from '../../base/values.ts';
+import type { CreateTable, Properties } from '../../parser/statement.ts';
 import { readProperties } from '../../parser/properties.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
-import { addPartitions, defineTable } from '../table_definition.ts';
+import { defineTable } from '../table_definition.ts';
 import { type ExecContext, type Executor, tableNameOf } from './executor.ts';
 
 /** Longest time to live of a table's blocks, seconds: ten years. */
@@ -36,14 +36,15 @@ const REPLICATED: ReadonlySet<string> = new Set([
   'resource_group',
 ]);
 
-interface TableSettings {
+export interface TableSettings {
   readonly ttlSeconds: number;
   readonly vaultName: string | undefined;
   /** As given, without what has no effect. */
   readonly properties: Readonly<Record<string, string>>;
 }
 
-function readTableProperties(given: Properties, context: ExecContext): TableSettings {
+/** Throws NOT_SUPPORTED, and what `readProperties` throws; warns of what has no effect. */
+export function readTableProperties(given: Properties, context: ExecContext): TableSettings {
   const kept = given.filter(({ key }) => {
     if (REPLICATED.has(key)) {
       throw new SqlError('NOT_SUPPORTED', { what: `replicated tables (property '${key}')` });
@@ -175,105 +176,8 @@ export const truncateTable: Executor<'TruncateTable'> = async (statement, contex
   return OK;
 };
 
-export const alterTable: Executor<'AlterTable'> = async (statement, context) => {
-  const { db, table: name } = tableNameOf(statement.table, context.session);
-  refuseSystemDatabase(db, context);
-  const table = await context.services.catalog.tables.get(db, name);
-  for (const action of statement.actions) refuseUnsupported(action);
-  if (statement.actions.length > 1) {
-    throw new SqlError('NOT_SUPPORTED', { what: 'several actions in one ALTER TABLE' });
-  }
-  for (const action of statement.actions) await alter(table, action, context);
-  return OK;
-};
-
-const SUPPORTED_ACTIONS: ReadonlySet<AlterTableAction['kind']> = new Set([
-  'AddPartition',
-  'DropPartition',
-  'Rename',
-  'SetProperties',
-  'Comment',
-] as const);
-
-function refuseUnsupported(action: AlterTableAction): void {
-  if (SUPPORTED_ACTIONS.has(action.kind)) return;
-  const words = action.kind.replaceAll(/([a-z])([A-Z])/g, '$1 $2').toUpperCase();
-  throw new SqlError('NOT_SUPPORTED', { what: `ALTER TABLE ... ${words}` });
-}
-
-async function alter(
-  table: TableDef,
-  action: AlterTableAction,
-  context: ExecContext,
-): Promise<StatementResult> {
-  const { catalog } = context.services;
-  const { tableId } = table;
-  switch (action.kind) {
-    case 'Rename':
-      await catalog.tables.rename(tableId, action.newName);
-      return OK;
-    case 'Comment':
-      await catalog.tables.set(tableId, { comment: action.comment });
-      return OK;
-    case 'SetProperties': {
-      const settings = readTableProperties(action.properties, context);
-      if (settings.vaultName !== undefined) {
-        throw new SqlError('NOT_SUPPORTED', { what: 'changing the storage vault of a table' });
-      }
-      const properties = { ...table.properties, ...settings.properties };
-      const { ttlSeconds } =
-        settings.properties['file_cache_ttl_seconds'] === undefined ? table : settings;
-      await catalog.tables.set(tableId, { properties, ttlSeconds });
-      return OK;
-    }
-    case 'DropPartition':
-      if (action.ifExists && table.partitions.every((p) => p.name !== action.name)) return OK;
-      await catalog.tables.dropPartition(tableId, action.name);
-      return OK;
-    case 'AddPartition':
-      await addOnePartition(table, action, context);
-      return OK;
-    case 'AddColumn':
-    case 'AddColumns':
-    case 'DropColumn':
-    case 'ModifyColumn':
-    case 'RenameColumn':
-    case 'OrderColumns':
-    case 'RenamePartition':
-    case 'ModifyPartition':
-    case 'AddRollup':
-    case 'DropRollup':
-    case 'RenameRollup':
-    case 'Compact':
-      refuseUnsupported(action);
-      return OK;
-  }
-}
-
-async function addOnePartition(
-  table: TableDef,
-  action: Extract<AlterTableAction, { readonly kind: 'AddPartition' }>,
-  { services }: ExecContext,
-): Promise<void> {
-  if (table.partitionKind === 'NONE') {
-    const what = `table ${table.name} is not partitioned`;
-    throw new SqlError('INVALID_TABLE', { what });
-  }
-  readProperties(action.partition.properties, {});
-  const columns = table.partitionColumns.flatMap(
-    (name) => table.columns.find((column) => column.name === name) ?? [],
-  );
-  const asked = action.distribution?.buckets;
-  const buckets = asked === undefined || asked === 'AUTO' ? table.buckets : asked;
-  const added = addPartitions(table.partitions, [action.partition], columns);
-  if (added.length === 0) return;
-  await services.catalog.tableChanges.addPartitions(
-    table,
-    added.map((partition) => ({ ...partition, buckets })),
-  );
-}
-
-function refuseSystemDatabase(name: string, { session }: ExecContext): void {
+/** Throws SYSTEM_DB_ACCESS. */
+export function refuseSystemDatabase(name: string, { session }: ExecContext): void {
   if (!isSystemDatabase(name)) return;
   throw new SqlError('SYSTEM_DB_ACCESS', { user: session.user, name });
 }
