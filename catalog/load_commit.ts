@@ -34,6 +34,7 @@ interface Plan {
   readonly vaultId: VaultId;
   /** Compute group of the backend that wrote the rowsets, when its commit began. */
   readonly sourceGroup: string;
+  readonly writer: BackendId | undefined;
   readonly rowsets: readonly NewRowset[];
   /** Of the partitions touched, before this load. */
   readonly versions: ReadonlyMap<PartitionId, number>;
@@ -165,6 +166,7 @@ export class LoadCommit {
       tableId: id<TableId>(load.table_id),
       vaultId,
       sourceGroup: writer === undefined ? '' : groupOfBackend(tx, writer),
+      writer,
       rowsets,
       versions,
     };
@@ -232,6 +234,7 @@ export class LoadCommit {
       kind: 'LOAD',
       rowsets: plan.rowsets.length,
       bytes: plan.rowsets.reduce((sum, rowset) => sum + rowset.bytes, 0),
+      ...(plan.writer === undefined ? {} : { writer: plan.writer }),
     });
     tx.onCommit(() => {
       this.#memory.cache.setVersions(plan.tableId, raised);

@@ -1,5 +1,5 @@
 /** Tells those who wait for new rowsets, right after the commit that made them visible. */
-import type { TableId, TxnId } from '../base/ids.ts';
+import type { BackendId, TableId, TxnId } from '../base/ids.ts';
 import type { RowsetEventKind } from './rows.ts';
 
 /** A commit made rowsets visible. */
@@ -12,6 +12,7 @@ export interface NewRowsets {
   /** How many. */
   readonly rowsets: number;
   readonly bytes: number;
+  readonly writer?: BackendId;
   /** Number of the event in the source's log; undefined: nobody listens, none was written. */
   readonly seq: number | undefined;
   /** `db.t`, at the commit; empty when nobody listens. */

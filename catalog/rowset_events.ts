@@ -22,6 +22,8 @@ export interface NewRowsetEvent {
   readonly rowsets: number;
   /** Their sum. */
   readonly bytes: number;
+  /** The backend that wrote them, when one did: it counts what its work set off. */
+  readonly writer?: BackendId;
 }
 
 export interface RowsetEvent extends NewRowsetEvent {
