@@ -23,7 +23,10 @@ export function gauge(
     registers: [registry],
     labelNames: [...labels],
     collect: async () => {
-      for (const [of, value] of await read()) metric.set(of, value);
+      const samples = await read();
+      // What is not there any more must not stay with its last value.
+      metric.reset();
+      for (const [of, value] of samples) metric.set(of, value);
     },
   });
 }

@@ -18,6 +18,8 @@ import { shortBytesText, timeText } from '../base/units.ts';
 
 /** The window of the list form. */
 const COMPACT_WINDOW: SyncWindow = '30m';
+/** Jobs whose counters are kept (about 23 KB each); the one that was quiet longest goes first. */
+const JOBS_MAX = 2000;
 
 export class SyncStats {
   readonly #clock: Clock;
@@ -95,11 +97,11 @@ export class SyncStats {
   }
 
   #of(jobId: JobId): SyncCounters {
-    let counters = this.#jobs.get(jobId);
-    if (counters === undefined) {
-      counters = new SyncCounters(this.#clock.monotonic());
-      this.#jobs.set(jobId, counters);
-    }
+    const counters = this.#jobs.get(jobId) ?? new SyncCounters(this.#clock.monotonic());
+    this.#jobs.delete(jobId);
+    this.#jobs.set(jobId, counters);
+    const quietest = this.#jobs.size > JOBS_MAX ? this.#jobs.keys().next() : undefined;
+    if (quietest?.done === false) this.#jobs.delete(quietest.value);
     return counters;
   }
 }

@@ -9,6 +9,7 @@ import type { WarmUpOutcome } from '../catalog/rows.ts';
 import type { WarmUpJob, WarmUpJobChange } from '../catalog/warm_up_jobs.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { StopReason } from './warm_up_deps.ts';
+import { WarmUpCounts } from './warm_up_counts.ts';
 import {
   WARM_UP_EVENT_DRIVEN,
   WARM_UP_ONCE,
@@ -66,6 +67,8 @@ export interface ChangeHooks {
 export class WarmUpChanges {
   /** Events that changed nothing because the job had moved on: counted, for the metrics. */
   lateEvents = 0;
+  /** For the metrics, too. */
+  readonly counts = new WarmUpCounts();
   readonly #catalog: Catalog;
   readonly #clock: Clock;
   readonly #hooks: ChangeHooks;
@@ -124,6 +127,7 @@ export class WarmUpChanges {
     const stops = cell.effect === 'stop';
     const backends = stops ? await backendsAtWork(tx, job) : [];
     tx.onCommit(() => {
+      this.counts.changed(job, after);
       if (stops) this.#hooks.stop(job, final ? 'ended' : 'paused', backends);
       this.#hooks.changed(after);
     });

@@ -13,6 +13,7 @@ import { ProgressBoard } from './progress_board.ts';
 import { WarmUpBatchEnds } from './warm_up_batch_ends.ts';
 import { WarmUpChanges, isFinal, usesSlot } from './warm_up_changes.ts';
 import { judgeWanted } from './warm_up_conflicts.ts';
+import type { WarmUpCounts } from './warm_up_counts.ts';
 import { WarmUpCycles } from './warm_up_cycles.ts';
 import {
   NO_EVENT_DELIVERY,
@@ -89,15 +90,17 @@ export class WarmUpJobs {
       settle: this.#settle,
       starts: new WarmUpStarts(shared),
       stops: this.#stops,
-      wake: () => {
-        this.wake();
-      },
     });
   }
 
   /** Events that came too late to change anything. */
   get lateEvents(): number {
     return this.#changes.lateEvents;
+  }
+
+  /** What was asked of target groups and done, since the start. */
+  get counts(): WarmUpCounts {
+    return this.#changes.counts;
   }
 
   start(): void {

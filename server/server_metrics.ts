@@ -1,13 +1,15 @@
 /** `/metrics` of the server, by prom-client; values are read when they are asked for. */
 import { Registry } from 'prom-client';
-import { type Sample, counter, gauge } from '../base/read_metrics.ts';
+import { type MetricDoc, counter, describe, gauge } from '../base/read_metrics.ts';
 import type { Services } from './services.ts';
 import { VERSION } from './version.ts';
+import { registerWarmUpMetrics } from './warm_up_metrics.ts';
 
 export class ServerMetrics {
   readonly #registry = new Registry();
 
-  constructor({ catalog, registry, connections, statements, warmUps }: Services) {
+  constructor(services: Services) {
+    const { catalog, registry, connections, statements } = services;
     const metrics = this.#registry;
     gauge(
       metrics,
@@ -34,21 +36,7 @@ export class ServerMetrics {
         ];
       },
     );
-    gauge(
-      metrics,
-      {
-        name: 'file_cache_warm_up_jobs',
-        help: 'Warm-up jobs that are not final.',
-        labels: ['job_state'],
-      },
-      async () => {
-        const jobs = await catalog.warmUpJobs.active();
-        return ['PENDING', 'RUNNING'].map((state): Sample => {
-          const count = jobs.filter((job) => job.state === state).length;
-          return [{ job_state: state }, count];
-        });
-      },
-    );
+    registerWarmUpMetrics(metrics, services);
     gauge(
       metrics,
       { name: 'thermocline_connections', help: 'Open MySQL connections, logged in or not.' },
@@ -57,14 +45,11 @@ export class ServerMetrics {
     counter(metrics, { name: 'thermocline_statements_total', help: 'Statements executed.' }, () => [
       [{}, statements()],
     ]);
-    counter(
-      metrics,
-      {
-        name: 'file_cache_warm_up_late_events_total',
-        help: 'Messages about warm-up jobs that came too late to matter.',
-      },
-      () => [[{}, warmUps.lateEvents]],
-    );
+  }
+
+  /** What is registered, for docs/metrics.md. */
+  described(): readonly MetricDoc[] {
+    return describe(this.#registry);
   }
 
   get contentType(): string {
