@@ -7,7 +7,7 @@ import { SqlError } from '../base/errors.ts';
 import { id } from '../base/ids.ts';
 import type { DatabaseId, IndexId, PartitionId, TableId, TabletId, VaultId } from '../base/ids.ts';
 import { BUCKETS_MAX, COLUMNS_MAX, PARTITIONS_MAX } from '../base/schema.ts';
-import type { PartitionValues, TableDef } from '../base/schema.ts';
+import type { PartitionValues, RollupShape, TableDef } from '../base/schema.ts';
 import { toJson } from './json_text.ts';
 import { checkName } from './names.ts';
 import type { Purger } from './purger.ts';
@@ -37,10 +37,17 @@ export interface NewPartition {
   readonly buckets: number;
 }
 
+export interface NewRollup {
+  readonly name: string;
+  readonly shape: RollupShape;
+}
+
 export interface NewTable extends TableBody {
   readonly databaseName: string;
   readonly name: string;
   readonly vaultId: VaultId;
+  /** Default: none. */
+  readonly rollups?: readonly NewRollup[];
   /** At least one for `partitionKind: 'NONE'`. */
   readonly partitions: readonly NewPartition[];
 }
@@ -83,11 +90,12 @@ export class TableChanges {
   async create(table: NewTable): Promise<TableId> {
     checkTable(table);
     const databaseId = await this.#expectNewName(table);
-    const tableId = id<TableId>(await this.#reserveIds(2));
-    const indexId = id<IndexId>(tableId + 1);
-    const partitions = await this.#plan(tableId, [indexId], table.partitions, 0);
+    const indexes = 1 + (table.rollups?.length ?? 0);
+    const tableId = id<TableId>(await this.#reserveIds(1 + indexes));
+    const indexIds = Array.from({ length: indexes }, (_, at) => id<IndexId>(tableId + 1 + at));
+    const partitions = await this.#plan(tableId, indexIds, table.partitions, 0);
     try {
-      await this.#session.write((tx) => insertTable(tx, table, databaseId, tableId, indexId));
+      await this.#session.write((tx) => insertTable(tx, table, databaseId, tableId, indexIds));
       await this.#insertPartitions(tableId, partitions);
       await this.#session.write(async (tx) => {
         await expectDatabase(tx, table.databaseName, databaseId);
@@ -310,7 +318,7 @@ async function insertTable(
   table: NewTable,
   databaseId: DatabaseId,
   tableId: TableId,
-  indexId: IndexId,
+  [baseId = id<IndexId>(0), ...rollupIds]: readonly IndexId[],
 ): Promise<void> {
   const body: TableBody = {
     keysType: table.keysType,
@@ -339,8 +347,20 @@ async function insertTable(
     .execute();
   await tx.db
     .insertInto('index_def')
-    .values({ table_id: tableId, index_id: indexId, name: table.name, kind: 'BASE' })
+    .values({ table_id: tableId, index_id: baseId, name: table.name, kind: 'BASE' })
     .execute();
+  for (const [at, { name, shape }] of (table.rollups ?? []).entries()) {
+    await tx.db
+      .insertInto('index_def')
+      .values({
+        table_id: tableId,
+        index_id: rollupIds[at] ?? 0,
+        name,
+        kind: 'ROLLUP',
+        shape: toJson(shape),
+      })
+      .execute();
+  }
 }
 
 function insertPartition(tx: WriteSession, tableId: TableId, partition: PlannedPartition): void {

@@ -96,11 +96,14 @@ export class TabletIndex {
     return indexes.size;
   }
 
-  partitionSize(partitionId: PartitionId): SizeSum {
+  /** Of all its indexes, or of one. The rows of all are those of the base, counted again. */
+  partitionSize(partitionId: PartitionId, indexId?: IndexId): SizeSum {
+    const index = indexId === undefined ? undefined : (this.#indexOf.get(indexId) ?? -1);
     let tablets = 0;
     let bytes = 0;
     let rows = 0;
     this.#eachPlace(partitionId, (at) => {
+      if (index !== undefined && this.#indexes[at] !== index) return;
       tablets += 1;
       bytes += this.#bytes[at] ?? 0;
       rows += this.#rows[at] ?? 0;

@@ -160,7 +160,7 @@ export class AlterLane {
     else await catalog.alterJobs.move(job, cell.to, msg);
     await this.#reread();
     const { jobId, state, tableName } = this.#job;
-    log.info('alter job', { jobId, state, table: tableName, msg });
+    log.info('alter job', { jobId, state, table: tableName, reason: msg });
     return 0;
   }
 

@@ -3,7 +3,13 @@
  * own parser. Buckets of single partitions that differ from the table's have no place in it.
  */
 import { stringText } from '../grammar/literals.ts';
-import type { ColumnDef, PartitionDef, RangeValue, TableDef } from '../base/schema.ts';
+import {
+  type ColumnDef,
+  type PartitionDef,
+  type RangeValue,
+  type TableDef,
+  columnsOfIndex,
+} from '../base/schema.ts';
 import { type SqlValue, typeText } from '../base/values.ts';
 
 /** `vaultName`: undefined when the table is in the default vault and nobody has to say so. */
@@ -19,6 +25,7 @@ export function createTableText(table: TableDef, vaultName: string | undefined):
     ...(table.comment === '' ? [] : [`COMMENT ${stringText(table.comment)}`]),
     ...partitionLines(table),
     `DISTRIBUTED BY HASH(${list(table.distributionColumns)}) BUCKETS ${table.buckets}`,
+    ...rollupLines(table),
     ...propertyLines(properties),
   ];
   return `${lines.join('\n')};`;
@@ -66,6 +73,17 @@ function valuesText({ values }: PartitionDef): string {
 
 function boundText(bound: readonly RangeValue[]): string {
   return `(${bound.map((part) => ('max' in part ? 'MAXVALUE' : literal(part.value))).join(', ')})`;
+}
+
+/** A rollup's sort key follows from its columns. */
+function rollupLines(table: TableDef): string[] {
+  const rollups = table.indexes.filter((index) => index.kind === 'ROLLUP');
+  if (rollups.length === 0) return [];
+  const texts = rollups.map(({ indexId, name }) => {
+    const names = columnsOfIndex(table, indexId).map((column) => column.name);
+    return `${quoted(name)} (${list(names)})`;
+  });
+  return [`ROLLUP (\n${texts.join(',\n')}\n)`];
 }
 
 function propertyLines(properties: Readonly<Record<string, string>>): string[] {

@@ -4,7 +4,7 @@
  */
 import { shownText } from '../parser/shown_text.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { TableDef } from '../base/schema.ts';
+import { type TableDef, baseIndexOf } from '../base/schema.ts';
 import type { SqlRow } from '../base/values.ts';
 import { type ExecContext, computeGroupOf } from './executors/executor.ts';
 import { catalogTables } from './information_schema/catalog_tables.ts';
@@ -16,8 +16,10 @@ import type {
 } from './information_schema/source.ts';
 import { isSystemDatabase } from './information_schema/system_databases.ts';
 import { listingTable, type VirtualTable } from './information_schema/virtual_table.ts';
+import { ALTER_JOBS } from './listings/alter_jobs.ts';
 import { BACKENDS } from './listings/backends.ts';
 import { CLOUD_CACHE_HOTSPOT } from './listings/cloud_cache_hotspot.ts';
+import { COMPACTION_STATUS } from './listings/compaction_status.ts';
 import { COMPUTE_GROUPS } from './listings/compute_groups.ts';
 import { CONFIG_ENTRIES } from './listings/config.ts';
 import { FILE_CACHE_STATISTICS } from './listings/file_cache_statistics.ts';
@@ -78,8 +80,13 @@ export class SchemaSource implements InformationSchemaSource {
   }
 
   #sized(def: TableDef): SchemaTable {
-    const { rows, bytes } = this.context.services.catalog.tablets.tableSize(def.tableId);
-    return { def, rows, bytes };
+    const { tablets } = this.context.services.catalog;
+    const base = baseIndexOf(def).indexId;
+    const rows = def.partitions.reduce(
+      (sum, { partitionId }) => sum + tablets.partitionSize(partitionId, base).rows,
+      0,
+    );
+    return { def, rows, bytes: tablets.tableSize(def.tableId).bytes };
   }
 
   processes(): readonly ProcessRow[] {
@@ -131,6 +138,7 @@ export const OUR_TABLES: readonly VirtualTable<SchemaSource>[] = [
   ours('warm_up_jobs', WARM_UP_JOBS_TABLE),
   ours('warm_up_job_runs', WARM_UP_JOB_RUNS),
   ours('warm_up_job_failures', WARM_UP_JOB_FAILURES),
+  ours('alter_jobs', ALTER_JOBS),
   ours('backends', BACKENDS),
   listingTable('compute_groups', {
     columns: COMPUTE_GROUPS.columns,
@@ -141,6 +149,7 @@ export const OUR_TABLES: readonly VirtualTable<SchemaSource>[] = [
   ours('storage_vaults', STORAGE_VAULTS),
   ours('loads', LOADS),
   ours('config', CONFIG_ENTRIES),
+  ours('compaction_status', COMPACTION_STATUS),
 ];
 
 /**

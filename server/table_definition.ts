@@ -91,7 +91,6 @@ function refuseUnsupported(statement: CreateTable): void {
       statement.keys.type !== 'DUPLICATE' &&
       `${statement.keys.type} KEY tables (use DUPLICATE KEY)`) ||
     (statement.indexes.length > 0 && 'secondary indexes') ||
-    (statement.rollups.length > 0 && 'ROLLUP') ||
     (statement.distribution?.columns.length === 0 &&
       'DISTRIBUTED BY RANDOM (use DISTRIBUTED BY HASH)');
   if (typeof what === 'string') throw new SqlError('NOT_SUPPORTED', { what });

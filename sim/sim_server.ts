@@ -12,6 +12,7 @@ import type { StatementResult } from '../base/values.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import { AlterJobs } from '../jobs/alter_jobs.ts';
 import { BackendRegistry } from '../jobs/backend_registry.ts';
+import { EventDelivery } from '../jobs/event_delivery.ts';
 import { GarbageCollector } from '../jobs/garbage_collector.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../jobs/loads.ts';
@@ -41,6 +42,8 @@ interface Life {
   readonly catalog: Catalog;
   readonly services: Services;
   readonly ports: (from: BackendId) => FrontendPort;
+  /** What works by itself, to be started in this order. */
+  readonly workers: readonly { start(): void }[];
 }
 
 export class SimServer implements Endpoint {
@@ -50,7 +53,7 @@ export class SimServer implements Endpoint {
   #world: BackendWorld | undefined;
   #process: SimProcess | undefined;
   #life: Life | undefined;
-  #opening: Catalog | undefined;
+  #catalog: Catalog | undefined;
   #lives = 0;
 
   constructor(dir: string) {
@@ -99,12 +102,9 @@ export class SimServer implements Endpoint {
     trace.note(time.nowMs, `${process.name} starts`);
     const life = await process.guard(this.#open(process));
     this.#life = life;
-    const { warmUps, loads, hotspots } = life.services;
     await process.guard(life.services.backends.startAll());
     trace.note(time.nowMs, `${process.name} is ready, epoch ${life.catalog.epoch}`);
-    warmUps.start();
-    loads.start();
-    hotspots.start();
+    for (const worker of life.workers) worker.start();
   }
 
   /** As kill -9 in the middle of whatever it does. */
@@ -114,8 +114,8 @@ export class SimServer implements Endpoint {
     const { time, trace, options } = this.world;
     trace.note(time.nowMs, `${process.name} is killed`);
     process.kill();
-    this.#opening?.abandon();
-    this.#opening = undefined;
+    this.#catalog?.abandon();
+    this.#catalog = undefined;
     if (options.embedded) for (const backend of this.backends.values()) backend.kill();
   }
 
@@ -165,41 +165,42 @@ export class SimServer implements Endpoint {
       holder: process.name,
       dropGraceMs: 1000,
     });
-    this.#opening = catalog;
+    // Killed while it opened: nobody else would close it.
+    if (process.isDead) catalog.abandon();
+    else this.#catalog = catalog;
     const config = new Config(options.serverConfig);
     const registry = new BackendRegistry(clock, config);
     const agents = this.#agents(process);
     const isDown = (backendId: number): boolean =>
       this.backends.get(backendId as BackendId)?.isRunning !== true;
     const transport = plant.transport(agents, isDown);
-    const parts = { holds: new SnapshotHolds(), syncStats: new SyncStats(clock) };
-    const shared = { catalog, config, clock, random, log, registry, transport, ...parts };
-    const hotspots = new HotspotCollector(shared);
-    const jobsDeps = { ...shared, hotspots };
-    const warmUps = new WarmUpJobs(jobsDeps);
-    const matchedTables = new MatchedTables(shared);
-    const loads = new LoadCoordinator(shared);
-    const garbage = new GarbageCollector(shared);
+    const holds = new SnapshotHolds();
+    const syncStats = new SyncStats(clock);
+    const basis = { catalog, config, clock, random, log, registry, transport, holds, syncStats };
+    const hotspots = new HotspotCollector(basis);
+    const events = new EventDelivery({ ...basis, stats: syncStats });
+    const warmUps = new WarmUpJobs({ ...basis, hotspots, events });
+    const matchedTables = new MatchedTables(basis);
+    const loads = new LoadCoordinator(basis);
+    const alters = new AlterJobs(basis);
     const passwords = new PasswordCheck(catalog);
-    const backends = new BackendControl({ ...shared, agents, dataDir: this.dir, host: 'sim' });
-    garbage.start();
-    const services = {
-      ...shared,
-      backends,
+    const services: Services = {
+      ...basis,
+      backends: new BackendControl({ ...basis, agents, dataDir: this.dir, host: 'sim' }),
       warmUps,
       matchedTables,
       hotspots,
       loads,
-      // No statement of the workload alters a table.
-      alters: new AlterJobs({ ...shared, holds }),
+      alters,
       cacheStats: new CacheStatsBoard(transport, clock),
       // No statement of the workload asks for connections.
       connections: undefined as never,
       statements: () => 0,
       startedMs: clock.now(),
-    } as unknown as Services;
+    };
     const ports = frontendPorts({ catalog, config, registry, loads, warmUps, passwords });
-    return { process, catalog, services, ports };
+    const workers = [warmUps, loads, alters, hotspots, new GarbageCollector(basis), matchedTables];
+    return { process, catalog, services, ports, workers };
   }
 
   /** Stands for the host of the embedded backends, and carries messages to them. */

@@ -2,6 +2,7 @@
 import { SqlError } from '../../base/errors.ts';
 import { type RowsResult, textColumn } from '../../base/values.ts';
 import type { ShowFilter, TableName } from '../../parser/statement.ts';
+import { columnsOfIndex } from '../../base/schema.ts';
 import { RESERVED_DATABASES } from '../../catalog/names.ts';
 import { InformationSchema } from '../information_schema/information_schema.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
@@ -132,12 +133,20 @@ async function describeAll(
   const { db, table } = tableNameOf(name, context.session);
   const known = await context.services.catalog.tables.find(db, table);
   if (known === undefined || !Array.isArray(rows)) return { kind: 'rows', columns, rows };
+  const described = rows as readonly (readonly (string | null)[])[];
+  const keyAt = columns.findIndex((column) => column.name === 'Key');
   const indexed = known.indexes.flatMap((index) =>
-    (rows as readonly (readonly (string | null)[])[]).map((row, at) => [
-      at === 0 ? index.name : '',
-      at === 0 ? `${known.keysType.slice(0, 3)}_KEYS` : '',
-      ...row,
-    ]),
+    columnsOfIndex(known, index.indexId)
+      .flatMap((column) => {
+        const row = described.find(([field]) => field === column.name);
+        const isHidden = row === undefined;
+        return isHidden ? [] : [row.with(keyAt, column.isKey ? 'MUL' : '')];
+      })
+      .map((row, at) => [
+        at === 0 ? index.name : '',
+        at === 0 ? `${known.keysType.slice(0, 3)}_KEYS` : '',
+        ...row,
+      ]),
   );
   return {
     kind: 'rows',

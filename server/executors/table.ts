@@ -7,6 +7,7 @@ import type { StatementResult } from '../../base/values.ts';
 import type { Statement, StatementKind } from '../../parser/statement.ts';
 import type { ExecContext, Executor } from './executor.ts';
 import { alterTable } from './alter_table.ts';
+import { showAlterTable } from './alter_table_show.ts';
 import { alterUser, setPassword, showGrants } from './accounts.ts';
 import {
   addBackend,
@@ -19,6 +20,7 @@ import {
   startBackend,
   stopBackend,
 } from './cluster.ts';
+import { showCompactionStatus } from './compaction.ts';
 import { adminSetConfig, adminShowConfig, showConfig } from './config.ts';
 import { createDatabase, dropDatabase, use, useComputeGroup } from './databases.ts';
 import { insert } from './insert.ts';
@@ -180,8 +182,8 @@ export const EXECUTORS: {
   ShowConfig: showConfig,
   AdminShowConfig: adminShowConfig,
   AdminSetConfig: adminSetConfig,
-  ShowCompactionStatus: LATER,
-  ShowAlterTable: LATER,
+  ShowCompactionStatus: showCompactionStatus,
+  ShowAlterTable: showAlterTable,
   ShowLoad: showLoad,
   ShowStreamLoad: showStreamLoad,
   ShowTransaction: showTransaction,

@@ -1,11 +1,13 @@
 /** CREATE, DROP and TRUNCATE TABLE. */
 import { SqlError } from '../../base/errors.ts';
-import type { TableDef } from '../../base/schema.ts';
+import type { ColumnDef, TableDef } from '../../base/schema.ts';
+import type { NewRollup } from '../../catalog/table_changes.ts';
 import { OK } from '../../base/values.ts';
 import type { CreateTable, Properties } from '../../parser/statement.ts';
 import { readProperties } from '../../parser/properties.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { defineTable } from '../table_definition.ts';
+import { rollupShape } from './alter_table_rollup.ts';
 import { type ExecContext, type Executor, tableNameOf } from './executor.ts';
 
 /** Longest time to live of a table's blocks, seconds: ten years. */
@@ -18,7 +20,6 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
   'compression',
   'bloom_filter_columns',
   'in_memory',
-  'disable_auto_compaction',
   'enable_single_replica_compaction',
   'store_row_column',
   'group_commit_interval_ms',
@@ -57,6 +58,7 @@ export function readTableProperties(given: Properties, context: ExecContext): Ta
   const values = readProperties(kept, {
     file_cache_ttl_seconds: { kind: 'int', min: 0, max: TTL_SECONDS_MAX },
     storage_vault_name: { kind: 'text' },
+    disable_auto_compaction: { kind: 'bool' },
   });
   return {
     ttlSeconds: values.file_cache_ttl_seconds ?? 0,
@@ -108,10 +110,27 @@ async function create(
     databaseName: db,
     name,
     vaultId: vault.spec.vaultId,
+    rollups: newRollups(statement, definition.columns),
     partitions: partitions.map((partition) => ({ ...partition, buckets: definition.buckets })),
   });
 }
 
+/** Throws DUP_KEYNAME, and what `rollupShape` throws. */
+function newRollups(
+  { table, rollups }: CreateTable,
+  columns: readonly ColumnDef[],
+): readonly NewRollup[] {
+  const names = new Set([table.name]);
+  return rollups.map((rollup) => {
+    const { name } = rollup;
+    if (names.has(name)) throw new SqlError('DUP_KEYNAME', { name });
+    names.add(name);
+    readProperties(rollup.properties, {});
+    return { name, shape: rollupShape(name, rollup.columns, columns) };
+  });
+}
+
+/** Without the rollups, as in Doris. */
 export const createTableLike: Executor<'CreateTableLike'> = async (statement, context) => {
   const { catalog } = context.services;
   const target = tableNameOf(statement.table, context.session);
@@ -129,6 +148,7 @@ export const createTableLike: Executor<'CreateTableLike'> = async (statement, co
   }
   await catalog.tableChanges.create({
     ...like,
+    rollups: [],
     databaseName: target.db,
     name: target.table,
     partitions: like.partitions.map(({ name, values, buckets }) => ({

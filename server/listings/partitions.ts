@@ -1,5 +1,10 @@
 /** SHOW PARTITIONS: Doris's columns in Doris's order. What this server does not know is NULL. */
-import type { PartitionDef, RangeValue, TableDef } from '../../base/schema.ts';
+import {
+  type PartitionDef,
+  type RangeValue,
+  type TableDef,
+  baseIndexOf,
+} from '../../base/schema.ts';
 import { bytesText } from '../../base/units.ts';
 import { type SqlValue, textColumn } from '../../base/values.ts';
 import type { Services } from '../services.ts';
@@ -39,9 +44,12 @@ export const PARTITIONS: Listing<PartitionsSource> = {
     'RowCount',
   ].map(textColumn),
   likeColumns: ['PartitionName'],
-  rows: ({ services, table }) =>
-    table.partitions.map((partition) => {
-      const size = services.catalog.tablets.partitionSize(partition.partitionId);
+  rows: ({ services, table }) => {
+    const base = baseIndexOf(table).indexId;
+    return table.partitions.map((partition) => {
+      const { tablets } = services.catalog;
+      const size = tablets.partitionSize(partition.partitionId);
+      const { rows } = tablets.partitionSize(partition.partitionId, base);
       return [
         String(partition.partitionId),
         partition.name,
@@ -64,9 +72,10 @@ export const PARTITIONS: Listing<PartitionsSource> = {
         'true',
         null,
         String(partition.visibleVersion),
-        String(size.rows),
+        String(rows),
       ];
-    }),
+    });
+  },
 };
 
 /** Doris's way to write bounds: `[types: [INT]; keys: [0]; ..types: [INT]; keys: [10]; )`. */
