@@ -7,6 +7,7 @@ import { ERRORS } from '../base/errors.ts';
 import { UNSUPPORTED_HEADS } from '../grammar/heads.ts';
 import { statementParser } from '../grammar/statement_parser.ts';
 import { SUPPORTED_STATEMENTS } from '../server/executors/supported.ts';
+import { metricsPage } from './metric_docs.ts';
 import { railroadDrawer, spaced } from './railroad.ts';
 import { FILTER, statementGroups, type StatementDoc } from './statement_docs.ts';
 
@@ -27,6 +28,7 @@ export function generatedDocs(): Map<string, string> {
   const files = new Map<string, string>();
   files.set('config.md', configPage());
   files.set('errors.md', errorsPage());
+  files.set('metrics.md', `${GENERATED}\n\n${metricsPage()}`);
   files.set('statements.md', statementsPage());
   const rules = statementParser().productions();
   const draw = railroadDrawer(rules, new Set<string>([...CLAUSES, ...WORDS]));
