@@ -4,7 +4,7 @@
  * whenever somebody needs the numbers: a warm-up planned on counts of an hour ago misses the point.
  */
 import type { AgentTransport, HotPartition } from '../base/agent_messages.ts';
-import type { BackendDef } from '../base/schema.ts';
+import { type BackendDef, baseIndexOf } from '../base/schema.ts';
 import type { Config } from '../base/config.ts';
 import type { Clock, Log } from '../base/ports.ts';
 import type { Catalog } from '../catalog/catalog.ts';
@@ -90,11 +90,13 @@ export class HotspotCollector {
     const { catalog } = this.#deps;
     const table = await catalog.tables.byId(hot.tableId);
     const partition = table?.partitions.find((p) => p.partitionId === hot.partitionId);
-    const index = table?.indexes.find((i) => i.indexId === hot.indexId);
-    if (table === undefined || partition === undefined || index === undefined) return [];
+    if (table === undefined || partition === undefined) return [];
+    // A schema change has replaced it since: what was read was the base index, or is one with it.
+    const index = table.indexes.find((i) => i.indexId === hot.indexId) ?? baseIndexOf(table);
     return [
       {
         ...hot,
+        indexId: index.indexId,
         tableName: `${table.databaseName}.${table.name}`,
         indexName: index.name,
         partitionName: partition.name,

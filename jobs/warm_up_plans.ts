@@ -6,9 +6,10 @@
 import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import type { PartitionId, TabletId } from '../base/ids.ts';
-import type { TableDef } from '../base/schema.ts';
+import { type TableDef, baseIndexOf } from '../base/schema.ts';
 import { bytesText } from '../base/units.ts';
 import type { Catalog } from '../catalog/catalog.ts';
+import type { HotPartitionWeight } from '../catalog/hotspots.ts';
 import type { WarmUpItem } from '../catalog/warm_up_jobs.ts';
 import type { BackendRegistry } from './backend_registry.ts';
 import { planTablets } from './cache_need.ts';
@@ -113,13 +114,21 @@ export async function planFromGroup(deps: PlanDeps, target: string, src: string)
   }
   await hotspots.collect(src);
   const hot = await catalog.hotspots.top(group.computeGroupId, HOT_PARTITIONS_MAX);
-  const tabletIds = hot.flatMap(({ partitionId, indexId }) =>
-    catalog.tablets
-      .ofPartition(partitionId)
-      .filter((tablet) => tablet.indexId === indexId)
-      .map((tablet) => tablet.tabletId),
-  );
-  return planWarmUp(await planTablets(catalog, tabletIds), options);
+  const tabletIds = new Set<TabletId>();
+  for (const place of hot) for (const id of await hotTablets(catalog, place)) tabletIds.add(id);
+  return planWarmUp(await planTablets(catalog, [...tabletIds]), options);
+}
+
+/** Accesses of an index that a schema change has replaced since count for the base index. */
+async function hotTablets(
+  catalog: Catalog,
+  { tableId, partitionId, indexId }: HotPartitionWeight,
+): Promise<readonly TabletId[]> {
+  const tablets = catalog.tablets.ofPartition(partitionId);
+  const table = await catalog.tables.byId(tableId);
+  const isThere = table?.indexes.some((index) => index.indexId === indexId) ?? true;
+  const meant = isThere || table === undefined ? indexId : baseIndexOf(table).indexId;
+  return tablets.filter((tablet) => tablet.indexId === meant).map(({ tabletId }) => tabletId);
 }
 
 async function allTablets(catalog: Catalog): Promise<PlanTablet[]> {
