@@ -49,6 +49,8 @@ export class EventDelivery implements RowsetEventDelivery {
     this.#stopListening = deps.catalog.rowsetEvents.onCommit((event) => {
       this.#onCommit(event);
     });
+    // What ended while the server was down, or was half ended when it died, is tidied up.
+    this.#armTimer();
   }
 
   async tick(job: WarmUpJob): Promise<string> {
@@ -233,6 +235,7 @@ export class EventDelivery implements RowsetEventDelivery {
   async #storeAll(): Promise<void> {
     await this.#store([...this.#jobs.values()]);
     const { catalog } = this.#deps;
+    for (const jobId of catalog.eventCursors.orphans()) await this.#forget(jobId);
     for (const source of catalog.eventCursors.sources()) {
       if (this.#closed) return;
       await this.#limitPaused(source);

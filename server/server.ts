@@ -9,11 +9,14 @@ import type { Clock, Log, Random } from '../base/ports.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import { AlterJobs } from '../jobs/alter_jobs.ts';
 import { BackendRegistry } from '../jobs/backend_registry.ts';
+import { CompactionScheduler } from '../jobs/compaction.ts';
+import { EventDelivery } from '../jobs/event_delivery.ts';
 import { GarbageCollector } from '../jobs/garbage_collector.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../jobs/loads.ts';
 import { MatchedTables } from '../jobs/matched_tables.ts';
 import { SnapshotHolds } from '../jobs/snapshot_holds.ts';
+import { SourceCache } from '../jobs/source_cache.ts';
 import { SyncStats } from '../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import { BackendControl } from './backend_control.ts';
@@ -76,6 +79,7 @@ export class ThermoclineServer {
       parts.alters.start();
       parts.hotspots.start();
       parts.garbage.start();
+      await parts.compactions.start();
       parts.matchedTables.start();
       return new ThermoclineServer(parts, mysql, http);
     } catch (error) {
@@ -106,6 +110,9 @@ interface Parts {
   readonly alters: AlterJobs;
   readonly hotspots: HotspotCollector;
   readonly garbage: GarbageCollector;
+  readonly compactions: CompactionScheduler;
+  readonly events: EventDelivery;
+  readonly sourceCache: SourceCache;
   readonly matchedTables: MatchedTables;
   readonly selects: Selects;
   readonly listener: MysqlListener;
@@ -141,10 +148,13 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     transport: agents,
   };
   const hotspots = new HotspotCollector(shared);
-  const warmUps = new WarmUpJobs({ ...shared, hotspots });
+  const events = new EventDelivery({ ...shared, stats: syncStats });
+  const sourceCache = new SourceCache(shared);
+  const warmUps = new WarmUpJobs({ ...shared, hotspots, events });
   const loads = new LoadCoordinator(shared);
   const alters = new AlterJobs(shared);
   const garbage = new GarbageCollector(shared);
+  const compactions = new CompactionScheduler(shared);
   const matchedTables = new MatchedTables(shared);
   const backends = new BackendControl({ ...shared, agents, dataDir, host });
   const portOf = frontendPorts({ catalog, config, registry, loads, warmUps, passwords });
@@ -169,6 +179,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     matchedTables,
     hotspots,
     loads,
+    compactions,
     alters,
     cacheStats: new CacheStatsBoard(agents, clock),
     connections: listener.connections,
@@ -189,6 +200,9 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     alters,
     hotspots,
     garbage,
+    compactions,
+    events,
+    sourceCache,
     matchedTables,
     selects,
     listener,
@@ -281,9 +295,12 @@ async function closeParts(parts: Parts, graceMs: number): Promise<void> {
     parts.alters.close(),
     parts.hotspots.close(),
     parts.garbage.close(),
+    parts.compactions.close(),
     parts.matchedTables.close(),
     parts.warmUps.close(),
+    parts.sourceCache.close(),
   ]);
+  await parts.events.close();
   parts.selects.close();
   await parts.agents.close(Math.max(0, deadline - clock.monotonic()));
   await parts.catalog.close();
