@@ -48,6 +48,7 @@ const INT_MAX = 2 ** 31 - 1;
 // prettier-ignore
 export const CONFIG = {
   // front door
+  max_prepared_stmt_count: { type: 'int', default: 16_382, min: 0, max: 1_048_576, ...MUTABLE, help: 'Most prepared statements of all connections together; one more gets error 1461. 0: none.' },
   max_connections: { type: 'int', default: 1024, min: 1, max: 100_000, ...MUTABLE, help: 'Most MySQL connections at once; one more gets error 1040. One place more is kept for root.' },
   handshake_timeout_ms: { type: 'int', default: 10_000, min: 10, max: INT_MAX, ...MUTABLE, help: 'Milliseconds a client may take from connecting to being logged in.' },
   wait_timeout: { type: 'int', default: 28_800, min: 1, max: 31_536_000, ...MUTABLE, help: 'Seconds a logged-in connection may be idle; default of the session variable of this name.' },

@@ -8,7 +8,7 @@ import { id, rowsetId } from '../base/ids.ts';
 import type { BackendId, RowsetId, TableId, TabletId, TxnId, VaultId } from '../base/ids.ts';
 import type { NewRowset } from '../base/schema.ts';
 import { isDuplicateKey } from './driver_errors.ts';
-import { recordRowsetEvent } from './rowset_events.ts';
+import { groupOfBackend, recordRowsetEvent } from './rowset_events.ts';
 import { addTabletSize, insertRowset } from './rowsets.ts';
 import type { CatalogRows, CompactionKind } from './rows.ts';
 import type { Session, WriteSession } from './session.ts';
@@ -43,8 +43,6 @@ export interface CompactionResult {
   /** In the order of their versions, without gaps among the tablet's rowsets. */
   readonly inputs: readonly RowsetId[];
   readonly output: NewRowset;
-  /** Name of the compute group whose backend wrote the output. */
-  readonly sourceGroup: string;
   /** Bytes of the inputs' objects that were read. */
   readonly bytesRead: number;
   /** Wall clock from which on the inputs' objects may be deleted. */
@@ -261,9 +259,9 @@ export class CompactionStore {
   async #commit(
     tx: WriteSession,
     compaction: Compaction,
-    { inputs, output, sourceGroup, bytesRead, inputsGarbageMs }: CompactionResult,
+    { inputs, output, bytesRead, inputsGarbageMs }: CompactionResult,
   ): Promise<void> {
-    const { tabletId, tableId, vaultId } = compaction;
+    const { tabletId, tableId, vaultId, backendId: writer } = compaction;
     if (inputs.length > COMPACTION_INPUTS_MAX) throw new RangeError(`${inputs.length} inputs`);
     if (!removeRunning(tx, compaction.compactionId)) throw new Superseded();
     if (!mayCompact(tx, tabletId)) throw new Superseded();
@@ -274,6 +272,7 @@ export class CompactionStore {
     }
     addTabletSize(tx, tabletId, -replaced.bytes, -replaced.rows);
     const txnId = tx.ids.next<TxnId>();
+    const sourceGroup = groupOfBackend(tx, writer);
     const { startVersion, endVersion: version, createdMs } = replaced;
     const place = { startVersion, version, createdMs, vaultId, txnId, sourceGroup };
     insertRowset(tx, output, place);
@@ -294,6 +293,7 @@ export class CompactionStore {
       kind: 'COMPACTION',
       rowsets: 1,
       bytes,
+      writer,
     });
     tx.onCommit(() => {
       this.#tablets.addSize(tabletId, bytes - replaced.bytes, 0);

@@ -5,6 +5,7 @@ import type { Clock, Log, Random } from '../base/ports.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { AlterJobs } from '../jobs/alter_jobs.ts';
 import type { BackendRegistry } from '../jobs/backend_registry.ts';
+import type { CompactionScheduler } from '../jobs/compaction.ts';
 import type { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import type { LoadCoordinator } from '../jobs/loads.ts';
 import type { MatchedTables } from '../jobs/matched_tables.ts';
@@ -31,6 +32,7 @@ export interface Services {
   readonly syncStats: SyncStats;
   readonly hotspots: HotspotCollector;
   readonly loads: LoadCoordinator;
+  readonly compactions: CompactionScheduler;
   readonly alters: AlterJobs;
   readonly cacheStats: CacheStatsBoard;
   readonly connections: ConnectionRegistry;

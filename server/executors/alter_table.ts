@@ -10,6 +10,7 @@ import { readProperties } from '../../parser/properties.ts';
 import { addPartitions, checkName } from '../table_definition.ts';
 import { type ColumnAction, isColumnAction, isNamed, planColumns } from './alter_table_columns.ts';
 import { planRollup, rollupNamed } from './alter_table_rollup.ts';
+import { compactTable } from './compaction.ts';
 import { type ExecContext, type Executor, computeGroupOf, tableNameOf } from './executor.ts';
 import { readTableProperties, refuseSystemDatabase } from './tables.ts';
 
@@ -121,6 +122,9 @@ async function alterOnce(
       await catalog.alterDefinition.dropRollups(tableId, [...dropped]);
       return;
     }
+    case 'Compact':
+      compactTable(table, action, context);
+      return;
     case 'RenameRollup': {
       const { indexId } = rollupNamed(table, action.name);
       await catalog.alterDefinition.renameRollup(tableId, indexId, action.newName);
@@ -132,8 +136,7 @@ async function alterOnce(
     case 'ModifyColumn':
     case 'OrderColumns':
     case 'RenamePartition':
-    case 'ModifyPartition':
-    case 'Compact': {
+    case 'ModifyPartition': {
       const words = action.kind.replaceAll(/([a-z])([A-Z])/g, '$1 $2').toUpperCase();
       throw new SqlError('NOT_SUPPORTED', { what: `ALTER TABLE ... ${words}` });
     }

@@ -23,10 +23,14 @@ describe('CompactionStore', () => {
   let catalog: Catalog;
   let table: TableDef;
   let tabletId: TabletId;
+  let backendId: BackendId;
 
   beforeEach(async () => {
     fixture = new CatalogFixture();
     catalog = await fixture.open();
+    await catalog.computeGroups.create('g');
+    const place = { kind: 'embedded', host: '127.0.0.1', httpPort: 0 } as const;
+    ({ backendId } = await catalog.backends.create({ computeGroupName: 'g', ...place }));
     table = await createTable(catalog, 't', 2, 3);
     tabletId = tabletIdsOf(catalog, table)[0] ?? id<TabletId>(0);
     for (const salt of [1, 2, 3, 4]) await load(catalog, table, salt);
@@ -47,7 +51,7 @@ describe('CompactionStore', () => {
       vaultId: table.vaultId,
       rowsetId: rowset,
       kind: 'CUMULATIVE',
-      backendId: id<BackendId>(1),
+      backendId,
       inputRowsets: 2,
       inputBytes: 200,
     });
@@ -69,7 +73,6 @@ describe('CompactionStore', () => {
     return {
       inputs: inputs.map((input) => input.rowsetId),
       output: { rowsetId: output, tabletId: tablet, partitionId, rows, bytes: 120, segments },
-      sourceGroup: 'g',
       bytesRead: 100 * inputs.length,
       inputsGarbageMs: GARBAGE_MS,
     };

@@ -13,6 +13,7 @@ import type { RowsResult, SqlRow, StatementResult } from '../../../base/values.t
 import type { Catalog } from '../../../catalog/catalog.ts';
 import { AlterJobs } from '../../../jobs/alter_jobs.ts';
 import { BackendRegistry } from '../../../jobs/backend_registry.ts';
+import { CompactionScheduler } from '../../../jobs/compaction.ts';
 import { HotspotCollector } from '../../../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../../../jobs/loads.ts';
 import { MatchedTables } from '../../../jobs/matched_tables.ts';
@@ -82,6 +83,7 @@ export class ShowFixture {
       matchedTables: new MatchedTables(shared),
       hotspots,
       loads: new LoadCoordinator(shared),
+      compactions: new CompactionScheduler(shared),
       alters: new AlterJobs(shared),
       cacheStats: new CacheStatsBoard(this.agents, clock),
       connections: new ConnectionRegistry(),
