@@ -1,6 +1,6 @@
 /** SELECT for sessions: the engine, with user tables and the system's own behind it. */
 import { SqlError } from '../base/errors.ts';
-import type { RowsResult } from '../base/values.ts';
+import type { ResultColumn, RowsResult } from '../base/values.ts';
 import type { ExecContext } from './executors/executor.ts';
 import { computeGroupOf } from './executors/executor.ts';
 import { InformationSchema } from './information_schema/information_schema.ts';
@@ -51,6 +51,11 @@ export class Selects {
       timeoutMs: variables.number('query_timeout') * 1000,
       rowsMax: typeof limit === 'bigint' && limit <= 2n ** 53n ? Number(limit) : 0,
     });
+  }
+
+  /** Columns of the result, without running it; a type that only a run tells is STRING. */
+  async describe(sql: string, context: ExecContext): Promise<readonly ResultColumn[]> {
+    return await this.#engine.describe(sql, selectSession(context.session), context);
   }
 
   close(): void {

@@ -12,12 +12,14 @@ import type { ExecContext } from './executors/executor.ts';
 import { executeStatement } from './executors/table.ts';
 import type {
   FieldListing,
+  PreparedQuery,
   QueryOptions,
   QueryStep,
   SessionCharsets,
   SessionHandler,
 } from './mysql/handler.ts';
 import { splitDatabase } from './database_name.ts';
+import { PreparedText } from './prepared_text.ts';
 import { sessionCharsets } from './session_charsets.ts';
 import type { Selects } from './selects.ts';
 import type { Services } from './services.ts';
@@ -65,13 +67,8 @@ export class Session implements SessionHandler {
   }
 
   async *query(sql: string, options: QueryOptions): AsyncGenerator<QueryStep> {
-    const { config } = this.#deps.services;
     const { state } = this.#deps;
-    const reader = new StatementReader(sql, {
-      maxBytes: config.get('max_statement_bytes'),
-      insertMaxBytes: config.get('max_allowed_packet'),
-      allowMulti: options.allowMulti,
-    });
+    const reader = this.#reader(sql, options.allowMulti);
     let parsed = this.#read(reader);
     while (parsed !== undefined) {
       const { statement } = parsed;
@@ -90,6 +87,51 @@ export class Session implements SessionHandler {
       if (next instanceof SqlError) throw this.#remember(next);
       parsed = next;
     }
+  }
+
+  /** Only SELECT tells its columns before it runs; other results tell them when they come. */
+  async prepare(sql: string, { signal }: Pick<QueryOptions, 'signal'>): Promise<PreparedQuery> {
+    const { selects, state } = this.#deps;
+    const text = new PreparedText(sql);
+    const { parameters } = text;
+    const sample = this.#sample(text);
+    const columns =
+      sample?.kind === 'Select' ? await selects.describe(sample.text, this.#context(signal)) : [];
+    return {
+      parameters,
+      columns,
+      text: sql,
+      run: (values, options) => {
+        const backslashEscapes = !state.variables.sqlModeHas('NO_BACKSLASH_ESCAPES');
+        const bound = text.bind(values, backslashEscapes);
+        return this.query(bound, { ...options, allowMulti: false });
+      },
+    };
+  }
+
+  /**
+   * The statement with values in place of its placeholders, to see whether it can be read at all;
+   * undefined when that depends on what comes in (a number here, a string there).
+   */
+  #sample(text: PreparedText): Statement | undefined {
+    let failure: unknown;
+    for (const value of [1, '1']) {
+      try {
+        const bound = text.bind(
+          Array.from({ length: text.parameters }, () => value),
+          true,
+        );
+        const reader = this.#reader(bound, false);
+        const parsed = reader.next();
+        if (parsed !== undefined && reader.next() === undefined) return parsed.statement;
+        return undefined;
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    if (text.parameters >= 2) return undefined;
+    this.#deps.state.clearWarnings();
+    throw failure instanceof SqlError ? this.#remember(failure) : failure;
   }
 
   /** `USE` of the mysql client comes this way: `db`, `@group` and `db@group`, as in Doris. */
@@ -135,6 +177,15 @@ export class Session implements SessionHandler {
     this.#closed.abort();
   }
 
+  #reader(sql: string, allowMulti: boolean): StatementReader {
+    const { config } = this.#deps.services;
+    return new StatementReader(sql, {
+      maxBytes: config.get('max_statement_bytes'),
+      insertMaxBytes: config.get('max_allowed_packet'),
+      allowMulti,
+    });
+  }
+
   #read(reader: StatementReader) {
     try {
       return reader.next();
@@ -154,12 +205,16 @@ export class Session implements SessionHandler {
     }
   }
 
-  async #execute(statement: Statement, signal: AbortSignal): Promise<StatementResult> {
+  #context(signal: AbortSignal): ExecContext {
     const { services, selects, state } = this.#deps;
     const both = AbortSignal.any([signal, this.#closed.signal]);
-    const context: ExecContext = { services, selects, session: state, signal: both };
+    return { services, selects, session: state, signal: both };
+  }
+
+  async #execute(statement: Statement, signal: AbortSignal): Promise<StatementResult> {
+    const { services, state } = this.#deps;
     try {
-      const result = await executeStatement(statement, context);
+      const result = await executeStatement(statement, this.#context(signal));
       state.affectedRows = result.kind === 'ok' ? BigInt(result.affectedRows) : -1n;
       if (result.kind === 'rows' && Array.isArray(result.rows)) {
         state.foundRows = BigInt(result.rows.length);

@@ -7,6 +7,7 @@ import { encodeColumn } from './column_definition.ts';
 import type { SessionHandler } from './handler.ts';
 import type { PacketWriter } from './packet_writer.ts';
 import { PayloadReader, malformed } from './payload_reader.ts';
+import { type PreparedStatements, encodePrepared } from './prepared_statements.ts';
 import { encodeEnd, encodeOk } from './replies.ts';
 import type { ReplyState } from './replies.ts';
 import { writeStep } from './result_writer.ts';
@@ -20,6 +21,9 @@ export interface CommandTarget {
   readonly clientCharset: ClientCharset;
   /** MULTI_STATEMENTS; COM_SET_OPTION changes it. */
   multiStatements: boolean;
+  readonly prepared: PreparedStatements;
+  /** max_allowed_packet, bytes. */
+  readonly packetBytesMax: number;
   /** For the list of connections. */
   database: string;
   statement: string | undefined;
@@ -50,17 +54,17 @@ const ROWS: Readonly<Record<number, Command>> = {
   0x03: row('Query',            query),
   0x04: row('Field List',       fieldList),
   0x09: row('Statistics',       statistics),
-  0x0c: row('Kill',             notSupported('COM_PROCESS_KILL; use the statement KILL')),
-  0x0d: row('Debug',            notSupported('COM_DEBUG')),
+  0x0c: row('Kill',             processKill),
+  0x0d: row('Debug',            (target) => encodeEnd(target.out.packets, target.replyState())),
   0x0e: row('Ping',             (target) => ok(target)),
   0x11: row('Change user',      (target, body) => target.changeUser(body)),
-  0x16: row('Prepare',          notPrepared),
-  0x17: row('Execute',          notPrepared),
-  0x18: row('Long Data',        noAnswer),
-  0x19: row('Close stmt',       noAnswer),
-  0x1a: row('Reset stmt',       notPrepared),
+  0x16: row('Prepare',          prepare),
+  0x17: row('Execute',          execute),
+  0x18: row('Long Data',        longData),
+  0x19: row('Close stmt',       (target, body) => target.prepared.close(body)),
+  0x1a: row('Reset stmt',       resetStatement),
   0x1b: row('Set option',       setOption),
-  0x1c: row('Fetch',            notPrepared),
+  0x1c: row('Fetch',            fetchRows),
   0x1f: row('Reset connection', resetConnection),
 };
 
@@ -72,27 +76,18 @@ function unknownCommand(byte: number): never {
   throw new SqlError('UNKNOWN_COMMAND', { command: byte });
 }
 
-function notSupported(what: string): Run {
-  return () => {
-    throw new SqlError('NOT_SUPPORTED', { what });
-  };
+/** There are no cursors: an execution's whole result has been sent already. */
+function fetchRows(_: CommandTarget, body: Buffer): never {
+  const id = new PayloadReader(body).u32();
+  throw new SqlError('NO_CURSOR', { id });
 }
-
-function notPrepared(): never {
-  throw new SqlError('NOT_IN_PREPARED');
-}
-
-/** COM_STMT_SEND_LONG_DATA and COM_STMT_CLOSE are never answered, not even by an error. */
-function noAnswer(): void {}
 
 function ok(target: CommandTarget): void {
   encodeOk(target.out.packets, target.replyState());
 }
 
 async function query(target: CommandTarget, body: Buffer): Promise<void> {
-  // mysqlslap and old libraries send the NUL that ends a C string.
-  const bytes = body.at(-1) === 0 ? body.subarray(0, -1) : body;
-  const sql = decodeText(bytes, target.clientCharset);
+  const sql = decodeText(withoutNul(body), target.clientCharset);
   target.statement = sql;
   const { signal, multiStatements: allowMulti } = target;
   const state = (): ReplyState => target.replyState();
@@ -105,6 +100,48 @@ async function query(target: CommandTarget, body: Buffer): Promise<void> {
   // A client waits for the result that was promised; it must not wait for ever.
   signal.throwIfAborted();
   if (more) throw new SqlError('EMPTY_QUERY');
+}
+
+/** mysqlslap and old libraries send the NUL that ends a C string. */
+function withoutNul(body: Buffer): Buffer {
+  return body.at(-1) === 0 ? body.subarray(0, -1) : body;
+}
+
+async function prepare(target: CommandTarget, body: Buffer): Promise<void> {
+  const sql = decodeText(withoutNul(body), target.clientCharset);
+  target.statement = sql;
+  const query = await target.session.prepare(sql, { signal: target.signal });
+  const id = target.prepared.add(query, body.length);
+  encodePrepared(target.out.packets, id, query, target.replyState());
+}
+
+async function execute(target: CommandTarget, body: Buffer): Promise<void> {
+  const execution = target.prepared.execution(body, target.clientCharset);
+  target.statement = execution.query.text;
+  const { signal } = target;
+  const state = (): ReplyState => target.replyState();
+  for await (const step of execution.query.run(execution.values, { signal })) {
+    await writeStep(target.out, step, state, signal, 'binary');
+    return;
+  }
+  signal.throwIfAborted();
+  throw new SqlError('EMPTY_QUERY');
+}
+
+/** As the statement, with its privileges and errors. */
+async function processKill(target: CommandTarget, body: Buffer): Promise<void> {
+  const id = new PayloadReader(body).u32();
+  await query(target, Buffer.from(`KILL CONNECTION ${id}`));
+}
+
+/** Never answered, not even by an error; COM_STMT_CLOSE neither. */
+function longData(target: CommandTarget, body: Buffer): void {
+  target.prepared.longData(body, target.packetBytesMax);
+}
+
+function resetStatement(target: CommandTarget, body: Buffer): void {
+  target.prepared.reset(body);
+  ok(target);
 }
 
 async function initDb(target: CommandTarget, body: Buffer): Promise<void> {
@@ -151,5 +188,6 @@ function setOption(target: CommandTarget, body: Buffer): void {
 
 async function resetConnection(target: CommandTarget): Promise<void> {
   await target.session.reset();
+  target.prepared.closeAll();
   ok(target);
 }

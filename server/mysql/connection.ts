@@ -20,6 +20,7 @@ import type { PacketEncoder } from './packet_encoder.ts';
 import { PacketReader } from './packet_reader.ts';
 import { PacketWriter, clientGone } from './packet_writer.ts';
 import { tameBytes } from './passwords.ts';
+import { type PreparedCount, PreparedStatements } from './prepared_statements.ts';
 import { encodeError, encodeOk } from './replies.ts';
 import type { ReplyState } from './replies.ts';
 
@@ -43,6 +44,8 @@ export interface ConnectionServices {
   readonly frontDoor: FrontDoor;
   readonly authenticator: Authenticator;
   readonly pool: BufferPool;
+  /** Prepared statements of all connections. */
+  readonly preparedCount: PreparedCount;
   /** Takes one of the max_connections places; throws TOO_MANY_CONNECTIONS. */
   admit(connection: Connection, user: string): void;
 }
@@ -59,6 +62,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   /** Resolves when the socket is closed. */
   readonly closed: Promise<void>;
   readonly isPrivate: boolean;
+  readonly prepared: PreparedStatements;
   multiStatements = false;
   database = '';
   statement: string | undefined;
@@ -89,6 +93,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     this.port = socket.remotePort ?? 0;
     this.isPrivate = /^(127\.|::1$)/.test(this.host);
     this.scramble = tameBytes(services.random.bytes(SCRAMBLE_BYTES));
+    this.prepared = new PreparedStatements(services.preparedCount);
     this.#services = services;
     this.#socket = socket;
     this.#sinceMs = clock.now();
@@ -127,6 +132,10 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
       if (this.#abortReason !== undefined) this.#abort.abort(this.#abortReason);
     }
     return this.#abort.signal;
+  }
+
+  get packetBytesMax(): number {
+    return this.#services.config.get('max_allowed_packet');
   }
 
   get clientCharset(): ClientCharset {
@@ -276,8 +285,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     if (this.#isEnded()) return false;
     this.#become('idle', 'Sleep');
     this.#idle.start(this.session.idleTimeoutSeconds * 1000);
-    const limit = this.#services.config.get('max_allowed_packet');
-    const payload = await this.#read(0, limit);
+    const payload = await this.#read(0, this.packetBytesMax);
     if (payload === undefined || this.#isEnded()) return false;
     const [byte] = payload;
     if (byte === undefined) throw new SqlError('MALFORMED_PACKET', { what: 'it is empty' });
@@ -417,6 +425,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   #closeSession(): void {
     const session = this.#session;
     this.#session = undefined;
+    this.prepared.closeAll();
     try {
       session?.close();
     } catch (error) {

@@ -2,8 +2,9 @@
  * What the MySQL listener asks of the rest of the server: a handful of callbacks and no SQL.
  * The protocol layer (`server/mysql/`) knows this file; sessions implement it.
  */
-import type { StatementResult } from '../../base/values.ts';
+import type { ResultColumn, StatementResult } from '../../base/values.ts';
 import type { ClientCharset } from './charset.ts';
+import type { ParameterValue } from './parameters.ts';
 
 export type AuthPlugin = 'mysql_native_password' | 'caching_sha2_password';
 
@@ -59,6 +60,11 @@ export interface SessionHandler {
    * capability or option. The signal aborts when the client is gone, at KILL and at shutdown.
    */
   query(sql: string, options: QueryOptions): AsyncIterable<QueryStep>;
+  /**
+   * Reads one statement with `?` placeholders without running it; rejects with what is wrong
+   * with it (a syntax error, an unknown table).
+   */
+  prepare(sql: string, options: Pick<QueryOptions, 'signal'>): Promise<PreparedQuery>;
   /** COM_INIT_DB. */
   useDatabase(name: string): Promise<void>;
   /** COM_FIELD_LIST: the columns of a table; rows are ignored. */
@@ -78,6 +84,20 @@ export interface SessionHandler {
   /** Seconds; session variable wait_timeout. */
   readonly idleTimeoutSeconds: number;
   close(): void;
+}
+
+/** A statement that was prepared: it may be run many times, with other values each time. */
+export interface PreparedQuery {
+  /** `?` placeholders. */
+  readonly parameters: number;
+  /** Of the result, as far as they are known before it ran; the execution tells them again. */
+  readonly columns: readonly ResultColumn[];
+  /** The text, for the list of connections. */
+  readonly text: string;
+  run(
+    values: readonly ParameterValue[],
+    options: Pick<QueryOptions, 'signal'>,
+  ): AsyncIterable<QueryStep>;
 }
 
 export interface SessionCharsets {

@@ -10,6 +10,7 @@ import { Connection } from './connection.ts';
 import type { ConnectionServices } from './connection.ts';
 import { ConnectionRegistry } from './connection_registry.ts';
 import type { FrontDoor } from './handler.ts';
+import { PreparedCount } from './prepared_statements.ts';
 
 /** Silence after which TCP asks whether the client is still there, milliseconds. */
 const KEEP_ALIVE_MS = 60_000;
@@ -46,6 +47,7 @@ export class MysqlListener {
       ...options,
       authenticator: new Authenticator(options.frontDoor),
       pool: new BufferPool(),
+      preparedCount: new PreparedCount(() => options.config.get('max_prepared_stmt_count')),
       admit: (connection, user) => {
         this.#admit(connection, user);
       },

@@ -69,6 +69,21 @@ export class PacketEncoder {
     this.#at = this.#buffer.writeUInt32LE(value >>> 0, this.#at);
   }
 
+  i64(value: bigint): void {
+    this.#reserve(8);
+    this.#at = this.#buffer.writeBigInt64LE(BigInt.asIntN(64, value), this.#at);
+  }
+
+  f32(value: number): void {
+    this.#reserve(4);
+    this.#at = this.#buffer.writeFloatLE(value, this.#at);
+  }
+
+  f64(value: number): void {
+    this.#reserve(8);
+    this.#at = this.#buffer.writeDoubleLE(value, this.#at);
+  }
+
   zeros(count: number): void {
     this.#reserve(count);
     this.#buffer.fill(0, this.#at, this.#at + count);

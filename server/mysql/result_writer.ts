@@ -1,11 +1,13 @@
-/** Statement results → packets: OK, or a text result set with back pressure. */
+/** Statement results → packets: OK, or a result set, text or binary, with back pressure. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ColumnKind, RowsResult, SqlRow } from '../../base/values.ts';
+import { encodeBinaryRow } from './binary_row.ts';
 import { CAPABILITY, has } from './capabilities.ts';
 import { encodeLatin1 } from './charset.ts';
 import { columnBlock } from './column_definition.ts';
 import type { QueryStep } from './handler.ts';
 import type { PacketEncoder } from './packet_encoder.ts';
+import { numberText } from './number_text.ts';
 import { FLUSH_BYTES } from './packet_writer.ts';
 import type { PacketWriter } from './packet_writer.ts';
 import { encodeEnd, encodeEof, encodeOk } from './replies.ts';
@@ -14,6 +16,14 @@ import type { ReplyState } from './replies.ts';
 const NULL_VALUE = 0xfb;
 /** Bytes of one result after which other connections get their turn. */
 const TURN_BYTES = 2 ** 20;
+
+/** How rows travel: as text for COM_QUERY, binary for prepared statements. */
+export type RowForm = 'text' | 'binary';
+
+interface RowOptions {
+  readonly form: RowForm;
+  readonly latin1: boolean;
+}
 
 /**
  * Writes one step's result. A short one stays in the writer's buffer, to go out in a single write
@@ -26,6 +36,7 @@ export async function writeStep(
   step: QueryStep,
   state: () => ReplyState,
   signal: AbortSignal,
+  form: RowForm = 'text',
 ): Promise<void> {
   signal.throwIfAborted();
   const { result } = step;
@@ -39,18 +50,18 @@ export async function writeStep(
   const block = columnBlock(result.columns, before.charset);
   out.packets.appendPackets(block.bytes, block.packets);
   if (!has(before.capabilities, CAPABILITY.DEPRECATE_EOF)) encodeEof(out.packets, before);
-  await writeRows(out, result, before.charset === 'latin1', signal);
+  await writeRows(out, result, { form, latin1: before.charset === 'latin1' }, signal);
   encodeEnd(out.packets, state(), { warnings: step.warnings, more: step.more });
 }
 
 async function writeRows(
   out: PacketWriter,
   result: RowsResult,
-  latin1: boolean,
+  options: RowOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const kinds = result.columns.map((column) => column.type.kind);
-  const write = new RowWriter(out, kinds, latin1, signal);
+  const write = new RowWriter(out, kinds, options, signal);
   const { rows } = result;
   if (Array.isArray(rows)) {
     await write.batch(rows as readonly SqlRow[]);
@@ -65,6 +76,7 @@ async function writeRows(
 class RowWriter {
   readonly #out: PacketWriter;
   readonly #kinds: readonly ColumnKind[];
+  readonly #binary: boolean;
   readonly #latin1: boolean;
   readonly #signal: AbortSignal;
   #turnBytes = 0;
@@ -72,11 +84,12 @@ class RowWriter {
   constructor(
     out: PacketWriter,
     kinds: readonly ColumnKind[],
-    latin1: boolean,
+    { form, latin1 }: RowOptions,
     signal: AbortSignal,
   ) {
     this.#out = out;
     this.#kinds = kinds;
+    this.#binary = form === 'binary';
     this.#latin1 = latin1;
     this.#signal = signal;
   }
@@ -85,7 +98,8 @@ class RowWriter {
   async batch(rows: readonly SqlRow[]): Promise<void> {
     const { packets } = this.#out;
     for (const row of rows) {
-      this.#row(packets, row);
+      if (this.#binary) encodeBinaryRow(packets, row, this.#kinds, this.#latin1);
+      else this.#row(packets, row);
       if (packets.size >= FLUSH_BYTES) await this.#flush();
     }
   }
@@ -122,29 +136,4 @@ class RowWriter {
     }
     packets.end();
   }
-}
-
-/** From here on MySQL writes a DOUBLE with an exponent. */
-const EXPONENT_FROM = 1e15;
-
-/** MySQL writes `1e20`, not `1e+20`; a FLOAT has the shortest text that is the same float. */
-function numberText(value: number, isFloat: boolean): string {
-  const size = Math.abs(value);
-  if (Number.isInteger(value) && size < EXPONENT_FROM) return `${value}`;
-  const shortest = isFloat ? shortestFloat(value) : value;
-  const text = size >= EXPONENT_FROM ? shortest.toExponential() : `${shortest}`;
-  return text.replace('e+', 'e');
-}
-
-const FLOAT_DIGITS_MIN = 6;
-const FLOAT_DIGITS_MAX = 9;
-
-/** The number with the fewest digits that is this value as a 32-bit float. */
-function shortestFloat(value: number): number {
-  const single = Math.fround(value);
-  for (let digits = FLOAT_DIGITS_MIN; digits < FLOAT_DIGITS_MAX; digits += 1) {
-    const short = Number(single.toPrecision(digits));
-    if (Math.fround(short) === single) return short;
-  }
-  return Number(single.toPrecision(FLOAT_DIGITS_MAX));
 }

@@ -58,6 +58,21 @@ export class SelectEngine<Context> {
     return job.start();
   }
 
+  /** Columns of the result without running the statement; unknown types are STRING. */
+  async describe(
+    sql: string,
+    session: SelectSession,
+    context: Context,
+  ): Promise<readonly ResultColumn[]> {
+    const nowMs = this.#options.clock.now();
+    const first = spellStatement(sql, session, nowMs);
+    const spelled = first.heavy
+      ? spellStatement(sql, session, nowMs, await this.#resolve(first, context))
+      : first;
+    const types = staticTypes(spelled).map((type): ColumnType => type ?? { kind: 'STRING' });
+    return resultColumns(spelled.columns, types);
+  }
+
   close(): void {
     this.#pool.close();
     this.#memory?.close();

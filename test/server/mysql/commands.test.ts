@@ -303,18 +303,15 @@ describe('commands', () => {
     expect(server.door.sessions[0]?.closeCount).toBe(1);
   });
 
-  it('prepared statements are refused, and what has no answer gets none', async () => {
-    expect(await errorOf(0x16, 'SELECT ?')).toBe(1295);
-    expect(await errorOf(0x17, Buffer.alloc(9))).toBe(1295);
-    client.command(0x18, Buffer.alloc(10));
-    client.command(0x19, Buffer.alloc(4));
-    expect(await errorOf(0x1a, Buffer.alloc(4))).toBe(1295);
-    expect(await errorOf(0x1c, Buffer.alloc(8))).toBe(1295);
+  it('PROCESS_KILL is the statement KILL; DEBUG has nothing to tell', async () => {
+    client.command(0x0c, Buffer.of(7, 0, 0, 0));
+    expect((await client.read())?.payload[0]).toBe(0);
+    expect(server.door.calls).toEqual(['query KILL CONNECTION 7']);
+    client.command(0x0d);
+    expect((await client.read())?.payload[0]).toBe(0xfe);
   });
 
   it('what is not there says so and the connection goes on', async () => {
-    expect(await errorOf(0x0c, Buffer.alloc(4))).toBe(1235);
-    expect(await errorOf(0x0d)).toBe(1235);
     for (const command of [0x00, 0x05, 0x08, 0x0b, 0x12, 0x1e, 0x20, 0xff]) {
       expect(await errorOf(command)).toBe(1047);
     }

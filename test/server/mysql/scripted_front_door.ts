@@ -12,6 +12,7 @@ import type {
   FieldListing,
   FrontDoor,
   LoginInfo,
+  PreparedQuery,
   QueryOptions,
   QueryStep,
   SessionCharsets,
@@ -57,6 +58,28 @@ export class ScriptedSession implements SessionHandler {
   query(sql: string, options: QueryOptions): AsyncIterable<QueryStep> {
     this.#door.calls.push(`query ${sql}`);
     return this.#door.onQuery(sql, options, this);
+  }
+
+  /** As many parameters as there are question marks; runs as the query `text [values]`. */
+  async prepare(sql: string): Promise<PreparedQuery> {
+    this.#door.calls.push(`prepare ${sql}`);
+    await Promise.resolve();
+    if (sql.startsWith('BAD')) throw new SqlError('EMPTY_QUERY');
+    return {
+      parameters: sql.split('?').length - 1,
+      columns: [],
+      text: sql,
+      run: (values, { signal }) => {
+        const shown = values.map((value) =>
+          typeof value === 'bigint'
+            ? `${value}n`
+            : Buffer.isBuffer(value)
+              ? value.toString('hex')
+              : value,
+        );
+        return this.query(`${sql} ${JSON.stringify(shown)}`, { allowMulti: false, signal });
+      },
+    };
   }
 
   async useDatabase(name: string): Promise<void> {
