@@ -36,7 +36,7 @@ const SMALL_PASS = 64;
 /** Passes after which the last one comes all the same. */
 const PASSES_MAX = 10;
 /** Milliseconds that the switch waits for loads that would be refused after it. */
-const SWITCH_PATIENCE_MS = 5000;
+const SWITCH_PATIENCE_MS = 30_000;
 const SHORT_PAUSE_MS = 20;
 const PAUSE_MS = 500;
 /** Tries after a failure that may pass, with doubling pauses, before the job gives up. */
@@ -213,6 +213,7 @@ export class AlterLane {
     const partitions = catalog.alterTables.versions(job).keys();
     this.#txnId = await catalog.alterTables.stamp(job, partitions);
     await this.#waitForLoads();
+    await this.#pass(table);
     const isDone = await catalog.alterTables.exclusive(job.tableId, async () => {
       const versions = catalog.alterTables.versions(job);
       await this.#pass(table);
@@ -224,12 +225,15 @@ export class AlterLane {
     if (isDone) this.#deps.log.info('alter job', { jobId, state, table: tableName });
   }
 
-  /** Loads under way are refused at their commit after the switch: it gives them some time. */
+  /**
+   * Loads under way are refused at their commit after the switch: those that began before now get
+   * some time. INSERTs that begin meanwhile are repeated by the server when they are refused.
+   */
   async #waitForLoads(): Promise<void> {
     const { catalog, clock } = this.#deps;
     const until = clock.monotonic() + SWITCH_PATIENCE_MS;
     while (clock.monotonic() < until) {
-      if (!catalog.alterJobs.hasLoads(this.#job.tableId, Number.MAX_SAFE_INTEGER)) return;
+      if (!catalog.alterJobs.hasLoads(this.#job.tableId, this.#txnId)) return;
       await clock.sleep(SHORT_PAUSE_MS, this.#signal);
     }
   }
