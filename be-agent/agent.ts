@@ -185,9 +185,8 @@ export class Agent {
     });
     const batches = this.#batches;
     const traffic = this.#traffic;
-    const throttled = (): boolean => rate.throttled;
     const { stores } = this;
-    this.#metrics = new AgentMetrics({ backendId, cache, stores, traffic, batches, throttled });
+    this.#metrics = new AgentMetrics({ backendId, cache, stores, traffic, batches, rate });
     this.#http = new HttpServer(
       agentRoutes({ ...options, cache, stores, metrics: this.#metrics, traffic }),
       clock,

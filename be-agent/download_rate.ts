@@ -41,6 +41,10 @@ export class DownloadRate implements RateLimiter {
     return this.#waiting.size > 0 || sinceWait < THROTTLED_FOR_MS;
   }
 
+  get bytesPerSecond(): number {
+    return this.#bytesPerSecond();
+  }
+
   async acquire(bytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (this.#waiting.size === 0 && this.#take(bytes)) return;

@@ -3,6 +3,7 @@ import type { Registry } from 'prom-client';
 import { counter, gauge } from '../base/read_metrics.ts';
 import type { SyncCounts } from '../base/sync_windows.ts';
 import type { BlockCache } from './cache/block_cache.ts';
+import type { DownloadRate } from './download_rate.ts';
 import type { WarmUpBatches } from './warm_up_batches.ts';
 import { LATENCIES, LATENCY_KINDS, type WarmUpTraffic } from './warm_up_traffic.ts';
 
@@ -15,8 +16,7 @@ export interface WarmUpMetricsDeps {
   readonly cache: BlockCache;
   readonly traffic: WarmUpTraffic;
   readonly batches: WarmUpBatches;
-  /** A download waits for the rate limit, or has within the last seconds. */
-  readonly throttled: () => boolean;
+  readonly rate: DownloadRate;
 }
 
 type Add = (name: string, help: string, read: () => number) => void;
@@ -45,7 +45,12 @@ export function registerWarmUpMetrics(registry: Registry, deps: WarmUpMetricsDep
   show(
     'file_cache_warm_up_throttled',
     '1 while downloads of warm-ups wait for the rate limit, else 0.',
-    () => (deps.throttled() ? 1 : 0),
+    () => (deps.rate.throttled ? 1 : 0),
+  );
+  show(
+    'file_cache_warm_up_rate_limit_bytes_per_second',
+    'Bytes per second that warm-ups may download now; 0: no limit.',
+    () => Math.max(0, deps.rate.bytesPerSecond),
   );
   downloadMetrics(count, deps.cache);
 }

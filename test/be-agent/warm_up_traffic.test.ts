@@ -3,6 +3,7 @@ import { AgentMetrics } from '../../be-agent/agent_metrics.ts';
 import type { BlockCache } from '../../be-agent/cache/block_cache.ts';
 import type { CacheObject } from '../../be-agent/cache/cache_object.ts';
 import { type WarmTablet, newWarmUpProgress } from '../../be-agent/cache/downloader.ts';
+import { DownloadRate } from '../../be-agent/download_rate.ts';
 import { eventDrivenStats } from '../../be-agent/event_driven_stats.ts';
 import type { VaultStores } from '../../be-agent/vault_stores.ts';
 import { WarmUpBatches } from '../../be-agent/warm_up_batches.ts';
@@ -106,7 +107,7 @@ async function samples(): Promise<Record<string, number>> {
     stores: { counts: () => [] } as unknown as VaultStores,
     traffic,
     batches,
-    throttled: () => false,
+    rate: new DownloadRate(fixture.clock, () => -1),
   });
   const lines = (await metrics.text()).split('\n').filter((line) => line.startsWith('file_cache'));
   const found = lines.map((line): [string, number] => {
