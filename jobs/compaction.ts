@@ -186,7 +186,8 @@ export class CompactionScheduler {
     const { catalog, config } = this.#deps;
     const min = config.get('cumulative_compaction_min_deltas');
     for (const tabletId of tablets) {
-      if (this.#retries.has(tabletId)) continue;
+      // Who runs looks again when it has merged; who failed waits for its pause.
+      if (this.#running.has(tabletId) || this.#retries.has(tabletId)) continue;
       if (catalog.compactions.rowsetCount(tabletId) < min) continue;
       this.#queue.add({ tableId, tabletId, mode: 'AUTO' });
     }
