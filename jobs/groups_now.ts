@@ -46,13 +46,26 @@ export class GroupsNow {
     return servers;
   }
 
+  /** Whether the backend belongs to the group, alive or not. */
+  isMember(backendId: BackendId, group: string): boolean {
+    return this.#backends.get(backendId)?.computeGroupName === group;
+  }
+
   /**
    * Right after a start of the server nobody has spoken yet: an ENABLED backend of the group that
    * has never been heard of keeps its batches until the others had time to speak, too.
    */
   maySpeakAgain(backendId: BackendId, group: string): boolean {
-    const backend = this.#backends.get(backendId);
-    if (backend === undefined || backend.computeGroupName !== group) return false;
-    return backend.adminState === 'ENABLED' && this.#registry.mayBeStarting(backendId);
+    if (!this.isMember(backendId, group)) return false;
+    const isEnabled = this.#backends.get(backendId)?.adminState === 'ENABLED';
+    return isEnabled && this.#registry.mayBeStarting(backendId);
+  }
+
+  /** A backend of the group without which a plan would be made too early; undefined: none. */
+  mayStillSpeak(group: string): BackendId | undefined {
+    for (const backendId of this.#backends.keys()) {
+      if (this.maySpeakAgain(backendId, group)) return backendId;
+    }
+    return undefined;
   }
 }

@@ -85,7 +85,10 @@ export class WarmUpBatchEnds {
     batch: WarmUpBatch,
     progress: BatchProgress,
   ): Promise<void> {
-    const { failures, counts } = this.#judge(progress, batch.totalTablets);
+    const { failures, counts: said } = this.#judge(progress, batch.totalTablets);
+    // A batch that is checked again finds what it had downloaded itself.
+    const ownBytes = batch.doneBytes - batch.cachedBytes;
+    const counts = { ...said, cachedBytes: Math.max(0, said.cachedBytes - ownBytes) };
     await tx.warmUpBatches.update(batch, batch.version, { state: 'DONE', ...counts });
     await tx.warmUpBatches.addFailures(job.jobId, job.run, failures);
     await this.#deps.changes.transition(tx, job, 'batchDone', {

@@ -3,6 +3,7 @@
  * and jobs that ended long ago. A periodic job of one second would leave a million rows a day.
  */
 import type { Config } from '../base/config.ts';
+import type { JobId } from '../base/ids.ts';
 import type { Clock } from '../base/ports.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { WarmUpJob } from '../catalog/warm_up_jobs.ts';
@@ -17,6 +18,8 @@ const TRANSITIONS_PER_JOB_MAX = 1000;
 const SWEEP_EVERY = 20;
 /** Expired jobs deleted per sweep. */
 const EXPIRE_PER_SWEEP = 100;
+/** Jobs looked at in one round: a sweep over many jobs takes several. */
+const JOBS_PER_ROUND = 20;
 
 export interface HistoryDeps {
   readonly catalog: Catalog;
@@ -28,37 +31,51 @@ export class WarmUpHistory {
   readonly #deps: HistoryDeps;
   /** Monotonic. */
   #nextSweep = 0;
+  /** What is left of the sweep that is on. */
+  #left: (() => Promise<void>)[] = [];
 
   constructor(deps: HistoryDeps) {
     this.#deps = deps;
   }
 
-  /** Does something every 20 scheduler intervals. Many small transactions. */
+  /** A piece of a sweep, which begins every 20 scheduler intervals. Small transactions. */
   async sweep(): Promise<void> {
-    const { catalog, config, clock } = this.#deps;
+    const { config, clock } = this.#deps;
     const now = clock.monotonic();
-    if (now < this.#nextSweep) return;
-    const interval = config.get('cloud_warm_up_job_scheduler_interval_millisecond');
-    this.#nextSweep = now + SWEEP_EVERY * interval;
+    if (this.#left.length === 0 && now >= this.#nextSweep) {
+      const interval = config.get('cloud_warm_up_job_scheduler_interval_millisecond');
+      this.#nextSweep = now + SWEEP_EVERY * interval;
+      await this.#begin();
+    }
+    for (const work of this.#left.splice(0, JOBS_PER_ROUND)) await work();
+  }
+
+  async #begin(): Promise<void> {
+    const { catalog, config, clock } = this.#deps;
     const beforeMs = clock.now() - config.get('history_cloud_warm_up_job_keep_max_second') * 1000;
     await catalog.warmUpJobs.expire(beforeMs, EXPIRE_PER_SWEEP);
+    const withWork = await catalog.warmUpBatches.runsWithWork();
     const jobs = await catalog.warmUpJobs.active();
-    await this.#dropWork(jobs);
-    for (const job of jobs) {
-      if (job.syncMode !== 'PERIODIC') continue;
-      await this.#expireRuns(job, beforeMs);
-    }
+    this.#left = [
+      ...withWork.map(({ jobId, run }) => async () => {
+        await this.#dropWork(jobId, run);
+      }),
+      ...jobs
+        .filter((job) => job.syncMode === 'PERIODIC')
+        .map((job) => async () => {
+          await this.#expireRuns(job, beforeMs);
+        }),
+    ];
   }
 
   /** A CANCELLED one-time job keeps its batches: RETRY needs to know what was not done. */
-  async #dropWork(active: readonly WarmUpJob[]): Promise<void> {
-    const { warmUpBatches, warmUpJobs } = this.#deps.catalog;
-    const byId = new Map(active.map((job) => [job.jobId, job]));
-    for (const { jobId, run } of await warmUpBatches.runsWithWork()) {
-      const job = byId.get(jobId) ?? (await warmUpJobs.find(jobId));
-      if (job !== undefined && isNeeded(job, run)) continue;
-      await warmUpBatches.deleteRun(jobId, run);
-    }
+  async #dropWork(jobId: JobId, run: number): Promise<void> {
+    const { catalog } = this.#deps;
+    await catalog.transaction(async (tx) => {
+      const job = await tx.warmUpJobs.find(jobId);
+      if (job !== undefined && isNeeded(job, run)) return;
+      await tx.warmUpBatches.deleteRun(jobId, run);
+    });
   }
 
   async #expireRuns(job: WarmUpJob, beforeMs: number): Promise<void> {

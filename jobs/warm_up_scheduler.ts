@@ -32,8 +32,6 @@ export interface SchedulerDeps extends WarmUpJobsDeps {
   readonly settle: WarmUpSettle;
   readonly starts: WarmUpStarts;
   readonly stops: WarmUpStops;
-  /** Asks for another round soon. */
-  readonly wake: () => void;
 }
 
 /** What the scheduler has a job of one mode do. */
@@ -155,6 +153,7 @@ export class WarmUpScheduler {
       await changes.apply(job.jobId, 'timedOut', { errMsg: 'Timeout' });
       return;
     }
+    if (usesSlot(job)) this.#roundWithin(this.#deps.lanes.askEveryMs());
     steps.push(this.#step(job, () => kind.step(job, groups)));
   }
 
@@ -225,8 +224,10 @@ export class WarmUpScheduler {
       this.#roundWithin(untilDueMs);
       return `next start at ${timeText(clock.now() + untilDueMs)}`;
     }
-    // A plan is made for backends that are there.
-    return groups.servers(job.dstGroup).length === 0 ? noBackend(job) : '';
+    // A plan is made for the backends that are there.
+    if (groups.servers(job.dstGroup).length === 0) return noBackend(job);
+    const silent = groups.mayStillSpeak(job.dstGroup);
+    return silent === undefined ? '' : `backend ${silent}: no heartbeat yet`;
   }
 
   /** Moves batches of lost backends, then gives every backend with open work its lane. */
@@ -240,7 +241,6 @@ export class WarmUpScheduler {
     const open = await catalog.warmUpBatches.ofRun(job.jobId, job.run, 'open');
     if (open.length === 0) {
       await settle.settle(job.jobId, groups);
-      this.#deps.wake();
       return;
     }
     board.setWaitReason(job.jobId, board.throttled(job.jobId) ? 'throttled' : '');
@@ -251,7 +251,6 @@ export class WarmUpScheduler {
       if (first !== undefined && alive.includes(backendId)) talks.push(lanes.talk(job, first));
       else await this.#silent(job, backendId, batches, groups);
     }
-    this.#roundWithin(lanes.askEveryMs());
     await this.#atMost(STEP_MAX_MS, Promise.all(talks));
   }
 
@@ -262,7 +261,7 @@ export class WarmUpScheduler {
     batches: readonly WarmUpBatch[],
     groups: GroupsNow,
   ): Promise<void> {
-    const { registry, board, settle, stops, lanes, wake } = this.#deps;
+    const { registry, board, settle, stops, lanes } = this.#deps;
     if (groups.maySpeakAgain(backendId, job.dstGroup)) {
       const silent = registry.status(backendId)?.error ?? 'no heartbeat yet';
       board.setWaitReason(job.jobId, `backend ${backendId}: ${silent}`);
@@ -270,10 +269,11 @@ export class WarmUpScheduler {
     }
     await settle.moveBatches(job, batches, groups.servers(job.dstGroup));
     for (const batch of batches) lanes.release(batch);
-    // It may only be out of the group, or hear us again: it must not go on by itself.
-    if (batches.some((batch) => batch.state === 'SENT'))
-      stops.stop(job.jobId, job.run, [backendId]);
-    wake();
+    // Who serves another group now must not go on by himself. (Who is only silent may: what he
+    // loads is his group's, and a stop would make him refuse this run when he is back.)
+    const isOut = !groups.isMember(backendId, job.dstGroup);
+    const hasWork = batches.some((batch) => batch.state === 'SENT');
+    if (isOut && hasWork) stops.stop(job.jobId, job.run, [backendId]);
   }
 
   #roundWithin(ms: number): void {

@@ -121,14 +121,7 @@ export class WarmUpSettle {
     );
     let current = job;
     for (const batch of doubtful) {
-      await tx.warmUpBatches.update(batch, batch.version, {
-        state: 'PENDING',
-        doneBytes: 0,
-        cachedBytes: 0,
-        doneTablets: 0,
-        skippedTablets: 0,
-        failedTablets: 0,
-      });
+      await tx.warmUpBatches.update(batch, batch.version, { state: 'PENDING' });
       const after = await changes.transition(tx, current, 'batchReopened', {
         finishBatch: current.finishBatch - 1,
         finishBytes: current.finishBytes - batch.doneBytes,

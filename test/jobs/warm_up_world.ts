@@ -34,6 +34,18 @@ export interface HeldFailure {
   readonly transient?: boolean;
 }
 
+const NEW_JOB = {
+  kind: 'CLUSTER',
+  srcGroup: 'src',
+  dstGroup: 'dst',
+  syncMode: 'ONCE',
+  syncIntervalS: null,
+  syncEvent: null,
+  tableFilter: null,
+  force: false,
+  tables: [],
+} as const;
+
 /** One download that waits for the test to end it. */
 export interface HeldRun {
   readonly run: WarmUpRun;
@@ -170,6 +182,8 @@ export class WarmUpWorld {
 
   static async create(): Promise<WarmUpWorld> {
     const world = new WarmUpWorld();
+    // One time for the catalog's rows and for the jobs.
+    world.fixture.clock.now = () => world.clock.now();
     await world.#open();
     for (const name of ['src', 'dst']) {
       await world.catalog.computeGroups.create(name);
@@ -261,6 +275,59 @@ export class WarmUpWorld {
       tables: [{ db: 'd', table: 't' }],
     } as const;
     return (await this.jobs.create(job, plan)).jobId;
+  }
+
+  /** WARM UP COMPUTE GROUP dst WITH COMPUTE GROUP src, periodic; warms all tablets. */
+  async periodic(syncIntervalS: number, srcGroup = 'src', dstGroup = 'dst'): Promise<JobId> {
+    this.config.setLive('cloud_warm_up_force_all_partitions', 'true');
+    const job = { ...NEW_JOB, syncMode: 'PERIODIC', srcGroup, dstGroup, syncIntervalS } as const;
+    return (await this.jobs.create(job, undefined)).jobId;
+  }
+
+  /** ... event-driven, with ON TABLES rules unless `tableFilter` is null. */
+  async eventDriven(
+    tableFilter: string | null = null,
+    srcGroup = 'src',
+    dstGroup = 'dst',
+  ): Promise<JobId> {
+    const kind = tableFilter === null ? 'CLUSTER' : 'TABLES';
+    const mode = { syncMode: 'EVENT_DRIVEN', syncEvent: 'LOAD' } as const;
+    const job = { ...NEW_JOB, ...mode, kind, srcGroup, dstGroup, tableFilter } as const;
+    return (await this.jobs.create(job, undefined)).jobId;
+  }
+
+  /** A group with backends of its own. */
+  async addGroup(name: string, backends = 1): Promise<void> {
+    await this.catalog.computeGroups.create(name);
+    for (let i = 0; i < backends; i += 1) await this.addBackend(name);
+  }
+
+  /** Backends of a group with downloads that wait for their end. */
+  async held(group = 'dst'): Promise<FakeBackend[]> {
+    return (await this.membersOf(group)).filter((backend) => backend.held.length > 0);
+  }
+
+  async untilHeld(count: number, group = 'dst'): Promise<FakeBackend[]> {
+    await this.until(async () => (await this.held(group)).length === count);
+    return await this.held(group);
+  }
+
+  async untilState(jobId: JobId, state: string): Promise<void> {
+    await this.until(async () => (await this.job(jobId)).state === state);
+  }
+
+  /** Ends the downloads that a group's backends have in hand. */
+  async finish(group = 'dst'): Promise<void> {
+    for (const backend of await this.held(group)) {
+      for (const run of backend.held.splice(0)) run.finish();
+    }
+    await this.settle();
+  }
+
+  /** One whole run of a job on `dst`, from its start to its end. */
+  async oneRun(count = 2, group = 'dst'): Promise<void> {
+    await this.untilHeld(count, group);
+    await this.finish(group);
   }
 
   async job(jobId: JobId): Promise<WarmUpJob> {
