@@ -16,6 +16,8 @@ export interface FaultInjectorDeps {
   readonly network: SimNetwork;
   readonly bucket: SimBucket;
   readonly note: (text: string) => void;
+  /** Whether somebody would start it again. */
+  readonly isEnabled: (backend: SimBackend) => boolean;
   readonly onServerCrash: () => void;
   readonly onServerStart: () => void;
 }
@@ -128,7 +130,7 @@ export class FaultInjector {
   }
 
   #killBackend(backend: SimBackend, loseDisk: boolean): void {
-    const { random, time, note, server } = this.#deps;
+    const { random, time, note, isEnabled } = this.#deps;
     if (!backend.isRunning) return;
     note(`${backend.name} is killed${loseDisk ? ', its disk is lost' : ''}`);
     backend.kill();
@@ -137,8 +139,7 @@ export class FaultInjector {
       backend.forget();
     }
     time.schedule(random.around(DOWN_MS), 'backend restart', () => {
-      const known = server.services !== undefined;
-      if (known && !backend.isRunning) void backend.start();
+      if (!backend.isRunning && isEnabled(backend)) void backend.start();
     });
   }
 

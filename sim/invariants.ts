@@ -25,6 +25,8 @@ export interface Seen {
   readonly slots: ReadonlyMap<string, JobId>;
   readonly catalog: CatalogView;
   readonly server: SimServer;
+  /** Per run: how often somebody had asked for a start when it started. */
+  readonly startsAsked: Map<string, number>;
   /** For warmth: blocks that were looked at, and those excused. */
   readonly warmth: { checkedBlocks: number; excusedTablets: number };
 }
@@ -137,7 +139,8 @@ const numbersOnlyGrow: Invariant = {
 const intervalIsKept: Invariant = {
   name: 'interval-is-kept',
   claim: 'Two starts of a PERIODIC job are at least its interval apart, unless somebody asked.',
-  check: ({ jobs, before, runs, runsBefore }) => {
+  check: (seen) => {
+    const { jobs, before, runs, runsBefore } = seen;
     const last = new Map<JobId, RunView>();
     for (const run of runs) {
       const previous = last.get(run.jobId);
@@ -145,7 +148,7 @@ const intervalIsKept: Invariant = {
       if (previous === undefined || runsBefore.has(runName(run))) continue;
       const job = jobs.get(run.jobId);
       const old = before.get(run.jobId);
-      if (job?.syncMode !== 'PERIODIC' || old?.startAsked === true || job.startAsked) continue;
+      if (job?.syncMode !== 'PERIODIC' || askedSince(previous, job, seen)) continue;
       const intervalMs = 1000 * Math.min(job.intervalS ?? 0, old?.intervalS ?? Infinity);
       const gapMs = run.startMs - previous.startMs;
       if (gapMs < intervalMs) {
@@ -155,6 +158,13 @@ const intervalIsKept: Invariant = {
     return undefined;
   },
 };
+
+/** Asked between the start before and this one: what the previous start had seen is remembered. */
+function askedSince(previous: RunView, job: JobView, { startsAsked }: Seen): boolean {
+  const then = startsAsked.get(runName(previous)) ?? 0;
+  startsAsked.set(`${job.jobId}/${job.run}`, job.startsAsked);
+  return job.startsAsked > then;
+}
 
 const finishedMeansWarm: Invariant = {
   name: 'finished-means-warm',

@@ -24,8 +24,8 @@ export interface JobView {
   readonly doneTablets: number;
   readonly skippedTablets: number;
   readonly failedTablets: number;
-  /** Somebody asked for the next cycle now. */
-  readonly startAsked: boolean;
+  /** How often somebody asked for the next cycle now. */
+  readonly startsAsked: number;
   /** Batches that were taken back, because the backend that did them may have lost blocks. */
   readonly reopened: number;
 }
@@ -44,6 +44,10 @@ export interface RowsetView {
   readonly rowsetId: RowsetId;
   readonly vaultId: VaultId;
   readonly createdMs: number;
+  /** Compute group of the backend that wrote it, as it was called then. */
+  readonly sourceGroup: string;
+  /** `db.table`, as it is called now. */
+  readonly tableName: string;
   readonly ttlSeconds: number;
   readonly segments: readonly SegmentMeta[];
 }
@@ -72,7 +76,7 @@ export const FINAL_STATES: ReadonlySet<string> = new Set(['FINISHED', 'CANCELLED
 /** Visible: its version is visible, and its partition, table and database are there. */
 const VISIBLE_ROWSETS = `
   SELECT r.tablet_id, r.partition_id, r.rowset_id, r.vault_id, r.created_ms, r.segments,
-    t.definition
+    r.source_group, d.name || '.' || t.name, t.definition
   FROM rowset r
   INNER JOIN tablet ON tablet.tablet_id = r.tablet_id
   INNER JOIN partition_def p ON p.partition_id = r.partition_id
@@ -104,7 +108,9 @@ export class CatalogView {
     const rows = this.#connection.all<JobRow>(
       `SELECT job_id, src_group, dst_group, sync_mode, sync_interval_s, table_filter, state, run,
         create_ms, start_ms, err_msg, all_batch, finish_batch, finish_bytes, done_tablets,
-        skipped_tablets, failed_tablets, start_asked,
+        skipped_tablets, failed_tablets,
+        (SELECT count(*) FROM job_transition t
+         WHERE t.job_id = j.job_id AND t.event = 'startAsked'),
         (SELECT count(*) FROM job_transition t
          WHERE t.job_id = j.job_id AND t.event = 'batchReopened')
        FROM warm_up_job j ORDER BY job_id`,
@@ -155,17 +161,55 @@ export class CatalogView {
   }
 
   visibleRowsets(): RowsetView[] {
+    return this.#connection.all<RowsetRow>(VISIBLE_ROWSETS, []).map((row) => ({
+      tabletId: row[0],
+      partitionId: row[1],
+      rowsetId: row[2],
+      vaultId: row[3],
+      createdMs: row[4],
+      segments: JSON.parse(row[5]) as SegmentMeta[],
+      sourceGroup: row[6],
+      tableName: row[7],
+      ttlSeconds: (JSON.parse(row[8]) as { ttlSeconds?: number }).ttlSeconds ?? 0,
+    }));
+  }
+
+  /** Changes with every commit, compaction and drop. */
+  rowsetMark(): string {
+    const [row] = this.#connection.all<[number, number | null]>(
+      'SELECT count(*), max(txn_id) FROM rowset',
+      [],
+    );
+    return String(row);
+  }
+
+  /** Items of an event-driven job that failed for good. */
+  failedItems(jobId: JobId): string[] {
     return this.#connection
-      .all<[TabletId, number, RowsetId, VaultId, number, string, string]>(VISIBLE_ROWSETS, [])
-      .map(([tabletId, partitionId, rowsetId, vaultId, createdMs, segments, definition]) => ({
-        tabletId,
-        partitionId,
-        rowsetId,
-        vaultId,
-        createdMs,
-        ttlSeconds: (JSON.parse(definition) as { ttlSeconds?: number }).ttlSeconds ?? 0,
-        segments: JSON.parse(segments) as SegmentMeta[],
-      }));
+      .all<[string]>('SELECT item FROM warm_up_failure WHERE job_id = ?', [jobId])
+      .map(([item]) => item);
+  }
+
+  /** Whether every target of an event-driven job has acknowledged everything. */
+  isDelivered({ jobId, srcGroup, dstGroup }: JobView): boolean {
+    const [last] = this.#connection.all<[number]>(
+      'SELECT last_seq FROM rowset_event_counter WHERE source_group = ?',
+      [srcGroup],
+    );
+    const targets = new Map(
+      this.#connection
+        .all<[number, number, string]>(
+          'SELECT backend_id, acked_seq, state FROM warm_up_target WHERE job_id = ?',
+          [jobId],
+        )
+        .map(([backendId, ackedSeq, state]) => [backendId, { ackedSeq, state }]),
+    );
+    return this.backends()
+      .filter((backend) => backend.group === dstGroup)
+      .every(({ backendId }) => {
+        const target = targets.get(backendId);
+        return target?.state === 'LIVE' && target.ackedSeq >= (last?.[0] ?? 0);
+      });
   }
 
   groups(): string[] {
@@ -207,6 +251,18 @@ export class CatalogView {
   }
 }
 
+type RowsetRow = [
+  tabletId: TabletId,
+  partitionId: number,
+  rowsetId: RowsetId,
+  vaultId: VaultId,
+  createdMs: number,
+  segments: string,
+  sourceGroup: string,
+  tableName: string,
+  definition: string,
+];
+
 type JobRow = [
   jobId: JobId,
   srcGroup: string | null,
@@ -225,7 +281,7 @@ type JobRow = [
   doneTablets: number,
   skippedTablets: number,
   failedTablets: number,
-  startAsked: number,
+  startsAsked: number,
   reopened: number,
 ];
 
@@ -248,7 +304,7 @@ function toJob(row: JobRow): JobView {
     doneTablets: row[14],
     skippedTablets: row[15],
     failedTablets: row[16],
-    startAsked: row[17] === 1,
+    startsAsked: row[17],
     reopened: row[18],
   };
 }

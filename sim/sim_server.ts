@@ -12,12 +12,14 @@ import type { StatementResult } from '../base/values.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import { AlterJobs } from '../jobs/alter_jobs.ts';
 import { BackendRegistry } from '../jobs/backend_registry.ts';
+import { CompactionScheduler } from '../jobs/compaction.ts';
 import { EventDelivery } from '../jobs/event_delivery.ts';
 import { GarbageCollector } from '../jobs/garbage_collector.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../jobs/loads.ts';
 import { MatchedTables } from '../jobs/matched_tables.ts';
 import { SnapshotHolds } from '../jobs/snapshot_holds.ts';
+import { SourceCache } from '../jobs/source_cache.ts';
 import { SyncStats } from '../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import { StatementReader } from '../parser/parse.ts';
@@ -43,7 +45,7 @@ interface Life {
   readonly services: Services;
   readonly ports: (from: BackendId) => FrontendPort;
   /** What works by itself, to be started in this order. */
-  readonly workers: readonly { start(): void }[];
+  readonly workers: readonly { start(): void | Promise<void> }[];
 }
 
 export class SimServer implements Endpoint {
@@ -104,7 +106,7 @@ export class SimServer implements Endpoint {
     this.#life = life;
     await process.guard(life.services.backends.startAll());
     trace.note(time.nowMs, `${process.name} is ready, epoch ${life.catalog.epoch}`);
-    for (const worker of life.workers) worker.start();
+    for (const worker of life.workers) void worker.start();
   }
 
   /** As kill -9 in the middle of whatever it does. */
@@ -179,6 +181,9 @@ export class SimServer implements Endpoint {
     const basis = { catalog, config, clock, random, log, registry, transport, holds, syncStats };
     const hotspots = new HotspotCollector(basis);
     const events = new EventDelivery({ ...basis, stats: syncStats });
+    // Listens to the catalog from its first moment on.
+    void new SourceCache(basis);
+    const compactions = new CompactionScheduler(basis);
     const warmUps = new WarmUpJobs({ ...basis, hotspots, events });
     const matchedTables = new MatchedTables(basis);
     const loads = new LoadCoordinator(basis);
@@ -192,6 +197,7 @@ export class SimServer implements Endpoint {
       hotspots,
       loads,
       alters,
+      compactions,
       cacheStats: new CacheStatsBoard(transport, clock),
       // No statement of the workload asks for connections.
       connections: undefined as never,
@@ -199,7 +205,8 @@ export class SimServer implements Endpoint {
       startedMs: clock.now(),
     };
     const ports = frontendPorts({ catalog, config, registry, loads, warmUps, passwords });
-    const workers = [warmUps, loads, alters, hotspots, new GarbageCollector(basis), matchedTables];
+    const garbage = new GarbageCollector(basis);
+    const workers = [warmUps, loads, alters, hotspots, garbage, compactions, matchedTables];
     return { process, catalog, services, ports, workers };
   }
 

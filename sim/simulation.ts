@@ -8,13 +8,14 @@ import { join } from 'node:path';
 import type { JobId } from '../base/ids.ts';
 import type { Log } from '../base/ports.ts';
 import { CancelWatch } from './cancel_watch.ts';
+import { EventWatch } from './event_watch.ts';
 import { FaultInjector } from './fault_injector.ts';
 import { INVARIANTS, type Seen, runName } from './invariants.ts';
 import { CatalogView, type JobView, type RunView } from './observed.ts';
 import { type SimOptions, drawOptions } from './options.ts';
 import { type Plant, PLANTS, type PlantName } from './plants.ts';
 import { untilQuiet } from './quiet.ts';
-import { unfinished } from './recovery.ts';
+import { Recovery } from './recovery.ts';
 import { SeededRandom } from './seeded_random.ts';
 import type { BackendWorld } from './sim_backend.ts';
 import { SimNetwork } from './sim_network.ts';
@@ -62,6 +63,7 @@ export interface RunCounts {
   serverStarts: number;
   checkedBlocks: number;
   excusedTablets: number;
+  owedRowsets: number;
 }
 
 /** What an invariant found; ends the run. */
@@ -96,11 +98,13 @@ class Simulation {
   readonly #bucket: SimBucket;
   readonly #server: SimServer;
   readonly #cancelWatch: CancelWatch;
+  readonly #events = new EventWatch();
   #catalog: CatalogView | undefined;
   #jobs: ReadonlyMap<JobId, JobView> = new Map();
   #runs: ReadonlyMap<string, RunView> = new Map();
   /** Found while an event ran; thrown after the step. */
   #problem: Failure | undefined;
+  readonly #startsAsked = new Map<string, number>();
   readonly #warmth = { checkedBlocks: 0, excusedTablets: 0 };
   readonly #counts: RunCounts = {
     steps: 0,
@@ -111,6 +115,7 @@ class Simulation {
     serverStarts: 0,
     checkedBlocks: 0,
     excusedTablets: 0,
+    owedRowsets: 0,
   };
 
   constructor(request: RunRequest, dir: string) {
@@ -144,6 +149,7 @@ class Simulation {
       process.off('unhandledRejection', onUnhandled);
     }
     this.#counts.virtualMs = Math.round(this.#time.nowMs);
+    this.#counts.owedRowsets = this.#events.owedRowsets;
     this.#counts.jobs = this.#jobs.size;
     this.#counts.finishedJobs = [...this.#jobs.values()].filter(
       (job) => job.state === 'FINISHED',
@@ -219,16 +225,30 @@ class Simulation {
     injector.healAll();
     const endMs = this.#time.nowMs + RECOVERY_MS_MAX;
     let left = 'it has not begun';
-    while (this.#time.nowMs < endMs) {
-      await this.#go(RECOVERY_STEP_MS);
-      left = await unfinished({
+    const recovery = new Recovery(
+      {
         server: this.#server,
         catalog: this.#view,
         warmth: this.#warmth,
+        events: this.#events,
         say: (sql) => {
           void this.#say(sql);
         },
-      });
+      },
+      this.#time.nowMs,
+    );
+    while (this.#time.nowMs < endMs) {
+      await this.#go(RECOVERY_STEP_MS);
+      const found = await recovery.look();
+      ({ left } = found);
+      if (found.lost !== undefined) {
+        this.#found(
+          'events-arrive',
+          'What an event-driven job has acknowledged is in the cache of its target.',
+          found.lost,
+        );
+        this.#throwFound();
+      }
       if (left === '') return;
     }
     this.#found('everything-ends', 'Without faults every job ends and every event arrives.', left);
@@ -280,10 +300,12 @@ class Simulation {
       slots: catalog.slots(),
       catalog,
       server: this.#server,
+      startsAsked: this.#startsAsked,
       warmth: this.#warmth,
     };
     this.#noteChanges(jobs);
     this.#cancelWatch.note(jobs, this.#jobs);
+    this.#events.note(catalog, jobs, this.#jobs);
     for (const invariant of INVARIANTS) {
       const problem = await invariant.check(seen);
       const { name, claim } = invariant;
@@ -348,6 +370,8 @@ class Simulation {
       note: (text) => {
         this.#note(text);
       },
+      isEnabled: ({ backendId }) =>
+        this.#view.backends().some((one) => one.backendId === backendId && one.state !== 'STOPPED'),
       onServerCrash: () => {
         this.#cancelWatch.serverCrashed();
       },

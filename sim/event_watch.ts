@@ -1,0 +1,73 @@
+/**
+ * Remembers which rowsets every event-driven job has to bring to its target: those that a backend
+ * of its source made visible while the job was there, of tables that its filter matches by the
+ * name that they had then. It looks at the tables of rowsets, not at the log of events.
+ */
+import type { JobId, RowsetId } from '../base/ids.ts';
+import { readTableFilter } from '../base/table_filter.ts';
+import { compileTableFilter } from '../jobs/table_filter.ts';
+import { type Seen, coldRowset } from './invariants.ts';
+import { type CatalogView, FINAL_STATES, type JobView, type RowsetView } from './observed.ts';
+import { START_MS } from './virtual_time.ts';
+
+interface Owed {
+  /** Milliseconds of the run at which it became visible. */
+  readonly atMs: number;
+}
+
+export class EventWatch {
+  readonly #known = new Set<RowsetId>();
+  #mark = '';
+  readonly #owed = new Map<JobId, Map<RowsetId, Owed>>();
+  /** Rowsets that were owed to somebody, superseded ones included. */
+  owedRowsets = 0;
+
+  /**
+   * After a step that changed the catalog. `before`: the jobs before it; a job that was made in the
+   * same step as a rowset may or may not want it.
+   */
+  note(
+    catalog: CatalogView,
+    jobs: ReadonlyMap<JobId, JobView>,
+    before: ReadonlyMap<JobId, JobView>,
+  ): void {
+    const mark = catalog.rowsetMark();
+    if (mark === this.#mark) return;
+    this.#mark = mark;
+    for (const rowset of catalog.visibleRowsets()) {
+      if (this.#known.has(rowset.rowsetId)) continue;
+      this.#known.add(rowset.rowsetId);
+      for (const job of jobs.values()) {
+        if (!before.has(job.jobId) || !wants(job, rowset)) continue;
+        const owed = this.#owed.get(job.jobId) ?? new Map<RowsetId, Owed>();
+        this.#owed.set(job.jobId, owed);
+        owed.set(rowset.rowsetId, { atMs: rowset.createdMs - START_MS });
+        this.owedRowsets += 1;
+      }
+    }
+  }
+
+  /** A rowset that the job owes and that is cold on the target, without a recorded failure. */
+  async missing(
+    job: JobView,
+    seen: Pick<Seen, 'catalog' | 'server' | 'warmth'>,
+  ): Promise<string | undefined> {
+    const owed = this.#owed.get(job.jobId);
+    if (owed === undefined) return undefined;
+    const failed = seen.catalog.failedItems(job.jobId);
+    for (const rowset of seen.catalog.visibleRowsets()) {
+      const since = owed.get(rowset.rowsetId);
+      if (since === undefined || failed.some((item) => item.includes(rowset.rowsetId))) continue;
+      const problem = await coldRowset(seen, job.dstGroup, [rowset], since.atMs);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  }
+}
+
+function wants(job: JobView, rowset: RowsetView): boolean {
+  if (job.syncMode !== 'EVENT_DRIVEN' || FINAL_STATES.has(job.state)) return false;
+  if (job.srcGroup !== rowset.sourceGroup) return false;
+  if (job.tableFilter === null) return true;
+  return compileTableFilter(readTableFilter(job.tableFilter)).matches(rowset.tableName);
+}
