@@ -83,7 +83,6 @@ export const CONFIG = {
   // backends
   heartbeat_interval_ms: { type: 'int', default: 1000, min: 50, max: 60_000, ...MUTABLE, agent: true, help: 'Milliseconds between two heartbeats of a backend.' },
   max_backend_heartbeat_failure_tolerance_count: { type: 'int', default: 5, min: 1, max: 100, ...MUTABLE, help: 'Missed heartbeats after which a backend counts as dead.' },
-  agent_call_timeout_ms: { type: 'int', default: 30_000, min: 10, max: INT_MAX, ...MUTABLE, help: 'Milliseconds the server waits for a backend to answer a call.' },
   file_cache_capacity_bytes: { type: 'bytes', default: 4 * 2 ** 30, min: 2 ** 20, max: 64 * TIB, ...FIXED, agent: true, help: 'Bytes of disk the block cache of one embedded backend may use; never exceeded.' },
   file_cache_shares: { type: 'text', default: '5/40/5/50', pattern: /^\d{1,3}\/\d{1,3}\/\d{1,3}\/\d{1,3}$/, allowed: 'four percentages DISPOSABLE/NORMAL/INDEX/TTL that add up to 100', ...FIXED, agent: true, help: 'Shares of the cache queues DISPOSABLE/NORMAL/INDEX/TTL in percent.' },
   file_cache_download_concurrency: { type: 'int', default: 8, min: 1, max: 256, ...MUTABLE, agent: true, help: 'Range downloads of one backend running at once for warm-up.' },

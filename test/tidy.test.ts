@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { basename, extname } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
+import { CONFIG_KEYS } from '../base/config.ts';
 
 const ROOT = new URL('..', import.meta.url).pathname;
 const PRODUCT = ['base', 'grammar', 'parser', 'catalog', 'jobs', 'be-agent', 'server'];
@@ -54,6 +55,14 @@ describe('the source', () => {
   it('has files with names that say what is inside', () => {
     const bad = sources.filter(({ path }) => EMPTY_NAMES.has(basename(path).split('.')[0] ?? ''));
     expect(bad.map((source) => source.path)).toEqual([]);
+  });
+
+  it('reads every config key somewhere', () => {
+    const readers = sources.filter(
+      (source) => isProduct(source) && source.path !== 'base/config.ts',
+    );
+    const text = readers.flatMap(({ lines }) => lines).join('\n');
+    expect(CONFIG_KEYS.filter((key) => !text.includes(`'${key}'`))).toEqual([]);
   });
 
   it('has files of a size that one can read', () => {
