@@ -32,7 +32,8 @@ const EVERYTHING = [
 let server: ServerProcess;
 
 beforeAll(async () => {
-  server = await ServerProcess.start();
+  // The reads of the source are to be cold.
+  server = await ServerProcess.start({ args: ['--set', 'file_cache_fill_on_load=false'] });
   await server.sql('CREATE DATABASE demo');
   await server.sql(AIRPORTS);
   await server.sql(FLIGHTS);

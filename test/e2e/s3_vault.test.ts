@@ -38,7 +38,11 @@ const WRONG_SECRET = 'thisIsNotTheSecretKeyOfThatUser0123456789';
       credentials: { accessKeyId: s3.accessKey, secretAccessKey: s3.secretKey },
     });
     server = await ServerProcess.start({
-      args: ['--set', 'object_store_retries=2', '--set', 'file_cache_download_concurrency=1'],
+      args: [
+        'object_store_retries=2',
+        'file_cache_download_concurrency=1',
+        'file_cache_fill_on_load=false',
+      ].flatMap((setting) => ['--set', setting]),
     });
     await server.sql('CREATE DATABASE d');
   });
