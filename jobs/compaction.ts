@@ -81,6 +81,8 @@ export class CompactionScheduler {
   readonly #running = new Map<TabletId, Promise<void>>();
   /** Asked for again while it runs. */
   readonly #again = new Map<TabletId, WaitingTablet>();
+  /** Tables that were altered: it may be switched on now, or an ALTER job has ended. */
+  readonly #altered = new Set<TableId>();
   #txns: { readonly tableId: TableId; readonly txnId: TxnId }[] = [];
   readonly #stop = new AbortController();
   #unsubscribe: (() => void)[] = [];
@@ -103,6 +105,10 @@ export class CompactionScheduler {
     this.#unsubscribe = [
       catalog.rowsetEvents.onCommit((event) => {
         if (event.kind !== 'COMPACTION') this.#committed(event);
+      }),
+      catalog.onTableChange((change) => {
+        if ('tableId' in change) this.#altered.add(change.tableId);
+        this.#gatherSoon();
       }),
       config.onChange((key) => {
         if (key === 'disable_auto_compaction') this.#sweep(0);
@@ -158,6 +164,10 @@ export class CompactionScheduler {
       return;
     }
     this.#txns.push({ tableId, txnId });
+    this.#gatherSoon();
+  }
+
+  #gatherSoon(): void {
     this.#stopGather ??= this.#deps.clock.after(GATHER_MS, () => {
       this.#stopGather = undefined;
       this.#background(this.#gather());
@@ -167,7 +177,9 @@ export class CompactionScheduler {
   async #gather(): Promise<void> {
     const { catalog, config } = this.#deps;
     const txns = this.#txns;
+    const altered = [...this.#altered];
     this.#txns = [];
+    this.#altered.clear();
     if (config.get('disable_auto_compaction')) return;
     for (const { tableId, txnId } of txns) {
       for (let after = 0; ;) {
@@ -175,6 +187,14 @@ export class CompactionScheduler {
         this.#consider(tableId, tablets);
         if (tablets.length < TABLETS_PER_TURN) break;
         after = tablets.at(-1) ?? after;
+        await nextTurn();
+        if (this.#stop.signal.aborted) return;
+      }
+    }
+    for (const tableId of altered) {
+      const tablets = catalog.tablets.ofTable(tableId).map(({ tabletId }) => tabletId);
+      for (let at = 0; at < tablets.length; at += TABLETS_PER_TURN) {
+        this.#consider(tableId, tablets.slice(at, at + TABLETS_PER_TURN));
         await nextTurn();
         if (this.#stop.signal.aborted) return;
       }

@@ -89,6 +89,12 @@ describe('CompactionScheduler', () => {
     await world.load(table, 9);
     await world.pass();
     expect(await world.rowsets(tabletId)).toHaveLength(10);
+    const back = { disable_auto_compaction: 'false' };
+    await world.catalog.tables.set(table.tableId, { properties: back });
+    await world.pass();
+    expect(await world.rowsets(tabletId)).toHaveLength(1);
+    await world.catalog.tables.set(table.tableId, { properties });
+    await world.load(table, 2);
     world.compactions.request(table.tableId, [tabletId], 'FULL');
     await world.pass();
     expect(await world.rowsets(tabletId)).toHaveLength(1);
