@@ -11,6 +11,8 @@ import { likeMatcher } from './select/patterns.ts';
 export interface FilterOptions extends ConditionOptions {
   /** The columns that `LIKE 'pattern'` looks at; any match counts. */
   readonly likeColumns: readonly string[];
+  /** Those of them that are lists, `a, b`: whole, or one of their items. */
+  readonly likeLists: readonly string[];
 }
 
 /** The rows that remain, in order. Throws UNKNOWN_COLUMN, UNKNOWN_FUNCTION, NOT_SUPPORTED. */
@@ -43,14 +45,19 @@ function clampIndex(value: bigint, max: number): number {
 function compileLike(
   columns: readonly ResultColumn[],
   pattern: string,
-  { likeColumns }: FilterOptions,
+  { likeColumns, likeLists }: FilterOptions,
 ): (row: SqlRow) => boolean {
   const matcher = likeMatcher(pattern, '\\', true);
-  const places = likeColumns.map((name) => columns.findIndex((column) => column.name === name));
+  const places = likeColumns.map((name) => ({
+    place: columns.findIndex((column) => column.name === name),
+    isList: likeLists.includes(name),
+  }));
   return (row) =>
-    places.some((place) => {
+    places.some(({ place, isList }) => {
       const value = row[place];
-      return value !== null && value !== undefined && matcher(String(value));
+      if (value === null || value === undefined) return false;
+      const text = String(value);
+      return matcher(text) || (isList && text.split(', ').some(matcher));
     });
 }
 

@@ -7,7 +7,7 @@ import type { Listing } from '../listings/listing.ts';
 import type { ExecContext } from './executor.ts';
 
 /** Columns of a listing, apart from where its rows come from. */
-export type Heading = Pick<Listing<never>, 'columns' | 'likeColumns'>;
+export type Heading = Pick<Listing<never>, 'columns' | 'likeColumns' | 'likeLists'>;
 
 export const NO_FILTER: ShowFilter = {
   like: undefined,
@@ -18,7 +18,7 @@ export const NO_FILTER: ShowFilter = {
 
 /** Throws UNKNOWN_COLUMN for a column that the listing does not have. */
 export function filtered(
-  { columns, likeColumns }: Heading,
+  { columns, likeColumns, likeLists = [] }: Heading,
   rows: readonly SqlRow[],
   filter: ShowFilter,
   { session }: ExecContext,
@@ -26,6 +26,7 @@ export function filtered(
   const { variables } = session;
   const kept = filterRows(columns, rows, filter, {
     likeColumns,
+    likeLists,
     variable: (expr) =>
       expr.kind === 'UserVar'
         ? variables.userVariable(expr.name)

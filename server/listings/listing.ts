@@ -8,5 +8,7 @@ export interface Listing<Source> {
   readonly columns: readonly ResultColumn[];
   /** Names of the columns that `LIKE 'pattern'` looks at; any match counts. */
   readonly likeColumns: readonly string[];
+  /** Those of them that list several things, `a, b`: one that matches is enough. */
+  readonly likeLists?: readonly string[];
   rows(source: Source): Promise<readonly SqlRow[]> | readonly SqlRow[];
 }

@@ -36,6 +36,7 @@ export const WARM_UP_JOBS: Listing<Services> = {
     ...['WaitReason', 'NextStartTime'].map(textColumn),
   ],
   likeColumns: ['SrcComputeGroup', 'DstComputeGroup', 'Tables', 'MatchedTables'],
+  likeLists: ['Tables', 'MatchedTables'],
   rows: async (services) => {
     const jobs = await services.catalog.warmUpJobs.list();
     await matchesKnown(services, jobs);
@@ -108,7 +109,7 @@ function makeRow(services: Services, job: WarmUpJob, form: StatsForm): SqlRow {
     job.errMsg,
     job.tables.map(({ db, table, partition }) => tableText(db, table, partition)).join(', '),
     job.tableFilter ?? '',
-    job.tableFilter === null ? '' : services.matchedTables.text(job.jobId),
+    job.tableFilter === null || isFinal(job) ? '' : services.matchedTables.text(job.jobId),
     syncStatsText(services, job, form),
     job.dstGroup,
     progressText(job, finishBytes),

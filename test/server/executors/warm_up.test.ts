@@ -176,8 +176,21 @@ describe('the row of a job', () => {
       MatchedTables: '',
       WaitReason: 'no table matches the ON TABLES filter',
     });
-    const seen = await show.objects("SHOW WARM UP JOB LIKE '%nope%'");
-    expect(seen).toEqual([]);
+  });
+
+  it('is found by LIKE: by a group, or by one of its tables', async () => {
+    const table = await made('WARM UP CLUSTER dst WITH TABLE orders AND TABLE other.logs');
+    const filter = await made(`${PAIR} ON TABLES (INCLUDE 'd.*') PROPERTIES (${EVENT})`);
+    const found = async (pattern: string): Promise<unknown[]> =>
+      (await show.objects(`SHOW WARM UP JOB LIKE '${pattern}' ORDER BY JobId`)).map(
+        ({ JobId }) => JobId,
+      );
+    expect(await found('d.orders')).toEqual([table, filter]);
+    expect(await found('other.%')).toEqual([table]);
+    expect(await found('d.cust%')).toEqual([filter]);
+    expect(await found('d_t')).toEqual([table, filter]);
+    expect(await found('src')).toEqual([filter]);
+    expect(await found('orders')).toEqual([]);
   });
 
   it('has SyncStats in two forms', async () => {
