@@ -41,6 +41,7 @@ export const ERRORS = {
   IDLE_TIMEOUT:            row(4031, 'HY000', 'The client was disconnected by the server because of inactivity. See wait_timeout and interactive_timeout for configuring this behavior.'),
   HANDSHAKE_TIMEOUT:       row(1159, '08S01', 'Got timeout reading communication packets'),
   AUTH_NOT_SUPPORTED:      row(1251, '08004', 'Client does not support authentication protocol requested by server; consider upgrading MySQL client'),
+  SECURE_TRANSPORT_REQUIRED: row(3159, 'HY000', 'Connections using insecure transport are prohibited while --require_secure_transport=ON.'),
   UNKNOWN_CHARSET:         row(1115, '42000', "Unknown character set: '{name}'"),
 
   // language
@@ -102,7 +103,6 @@ export const ERRORS = {
   ALTER_REFUSED:           row(1105, 'HY000', 'Table {table} cannot be altered: {what}'),
   ALTER_TYPE:              row(1105, 'HY000', "Can not change {from} to {to} for column '{column}'; allowed: {allowed}"),
   CANT_DROP_FIELD:         row(1091, '42000', "Can't DROP '{name}'; check that column/key exists"),
-  CANT_REMOVE_ALL_FIELDS:  row(1090, '42000', "You can't delete all columns with ALTER TABLE; use DROP TABLE instead"),
   DUP_KEYNAME:             row(1061, '42000', "Duplicate key name '{name}'"),
   TABLE_CHANGED:           row(1412, 'HY000', 'Table definition has changed, please retry transaction'),
 

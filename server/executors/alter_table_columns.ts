@@ -57,7 +57,7 @@ export function isColumnAction(action: AlterTableAction): action is ColumnAction
 }
 
 /**
- * Throws UNKNOWN_COLUMN, DUP_FIELDNAME, CANT_DROP_FIELD, CANT_REMOVE_ALL_FIELDS, NO_DEFAULT,
+ * Throws UNKNOWN_COLUMN, DUP_FIELDNAME, CANT_DROP_FIELD, NO_DEFAULT,
  * ALTER_TYPE, ALTER_REFUSED, NOT_SUPPORTED, and what `defineColumn` throws.
  */
 export function planColumns(table: TableDef, actions: readonly ColumnAction[]): ColumnPlan {
@@ -138,7 +138,6 @@ class Draft {
     const at = this.#find(name);
     if (at < 0) throw new SqlError('CANT_DROP_FIELD', { name });
     this.#checkRole(name, 'dropped');
-    if (this.#columns.length === 1) throw new SqlError('CANT_REMOVE_ALL_FIELDS');
     this.#columns.splice(at, 1);
     if (this.#columns.every(({ column }) => !column.isKey)) {
       throw this.#refused(`'${name}' is its last key column`);
