@@ -104,6 +104,8 @@ async function start(context: BenchContext, dataDir: string): Promise<ServerProc
     args: ['--embedded', 'write_group=1,read_group=1'],
     set: [
       `segment_max_bytes=${OBJECT_BYTES}`,
+      // The objects stay the ones that the bare downloader was told.
+      'disable_auto_compaction=true',
       // The bare downloader has no limit either.
       'file_cache_warmup_download_rate_limit_bytes_per_second=0',
     ],
