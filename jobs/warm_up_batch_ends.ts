@@ -5,6 +5,7 @@ import {
   type WarmUpFailure,
 } from '../base/agent_messages.ts';
 import type { TabletId } from '../base/ids.ts';
+import { rowsetOfKey } from '../base/schema.ts';
 import type { Catalog, CatalogTransaction } from '../catalog/catalog.ts';
 import type { WarmUpBatch } from '../catalog/warm_up_batches.ts';
 import type { WarmUpJob } from '../catalog/warm_up_jobs.ts';
@@ -38,11 +39,23 @@ export class WarmUpBatchEnds {
       case 'RUNNING':
         this.#deps.board.note(progress);
         return false;
-      case 'DONE':
+      case 'DONE': {
+        const replaced = this.#replacedRowset(progress);
+        if (replaced !== undefined) {
+          const detail = `${replaced} was replaced by a compaction or an ALTER meanwhile`;
+          return await this.#interrupt(progress, detail);
+        }
         await this.#batchDone(progress);
         return true;
-      case 'STOPPED':
-        return await this.#stopped(progress);
+      }
+      // It left the group for a while, or a message from before came late.
+      case 'STOPPED': {
+        const { backendId, run } = progress;
+        return await this.#interrupt(
+          progress,
+          `backend ${backendId} had been told to stop run ${run}`,
+        );
+      }
       // The lane sends it again.
       case 'UNKNOWN':
       case 'BUSY':
@@ -128,15 +141,29 @@ export class WarmUpBatchEnds {
   }
 
   /**
-   * The backend was told to stop this run (it left the group for a while, or a message from
-   * before came late): the work goes on as a run of a higher number, which it accepts.
+   * An object that failed because its rowset is not the tablet's any more, which is no failure, but
+   * what replaced it is not warm yet. Holds keep such objects while a server lives; a backend may
+   * go on with the batch of one that is gone.
    */
-  async #stopped(progress: BatchProgress): Promise<boolean> {
+  #replacedRowset({ failures }: BatchProgress): string | undefined {
+    const { catalog } = this.#deps;
+    const replaced = failures.find(({ tabletId, item }) => {
+      const rowset = rowsetOfKey(item);
+      if (rowset === undefined || catalog.tablets.get(tabletId) === undefined) return false;
+      return !catalog.rowsets.isThere(tabletId, rowset);
+    });
+    return replaced?.item;
+  }
+
+  /**
+   * The run cannot go on as it is: the work goes on as a run of a higher number, with what is
+   * visible then, and finds in the caches what this one brought there.
+   */
+  async #interrupt(progress: BatchProgress, detail: string): Promise<boolean> {
     const { catalog, changes } = this.#deps;
     const after = await catalog.transaction(async (tx) => {
       const job = await tx.warmUpJobs.find(progress.jobId);
       if (job?.state !== 'RUNNING' || job.run !== progress.run) return undefined;
-      const detail = `backend ${progress.backendId} had been told to stop run ${job.run}`;
       return await changes.transition(tx, job, 'interrupted', { detail });
     });
     return after !== undefined;

@@ -22,14 +22,11 @@ export interface RowsetEventDelivery {
   onProgress(progress: BatchProgress): Promise<boolean>;
   /** Failed items again; how many. */
   retryFailed(jobId: JobId): Promise<number>;
+  /** The newest event of the job's source: what was committed until now. */
+  newestSeq(job: WarmUpJob): number;
+  /** Whether all targets of the job are done with the events up to `seq`. */
+  isPast(jobId: JobId, seq: number): boolean;
 }
-
-export const NO_EVENT_DELIVERY: RowsetEventDelivery = {
-  tick: async () => '',
-  stop: async () => undefined,
-  onProgress: async () => false,
-  retryFailed: async () => 0,
-};
 
 export interface WarmUpJobsDeps {
   readonly catalog: Catalog;
@@ -40,5 +37,5 @@ export interface WarmUpJobsDeps {
   readonly log: Log;
   readonly hotspots: Pick<HotspotCollector, 'collect'>;
   readonly holds: SnapshotHolds;
-  readonly events?: RowsetEventDelivery;
+  readonly events: RowsetEventDelivery;
 }

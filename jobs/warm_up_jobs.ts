@@ -15,12 +15,7 @@ import { WarmUpChanges, isFinal, usesSlot } from './warm_up_changes.ts';
 import { judgeWanted } from './warm_up_conflicts.ts';
 import type { WarmUpCounts } from './warm_up_counts.ts';
 import { WarmUpCycles } from './warm_up_cycles.ts';
-import {
-  NO_EVENT_DELIVERY,
-  type RowsetEventDelivery,
-  type StopReason,
-  type WarmUpJobsDeps,
-} from './warm_up_deps.ts';
+import type { StopReason, WarmUpJobsDeps } from './warm_up_deps.ts';
 import { WarmUpHistory } from './warm_up_history.ts';
 import { WarmUpLanes } from './warm_up_lanes.ts';
 import type { WarmUpEvent } from './warm_up_lifecycle.ts';
@@ -47,7 +42,7 @@ export interface WarmUpAlteration {
 
 export class WarmUpJobs {
   readonly board: ProgressBoard;
-  readonly #deps: WarmUpJobsDeps & { readonly events: RowsetEventDelivery };
+  readonly #deps: WarmUpJobsDeps;
   readonly #changes: WarmUpChanges;
   readonly #cycles: WarmUpCycles;
   readonly #ends: WarmUpBatchEnds;
@@ -61,8 +56,7 @@ export class WarmUpJobs {
   #tickAgain = false;
   #closed = false;
 
-  constructor(given: WarmUpJobsDeps) {
-    const deps = { events: NO_EVENT_DELIVERY, ...given };
+  constructor(deps: WarmUpJobsDeps) {
     this.#deps = deps;
     this.board = new ProgressBoard(deps.clock);
     this.#changes = new WarmUpChanges(deps, {
@@ -305,6 +299,7 @@ export class WarmUpJobs {
       this.#stops.stop(before.jobId, before.run, backends);
       return;
     }
+    this.#scheduler.stopped(before.jobId);
     this.#deps.events.stop(before, why).catch((error: unknown) => {
       const detail = { jobId: before.jobId, error: String(error) };
       this.#deps.log.warn('an event-driven job could not be stopped', detail);

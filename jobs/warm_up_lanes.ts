@@ -177,14 +177,15 @@ export class WarmUpLanes {
     return tablets;
   }
 
+  /** When a batch is sent again, the older hold stands for both snapshots. */
   #hold(key: BatchId): void {
-    this.release(key);
     let holds = this.#holds.get(key.jobId);
     if (holds === undefined) {
       holds = new Map();
       this.#holds.set(key.jobId, holds);
     }
-    holds.set(holdName(key), this.#deps.holds.take());
+    const name = holdName(key);
+    if (!holds.has(name)) holds.set(name, this.#deps.holds.take());
   }
 }
 

@@ -9,9 +9,9 @@ import type { WarmUpBatch } from '../catalog/warm_up_batches.ts';
 import type { WarmUpJob } from '../catalog/warm_up_jobs.ts';
 import { GroupsNow } from './groups_now.ts';
 import type { ProgressBoard } from './progress_board.ts';
-import { type WarmUpChanges, usesSlot } from './warm_up_changes.ts';
+import { type WarmUpChanges, isFinal, usesSlot } from './warm_up_changes.ts';
 import type { WarmUpCycles } from './warm_up_cycles.ts';
-import type { RowsetEventDelivery, WarmUpJobsDeps } from './warm_up_deps.ts';
+import type { WarmUpJobsDeps } from './warm_up_deps.ts';
 import type { WarmUpHistory } from './warm_up_history.ts';
 import type { WarmUpLanes } from './warm_up_lanes.ts';
 import { type Step, StepQueue, bySlotTurn, isNewOnce } from './warm_up_queue.ts';
@@ -19,11 +19,14 @@ import type { WarmUpSettle } from './warm_up_settle.ts';
 import { type WarmUpStarts, ownSlotsAgain } from './warm_up_starts.ts';
 import type { WarmUpStops } from './warm_up_stops.ts';
 
+/** Timers fire a little early or late; a turn that is this close to its time is on time. */
+const ON_TIME = 0.9;
+/** Stops of event-driven jobs that are remembered: more than have a turn at one time. */
+const STOPS_REMEMBERED = 10_000;
 /** A step waits this long for answers; then others have their turn, and the lanes go on alone. */
 const STEP_MAX_MS = 1000;
 
 export interface SchedulerDeps extends WarmUpJobsDeps {
-  readonly events: RowsetEventDelivery;
   readonly board: ProgressBoard;
   readonly changes: WarmUpChanges;
   readonly cycles: WarmUpCycles;
@@ -40,8 +43,8 @@ interface WarmUpKind {
   readonly waitsFor: (job: WarmUpJob, groups: GroupsNow) => string;
   /** PENDING → RUNNING; may take a while. */
   readonly start: (job: WarmUpJob) => Promise<void>;
-  /** RUNNING: what is due now. */
-  readonly step: (job: WarmUpJob, groups: GroupsNow) => Promise<void>;
+  /** RUNNING: what is due now. `stopsRead`: stops counted before the job's row was read. */
+  readonly step: (job: WarmUpJob, groups: GroupsNow, stopsRead: number) => Promise<void>;
   /** RUNNING, but a compute group of the job has no bearer of its name. */
   readonly groupGone: (job: WarmUpJob, why: string) => Promise<void>;
 }
@@ -54,6 +57,13 @@ export class WarmUpScheduler {
   readonly #starting = new Map<string, JobId>();
   /** Event-driven jobs that were told to stop until their groups are back. */
   readonly #suspended = new Set<JobId>();
+  /** Stops of event-driven jobs, counted, and the last one of each job. */
+  #stops = 0;
+  readonly #stoppedAt = new Map<JobId, number>();
+  /** `#stops` when the rows of this round were read. */
+  #stopsRead = 0;
+  /** Monotonic moment of the last turn of an event-driven job. */
+  readonly #deliveredAt = new Map<JobId, number>();
   #ownsSlots = false;
   /** Whether a lease must be renewed, or a cycle started, before the next regular round. */
   #nextRoundMs = Infinity;
@@ -84,14 +94,14 @@ export class WarmUpScheduler {
           const { epoch } = catalog;
           await changes.apply(jobId, 'started', { startMs: clock.now(), finishMs: null, epoch });
         },
-        step: async (job) => {
-          this.#suspended.delete(job.jobId);
-          deps.board.setWaitReason(job.jobId, await deps.events.tick(job));
+        step: async (job, _, stopsRead) => {
+          await this.#deliver(job, stopsRead);
         },
         groupGone: async (job) => {
           if (this.#suspended.has(job.jobId)) return;
-          await deps.events.stop(job, 'paused');
+          this.stopped(job.jobId);
           this.#suspended.add(job.jobId);
+          await deps.events.stop(job, 'paused');
         },
       },
     };
@@ -111,6 +121,7 @@ export class WarmUpScheduler {
       this.#ownsSlots = true;
     }
     this.#nextRoundMs = Infinity;
+    this.#stopsRead = this.#stops;
     const jobs = await catalog.warmUpJobs.active();
     const groups = await GroupsNow.read(catalog, registry);
     const steps: Step[] = [];
@@ -130,10 +141,21 @@ export class WarmUpScheduler {
     await this.#deps.history.sweep();
   }
 
+  /** An event-driven job is being stopped: a turn that was promised to it before is void. */
+  stopped(jobId: JobId): void {
+    this.#stops += 1;
+    this.#stoppedAt.delete(jobId);
+    this.#stoppedAt.set(jobId, this.#stops);
+    if (this.#stoppedAt.size <= STOPS_REMEMBERED) return;
+    const oldest = this.#stoppedAt.keys().next();
+    if (oldest.done !== true) this.#stoppedAt.delete(oldest.value);
+  }
+
   /** The job has reached a final state. */
   forget(jobId: JobId): void {
     this.#steps.forget(jobId);
     this.#suspended.delete(jobId);
+    this.#deliveredAt.delete(jobId);
   }
 
   close(): void {
@@ -153,8 +175,36 @@ export class WarmUpScheduler {
       await changes.apply(job.jobId, 'timedOut', { errMsg: 'Timeout' });
       return;
     }
-    if (usesSlot(job)) this.#roundWithin(this.#deps.lanes.askEveryMs());
-    steps.push(this.#step(job, () => kind.step(job, groups)));
+    this.#roundWithin(this.#deps.lanes.askEveryMs());
+    if (usesSlot(job) || this.#mayDeliver(job)) {
+      const stopsRead = this.#stopsRead;
+      steps.push(this.#step(job, () => kind.step(job, groups, stopsRead)));
+    }
+  }
+
+  /** Commits wake the delivery by themselves: a turn of it is for backends, leases and limits. */
+  #mayDeliver({ jobId }: WarmUpJob): boolean {
+    const { clock, lanes, config } = this.#deps;
+    const interval = config.get('cloud_warm_up_job_scheduler_interval_millisecond');
+    const everyMs = Math.min(interval, lanes.askEveryMs()) * ON_TIME;
+    return clock.monotonic() - (this.#deliveredAt.get(jobId) ?? -Infinity) >= everyMs;
+  }
+
+  /** A job that was stopped since its row was read must not begin again by this turn. */
+  async #deliver(job: WarmUpJob, stopsRead: number): Promise<void> {
+    const { board, events, clock, catalog } = this.#deps;
+    const { jobId } = job;
+    const isStopped = (): boolean => (this.#stoppedAt.get(jobId) ?? 0) > stopsRead;
+    if (isStopped()) return;
+    this.#suspended.delete(jobId);
+    this.#deliveredAt.set(jobId, clock.monotonic());
+    const reason = await events.tick(job);
+    if (!isStopped()) {
+      board.setWaitReason(jobId, reason);
+      return;
+    }
+    const now = await catalog.warmUpJobs.find(jobId);
+    await events.stop(job, now === undefined || isFinal(now) ? 'ended' : 'paused');
   }
 
   #pending(job: WarmUpJob, groups: GroupsNow, steps: Step[], waiting: WarmUpJob[]): void {

@@ -18,6 +18,8 @@ import { cutIntoBatches, type PlanTablet } from './warm_up_planner.ts';
 
 /** How often a run follows tablets that moved to other backends before it gives up. */
 const MOVES_MAX = 20;
+/** Batches that one change of a job may add at most: numbers of later changes begin behind it. */
+const BATCHES_PER_CHANGE = 2 ** 20;
 /** Failed items that ErrMsg names. */
 const NAMED_FAILURES = 3;
 
@@ -75,7 +77,8 @@ export class WarmUpSettle {
       for (const batch of lost) {
         const all = await tx.warmUpBatches.ofRun(job.jobId, job.run, 'all');
         if (!all.some((other) => sameBatch(other, batch) && other.state !== 'DONE')) continue;
-        const parts = this.#cut(await tx.warmUpBatches.tablets(batch), alive, all);
+        const tabletIds = await tx.warmUpBatches.tablets(batch);
+        const parts = this.#cut(tabletIds, alive, all, current.version);
         await tx.warmUpBatches.move(batch, parts);
         board.clear(batch.jobId, batch.backendId, batch.run, batch.batch);
         allBatch += parts.length - 1;
@@ -173,7 +176,7 @@ export class WarmUpSettle {
     batches: readonly WarmUpBatch[],
     alive: readonly BackendId[],
   ): Promise<void> {
-    const parts = this.#cut(moved, alive, batches);
+    const parts = this.#cut(moved, alive, batches, job.version);
     await tx.warmUpBatches.create(job.jobId, job.run, parts);
     const bytes = parts.reduce((sum, part) => sum + part.totalBytes, 0);
     await this.#deps.changes.transition(tx, job, 'tabletsMoved', {
@@ -184,10 +187,16 @@ export class WarmUpSettle {
     });
   }
 
+  /**
+   * A number is never used twice in a run: a batch that was moved away is gone from the catalog,
+   * but its backend may have done it, and would answer for it. The job's version grows with every
+   * change, so what comes now is behind all that ever was.
+   */
   #cut(
     tabletIds: readonly TabletId[],
     alive: readonly BackendId[],
     existing: readonly WarmUpBatch[],
+    jobVersion: number,
   ): NewBatch[] {
     const { catalog, config } = this.#deps;
     const byBackend = new Map<BackendId, Pick<PlanTablet, 'tabletId' | 'bytes'>[]>();
@@ -201,7 +210,7 @@ export class WarmUpSettle {
     const maxBytes = config.get('cloud_warm_up_job_max_bytes_per_batch');
     return [...byBackend].flatMap(([backendId, tablets]) => {
       const numbers = existing.filter((b) => b.backendId === backendId).map((b) => b.batch);
-      const next = Math.max(-1, ...numbers) + 1;
+      const next = Math.max(jobVersion * BATCHES_PER_CHANGE - 1, ...numbers) + 1;
       return cutIntoBatches(backendId, tablets, maxBytes).map((batch): NewBatch => {
         const { bytes, tabletIds: ids } = batch;
         return { backendId, batch: next + batch.batch, totalBytes: bytes, tabletIds: ids };

@@ -6,6 +6,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { WarmUpJob } from '../catalog/warm_up_jobs.ts';
 import type { ProgressBoard } from './progress_board.ts';
 import { isFinal } from './warm_up_changes.ts';
+import type { RowsetEventDelivery } from './warm_up_deps.ts';
 
 /** Cursors of event-driven jobs move without a transition: they are looked at this often. */
 const LOOK_EVERY_MS = 200;
@@ -28,6 +29,7 @@ export interface WaitsDeps {
   readonly catalog: Catalog;
   readonly clock: Clock;
   readonly board: ProgressBoard;
+  readonly events: Pick<RowsetEventDelivery, 'newestSeq' | 'isPast'>;
 }
 
 export class WarmUpWaits {
@@ -73,7 +75,7 @@ export class WarmUpWaits {
         return { kind: 'run', run: job.state === 'RUNNING' ? job.run : comesNext };
       }
       case 'EVENT_DRIVEN':
-        return { kind: 'events', seq: this.#deps.catalog.rowsetEvents.lastSeq(job.srcGroup ?? '') };
+        return { kind: 'events', seq: this.#deps.events.newestSeq(job) };
     }
   }
 
@@ -89,7 +91,7 @@ export class WarmUpWaits {
       case 'run':
         return await this.#runEnded(job, goal);
       case 'events':
-        return this.#delivered(job, goal.seq);
+        return this.#deps.events.isPast(job.jobId, goal.seq);
     }
   }
 
@@ -106,12 +108,6 @@ export class WarmUpWaits {
       if (found === undefined && goal.run === run) return false;
     }
     return false;
-  }
-
-  #delivered({ jobId, state }: WarmUpJob, seq: number): boolean {
-    const targets = this.#deps.catalog.eventCursors.targets(jobId);
-    if (state !== 'RUNNING' || targets.length === 0) return false;
-    return targets.every((target) => target.state === 'LIVE' && target.ackedSeq >= seq);
   }
 
   async #endedOtherwise({ jobId, errMsg }: WarmUpJob): Promise<SqlError> {

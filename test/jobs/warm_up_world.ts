@@ -148,6 +148,8 @@ export class FakeBackend {
 export class FakeDelivery implements RowsetEventDelivery {
   readonly calls: string[] = [];
   ticks = 0;
+  newest = 0;
+  delivered = 0;
   waitReason = '';
 
   tick = async (_job: WarmUpJob): Promise<string> => {
@@ -158,6 +160,8 @@ export class FakeDelivery implements RowsetEventDelivery {
     this.calls.push(`stop ${jobId} ${why}`);
   };
   onProgress = async (): Promise<boolean> => false;
+  newestSeq = (): number => this.newest;
+  isPast = (_jobId: JobId, seq: number): boolean => this.delivered >= seq;
   retryFailed = async (jobId: JobId): Promise<number> => {
     this.calls.push(`retry ${jobId}`);
     return 1;

@@ -14,6 +14,7 @@ import type { Catalog } from '../../../catalog/catalog.ts';
 import { AlterJobs } from '../../../jobs/alter_jobs.ts';
 import { BackendRegistry } from '../../../jobs/backend_registry.ts';
 import { CompactionScheduler } from '../../../jobs/compaction.ts';
+import { EventDelivery } from '../../../jobs/event_delivery.ts';
 import { HotspotCollector } from '../../../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../../../jobs/loads.ts';
 import { MatchedTables } from '../../../jobs/matched_tables.ts';
@@ -44,6 +45,7 @@ export class ShowFixture {
   readonly session: SessionState;
   readonly agents: EmbeddedAgents;
   readonly #selects: Selects;
+  readonly #events: EventDelivery;
 
   private constructor(files: CatalogFixture, catalog: Catalog) {
     const { clock } = files;
@@ -71,6 +73,7 @@ export class ShowFixture {
       syncStats: new SyncStats(clock),
     };
     const hotspots = new HotspotCollector(shared);
+    this.#events = new EventDelivery({ ...shared, stats: shared.syncStats });
     this.services = {
       ...shared,
       backends: new BackendControl({
@@ -79,7 +82,7 @@ export class ShowFixture {
         dataDir: files.dir,
         host: '127.0.0.1',
       }),
-      warmUps: new WarmUpJobs({ ...shared, hotspots }),
+      warmUps: new WarmUpJobs({ ...shared, hotspots, events: this.#events }),
       matchedTables: new MatchedTables(shared),
       hotspots,
       loads: new LoadCoordinator(shared),
@@ -110,6 +113,7 @@ export class ShowFixture {
   async close(): Promise<void> {
     this.#selects.close();
     await this.services.warmUps.close();
+    await this.#events.close();
     await this.services.matchedTables.close();
     await this.agents.close(0);
     await this.#files.remove();
