@@ -169,7 +169,7 @@ export interface BatchKey {
   readonly jobId: JobId;
   /** 1 for the first (or only) run of a job. */
   readonly run: number;
-  /** 0-based, per backend. */
+  /** Per backend, in the order of the work; never used twice in a run. */
   readonly batch: number;
   /** The control plane's lease epoch. */
   readonly epoch: number;
