@@ -8,17 +8,12 @@ import { readTableFilter } from '../base/table_filter.ts';
 import { compileTableFilter } from '../jobs/table_filter.ts';
 import { type Seen, coldRowset } from './invariants.ts';
 import { type CatalogView, FINAL_STATES, type JobView, type RowsetView } from './observed.ts';
-import { START_MS } from './virtual_time.ts';
-
-interface Owed {
-  /** Milliseconds of the run at which it became visible. */
-  readonly atMs: number;
-}
 
 export class EventWatch {
-  readonly #known = new Set<RowsetId>();
+  /** When each rowset became visible, milliseconds of the run. */
+  readonly #visibleMs = new Map<RowsetId, number>();
   #mark = '';
-  readonly #owed = new Map<JobId, Map<RowsetId, Owed>>();
+  readonly #owed = new Map<JobId, Set<RowsetId>>();
   /** Rowsets that were owed to somebody, superseded ones included. */
   owedRowsets = 0;
 
@@ -27,6 +22,7 @@ export class EventWatch {
    * same step as a rowset may or may not want it.
    */
   note(
+    nowMs: number,
     catalog: CatalogView,
     jobs: ReadonlyMap<JobId, JobView>,
     before: ReadonlyMap<JobId, JobView>,
@@ -35,16 +31,20 @@ export class EventWatch {
     if (mark === this.#mark) return;
     this.#mark = mark;
     for (const rowset of catalog.visibleRowsets()) {
-      if (this.#known.has(rowset.rowsetId)) continue;
-      this.#known.add(rowset.rowsetId);
+      if (this.#visibleMs.has(rowset.rowsetId)) continue;
+      this.#visibleMs.set(rowset.rowsetId, nowMs);
       for (const job of jobs.values()) {
         if (!before.has(job.jobId) || !wants(job, rowset)) continue;
-        const owed = this.#owed.get(job.jobId) ?? new Map<RowsetId, Owed>();
+        const owed = this.#owed.get(job.jobId) ?? new Set<RowsetId>();
         this.#owed.set(job.jobId, owed);
-        owed.set(rowset.rowsetId, { atMs: rowset.createdMs - START_MS });
+        owed.add(rowset.rowsetId);
         this.owedRowsets += 1;
       }
     }
+  }
+
+  visibleMs(rowsetId: RowsetId): number {
+    return this.#visibleMs.get(rowsetId) ?? Number.POSITIVE_INFINITY;
   }
 
   /** A rowset that the job owes and that is cold on the target, without a recorded failure. */
@@ -56,9 +56,9 @@ export class EventWatch {
     if (owed === undefined) return undefined;
     const failed = seen.catalog.failedItems(job.jobId);
     for (const rowset of seen.catalog.visibleRowsets()) {
-      const since = owed.get(rowset.rowsetId);
-      if (since === undefined || failed.some((item) => item.includes(rowset.rowsetId))) continue;
-      const problem = await coldRowset(seen, job.dstGroup, [rowset], since.atMs);
+      const { rowsetId } = rowset;
+      if (!owed.has(rowsetId) || failed.some((item) => item.includes(rowsetId))) continue;
+      const problem = await coldRowset(seen, job.dstGroup, [rowset], this.visibleMs(rowsetId));
       if (problem !== undefined) return problem;
     }
     return undefined;

@@ -2,7 +2,7 @@
  * What must be true, one named function each with the sentence that it checks. They look at the
  * catalog's file and at the backends' disks, not at what the parts under test say of themselves.
  */
-import type { BackendId, JobId, TabletId } from '../base/ids.ts';
+import type { BackendId, JobId, RowsetId, TabletId } from '../base/ids.ts';
 import { servingBackend } from '../base/placement.ts';
 import { SILENT_LOG } from '../base/ports.ts';
 import { BLOCK_BYTES, segmentKey } from '../base/schema.ts';
@@ -27,6 +27,8 @@ export interface Seen {
   readonly server: SimServer;
   /** Per run: how often somebody had asked for a start when it started. */
   readonly startsAsked: Map<string, number>;
+  /** When a rowset was first seen to be visible, milliseconds of the run. */
+  readonly visibleMs: (rowsetId: RowsetId) => number;
   /** For warmth: blocks that were looked at, and those excused. */
   readonly warmth: { checkedBlocks: number; excusedTablets: number };
 }
@@ -210,10 +212,14 @@ async function coldBlock(seen: Seen, run: Finished): Promise<string | undefined>
   const job = seen.jobs.get(run.jobId);
   if (job === undefined) return undefined;
   const tablets = seen.catalog.tabletsOfRun(run.jobId, run.run);
+  // A compaction's result has the age of what it was made from: what was seen is what counts.
+  const startMs = run.startMs - START_MS;
   const wanted = seen.catalog
     .visibleRowsets()
-    .filter((rowset) => tablets.has(rowset.tabletId) && rowset.createdMs < run.startMs);
-  return await coldRowset(seen, job.dstGroup, wanted, run.startMs - START_MS);
+    .filter(
+      ({ tabletId, rowsetId }) => tablets.has(tabletId) && seen.visibleMs(rowsetId) < startMs,
+    );
+  return await coldRowset(seen, job.dstGroup, wanted, startMs);
 }
 
 /**

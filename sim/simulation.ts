@@ -301,11 +301,12 @@ class Simulation {
       catalog,
       server: this.#server,
       startsAsked: this.#startsAsked,
+      visibleMs: (rowset) => this.#events.visibleMs(rowset),
       warmth: this.#warmth,
     };
     this.#noteChanges(jobs);
     this.#cancelWatch.note(jobs, this.#jobs);
-    this.#events.note(catalog, jobs, this.#jobs);
+    this.#events.note(this.#time.nowMs, catalog, jobs, this.#jobs);
     for (const invariant of INVARIANTS) {
       const problem = await invariant.check(seen);
       const { name, claim } = invariant;
