@@ -11,6 +11,7 @@ import type {
   TxnId,
   VaultId,
 } from './ids.ts';
+import { rowsetId } from './ids.ts';
 import type { ColumnType, SqlValue } from './values.ts';
 
 /** Longest database, table, column, group or vault name, in characters (MySQL's limit). */
@@ -177,6 +178,12 @@ export interface RowsetMeta extends NewRowset {
 /** A rowset's object in the bucket (DESIGN section 3). */
 export function segmentKey(tabletId: TabletId, rowsetId: RowsetId, segment: number): string {
   return `data/${tabletId}/${rowsetId}_${segment}.dat`;
+}
+
+/** The rowset that a segment's key names; undefined: it is no such key. */
+export function rowsetOfKey(key: string): RowsetId | undefined {
+  const [, rowset] = /^data\/\d+\/([0-9a-f]{32})_\d+\.dat$/.exec(key) ?? [];
+  return rowset === undefined ? undefined : rowsetId(rowset);
 }
 
 /** Everything of a tablet lies under this prefix. */

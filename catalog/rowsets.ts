@@ -1,7 +1,7 @@
 /** Rowsets: what a reader of a tablet has to read. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { id, rowsetId } from '../base/ids.ts';
-import type { PartitionId, TabletId, TxnId, VaultId } from '../base/ids.ts';
+import type { PartitionId, RowsetId, TabletId, TxnId, VaultId } from '../base/ids.ts';
 import type { NewRowset, RowsetMeta, SegmentMeta } from '../base/schema.ts';
 import type { Session, WriteSession } from './session.ts';
 import type { TabletIndex } from './tablet_index.ts';
@@ -66,6 +66,15 @@ export class RowsetStore {
       if (sinceTurn % perTurn === 0) await nextTurn();
     }
     return result;
+  }
+
+  /** Whether the catalog has the rowset: it was not replaced, and its tablet not dropped. */
+  isThere(tabletId: TabletId, rowset: RowsetId): boolean {
+    const found = this.#session.bulk.all(
+      'SELECT rowset_id FROM rowset WHERE tablet_id = ? AND rowset_id = ?',
+      [tabletId, rowset],
+    );
+    return found.length > 0;
   }
 
   /** One synchronous pass over the partitions touched. */

@@ -122,11 +122,11 @@ describe('compaction', () => {
     expect(await total('Candidates')).toBe(await total('Rowsets'));
     expect(await server.sql("SHOW COMPACTION STATUS LIKE 'nothing%'")).toEqual([]);
     expect(await server.error('ALTER TABLE d.t COMPACT PARTITION (nope)')).toMatchObject({
-      message: expect.stringContaining('nope') as string,
+      message: expect.stringContaining('nope') as unknown,
     });
     expect(
       await server.error('ALTER TABLE d.t SET ("disable_auto_compaction" = "maybe")'),
-    ).toMatchObject({ message: expect.stringContaining('disable_auto_compaction') as string });
+    ).toMatchObject({ message: expect.stringContaining('disable_auto_compaction') as unknown });
     await server.sql('ALTER TABLE d.t SET ("disable_auto_compaction" = "false")');
     await insert(8, 9);
     await until('the compaction', async () => (await total('Rowsets')) === 2);
