@@ -100,6 +100,7 @@ export const ERRORS = {
 
   // changes of tables
   ALTER_JOB_ACTIVE:        row(1105, 'HY000', "Table[{table}]'s state({kind}) is not NORMAL. Do not allow doing ALTER ops: job {id} is running, see SHOW ALTER TABLE"),
+  ALTER_NO_JOB:            row(1105, 'HY000', 'Table[{table}] is not under {kind}'),
   ALTER_REFUSED:           row(1105, 'HY000', 'Table {table} cannot be altered: {what}'),
   ALTER_TYPE:              row(1105, 'HY000', "Can not change {from} to {to} for column '{column}'; allowed: {allowed}"),
   CANT_DROP_FIELD:         row(1091, '42000', "Can't DROP '{name}'; check that column/key exists"),

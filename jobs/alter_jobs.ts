@@ -2,8 +2,10 @@
  * Schema change and rollup jobs: one lane each for those that run, the oldest first. There is no
  * recovery code: after a crash the tick reads the rows and lanes go on from there.
  */
+import { SqlError } from '../base/errors.ts';
 import type { JobId } from '../base/ids.ts';
 import type { AlterJob, NewAlterJob } from '../catalog/alter_jobs.ts';
+import { ALTER } from './alter_lifecycle.ts';
 import { AlterLane, type AlterLaneDeps } from './alter_lane.ts';
 
 /** Jobs that run at once; the others stay PENDING. */
@@ -48,6 +50,26 @@ export class AlterJobs {
     const created = await this.#deps.catalog.alterJobs.create(job);
     this.wake();
     return created;
+  }
+
+  /** Throws ALTER_NO_JOB when it has ended. Never waits for a backend. */
+  async cancel(jobId: JobId, reason: string): Promise<void> {
+    const { catalog } = this.#deps;
+    for (;;) {
+      const job = await catalog.alterJobs.find(jobId);
+      if (job === undefined || ALTER.cell(job.state, 'cancelAsked').kind !== 'move') {
+        const { tableName: table = '', kind = '' } = job ?? {};
+        throw new SqlError('ALTER_NO_JOB', { table, kind });
+      }
+      try {
+        await catalog.alterTables.cancel(job, reason);
+        break;
+      } catch (error) {
+        // Its lane has moved it on: what is true now decides.
+        if ((error as { readonly code?: unknown }).code !== 'STALE_ROW') throw error;
+      }
+    }
+    this.#running.get(jobId)?.stop.abort();
   }
 
   /** Rowsets rewritten since the server started; undefined when the job does not run here. */

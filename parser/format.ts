@@ -311,6 +311,11 @@ const FORMATTERS: Formatters = {
     ),
   AlterTable: ({ table, actions }, options) =>
     `ALTER TABLE ${tableText(table)} ${actions.map((action) => alterActionText(action, options)).join(', ')}`,
+  CancelAlterTable: ({ what, table, jobs }) =>
+    words(
+      `CANCEL ALTER TABLE ${what} FROM ${tableText(table)}`,
+      jobs.length > 0 && `(${jobs.join(', ')})`,
+    ),
   Insert: insertText,
 
   // compute groups and backends

@@ -39,6 +39,7 @@ const GROUPS = {
     CreateTableLike: ['createTable', 'CREATE TABLE [IF NOT EXISTS] [db.]t LIKE [db.]u', 'Makes an empty table of the same form.'],
     DropTable: ['dropTable', 'DROP TABLE [IF EXISTS] [db.]t, ... [FORCE]', 'Removes tables.'],
     TruncateTable: ['truncateTable', 'TRUNCATE TABLE [db.]t [PARTITION (p, ...)] [FORCE]', 'Empties a table or partitions.'],
+    CancelAlterTable: ['cancelAlterTable', 'CANCEL ALTER TABLE {COLUMN | ROLLUP} FROM [db.]t [(job, ...)]', 'Ends a schema change or rollup job; the table stays as it is.'],
     AlterTable: ['alterTable', 'ALTER TABLE [db.]t action, ...', 'Columns, partitions, rollups, names, properties, compaction.'],
     Insert: ['insertHead', 'INSERT INTO [db.]t [PARTITION (p)] [WITH LABEL l] [(column, ...)] VALUES (value, ...), ...', 'Adds rows.'],
   },

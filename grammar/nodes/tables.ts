@@ -215,6 +215,15 @@ export interface AlterTable {
   readonly actions: readonly AlterTableAction[];
 }
 
+/** `CANCEL ALTER TABLE COLUMN | ROLLUP FROM t [(job, ...)]`. */
+export interface CancelAlterTable {
+  readonly kind: 'CancelAlterTable';
+  readonly what: 'COLUMN' | 'ROLLUP';
+  readonly table: TableName;
+  /** Empty: whichever runs. */
+  readonly jobs: readonly number[];
+}
+
 /** `INSERT INTO t [PARTITION (..)] [WITH LABEL l] [(columns)] VALUES (...), ...`. */
 export interface Insert {
   readonly kind: 'Insert';
@@ -234,4 +243,5 @@ export type TableStatement =
   | DropTable
   | TruncateTable
   | AlterTable
+  | CancelAlterTable
   | Insert;

@@ -2,6 +2,7 @@
 import type {
   AlterTable,
   AlterTableAction,
+  CancelAlterTable,
   ColumnPosition,
   ColumnSpec,
   Insert,
@@ -22,6 +23,30 @@ export class AlterTableRules extends TableRules {
       DEF: () => void actions.push(this.SUBRULE(this.alterAction)),
     });
     return { kind: 'AlterTable', table, actions };
+  });
+
+  cancelAlterTable = this.RULE('cancelAlterTable', (): CancelAlterTable => {
+    this.CONSUME(K.CANCEL);
+    this.CONSUME(K.ALTER);
+    this.CONSUME(K.TABLE);
+    const what = this.OR(
+      alts<CancelAlterTable['what']>([
+        { ALT: () => (this.CONSUME(K.COLUMN), 'COLUMN') },
+        { ALT: () => (this.CONSUME(K.ROLLUP), 'ROLLUP') },
+      ]),
+    );
+    this.CONSUME(K.FROM);
+    const table = this.SUBRULE(this.tableName);
+    const jobs: number[] = [];
+    this.OPTION(() => {
+      this.CONSUME(T.LParen);
+      this.AT_LEAST_ONE_SEP({
+        SEP: T.Comma,
+        DEF: () => void jobs.push(this.SUBRULE(this.integer)),
+      });
+      this.CONSUME(T.RParen);
+    });
+    return { kind: 'CancelAlterTable', what, table, jobs };
   });
 
   alterAction = this.RULE('alterAction', (): AlterTableAction =>

@@ -7,6 +7,7 @@ import type { StatementResult } from '../../base/values.ts';
 import type { Statement, StatementKind } from '../../parser/statement.ts';
 import type { ExecContext, Executor } from './executor.ts';
 import { alterTable } from './alter_table.ts';
+import { cancelAlterTable } from './alter_table_cancel.ts';
 import { showAlterTable } from './alter_table_show.ts';
 import { alterUser, setPassword, showGrants } from './accounts.ts';
 import {
@@ -222,6 +223,7 @@ export const EXECUTORS: {
   DropTable: dropTable,
   TruncateTable: truncateTable,
   AlterTable: alterTable,
+  CancelAlterTable: cancelAlterTable,
   Insert: insert,
 
   // warm-up

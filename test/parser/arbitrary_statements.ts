@@ -217,6 +217,7 @@ const FIELDS: Table = {
   DropTable: { tables: some(table), ifExists: flag, force: flag },
   TruncateTable: { table, partitions: few(name), force: flag },
   AlterTable: { table, actions: some(action) },
+  CancelAlterTable: { what: fc.constantFrom('COLUMN' as const, 'ROLLUP' as const), table, jobs: fc.array(fc.nat(), { maxLength: 3 }) },
   Insert: { table, partitions: few(name), label: optional(name), columns: optional(few(name)), rows: some(few(expr)) },
   CreateComputeGroup: { name, ifNotExists: flag, properties },
   DropComputeGroup: { ...dropped, force: flag },
