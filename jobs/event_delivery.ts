@@ -72,6 +72,18 @@ export class EventDelivery implements RowsetEventDelivery {
     else if (delivery !== undefined) await this.#store([delivery]);
   }
 
+  altered(job: WarmUpJob): void {
+    this.#jobs.get(job.jobId)?.altered(job);
+    const opening = this.#opening.get(job.jobId);
+    if (opening === undefined) return;
+    const done = opening.then(
+      (delivery) => delivery?.altered(job),
+      () => undefined,
+    );
+    this.#busy.add(done);
+    void done.finally(() => this.#busy.delete(done));
+  }
+
   async onProgress(progress: BatchProgress): Promise<boolean> {
     const delivery = this.#jobs.get(progress.jobId);
     if (delivery === undefined) return progress.run >= RUNS_PER_EPOCH;

@@ -117,8 +117,7 @@ export class JobDelivery {
 
   /** Follows the target's backends, asks for what is under way, sends; answers the WaitReason. */
   async tick(job: WarmUpJob): Promise<string> {
-    this.#useFilter(job);
-    this.#job = job;
+    this.altered(job);
     const { catalog } = this.#deps;
     const names = new Set((await catalog.computeGroups.list()).map((group) => group.name));
     if (!names.has(job.dstGroup)) return `compute group '${job.dstGroup}' does not exist`;
@@ -134,6 +133,13 @@ export class JobDelivery {
     return names.has(this.sourceGroup)
       ? this.#waitReason()
       : `compute group '${this.sourceGroup}' does not exist`;
+  }
+
+  /** The job as it is now; an older one, read before it was altered, changes nothing. */
+  altered(job: WarmUpJob): void {
+    if (job.version < this.#job.version) return;
+    this.#job = job;
+    this.#useFilter(job);
   }
 
   /** All that a later server, or a resumed job, needs; call it after every move, now and then. */

@@ -20,6 +20,8 @@ export interface RowsetEventDelivery {
   stop(job: WarmUpJob, why: StopReason): Promise<void>;
   /** false: not a batch of events. */
   onProgress(progress: BatchProgress): Promise<boolean>;
+  /** Right after the commit: events are judged by the job's new filter from now on. */
+  altered(job: WarmUpJob): void;
   /** Failed items again; how many. */
   retryFailed(jobId: JobId): Promise<number>;
   /** The newest event of the job's source: what was committed until now. */

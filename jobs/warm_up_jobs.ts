@@ -28,6 +28,14 @@ import { WarmUpStarts, countsOf, createBatches } from './warm_up_starts.ts';
 import { WarmUpStops } from './warm_up_stops.ts';
 import { type WaitOptions, WarmUpWaits } from './warm_up_waits.ts';
 
+/**
+ * A round with 500 jobs takes 3 to 4 ms, and every batch that ends asks for one: rounds may take this
+ * small a part of the main thread, one in four.
+ */
+const REST_PER_ROUND = 3;
+/** A round that waited for the catalog is no reason to let batches wait. */
+const REST_MAX_MS = 50;
+
 export interface CreatedJob {
   readonly jobId: JobId;
   /** An identical job was still PENDING: this is its id (DESIGN 4.3). */
@@ -54,6 +62,8 @@ export class WarmUpJobs {
   #stopTimer: () => void = () => undefined;
   #ticking: Promise<void> | undefined;
   #tickAgain = false;
+  /** Monotonic: no round begins before. */
+  #restUntil = -Infinity;
   #closed = false;
 
   constructor(deps: WarmUpJobsDeps) {
@@ -206,7 +216,11 @@ export class WarmUpJobs {
         if (verdict.kind === 'refused') throw verdict.error;
       }
       const detail = JSON.stringify(change);
-      await this.#changes.transition(tx, job, 'alterAsked', { ...change, detail });
+      const after = await this.#changes.transition(tx, job, 'alterAsked', { ...change, detail });
+      if (after === undefined) return;
+      tx.onCommit(() => {
+        this.#deps.events.altered(after);
+      });
     });
   }
 
@@ -263,32 +277,36 @@ export class WarmUpJobs {
   /** Runs a round soon. */
   wake(): void {
     if (this.#closed) return;
-    if (this.#ticking !== undefined) {
-      this.#tickAgain = true;
-      return;
+    const restMs = this.#restUntil - this.#deps.clock.monotonic();
+    if (this.#ticking !== undefined) this.#tickAgain = true;
+    else if (restMs > 0) this.#arm(restMs);
+    else {
+      this.#stopTimer();
+      this.#ticking = this.#tick();
     }
-    this.#stopTimer();
-    this.#ticking = this.#tickLoop();
   }
 
-  async #tickLoop(): Promise<void> {
+  async #tick(): Promise<void> {
+    const { clock, log } = this.#deps;
+    const began = clock.monotonic();
+    this.#tickAgain = false;
     try {
-      do {
-        this.#tickAgain = false;
-        await this.#scheduler.round();
-      } while (this.#tickAgain && !this.#closed);
+      await this.#scheduler.round();
     } catch (error) {
       const stack = error instanceof Error ? error.stack : String(error);
-      this.#deps.log.error('warm-up tick failed', { stack });
-    } finally {
-      this.#ticking = undefined;
-      if (!this.#closed) this.#arm();
+      log.error('warm-up tick failed', { stack });
     }
+    const ended = clock.monotonic();
+    this.#restUntil = ended + Math.min(REST_MAX_MS, (ended - began) * REST_PER_ROUND);
+    this.#ticking = undefined;
+    if (this.#closed) return;
+    this.#arm(this.#scheduler.nextRoundMs);
+    if (this.#tickAgain) this.wake();
   }
 
-  #arm(): void {
+  #arm(ms: number): void {
     this.#stopTimer();
-    this.#stopTimer = this.#deps.clock.after(this.#scheduler.nextRoundMs, () => {
+    this.#stopTimer = this.#deps.clock.after(ms, () => {
       this.wake();
     });
   }

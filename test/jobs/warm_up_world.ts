@@ -159,6 +159,9 @@ export class FakeDelivery implements RowsetEventDelivery {
   stop = async ({ jobId }: WarmUpJob, why: StopReason): Promise<void> => {
     this.calls.push(`stop ${jobId} ${why}`);
   };
+  altered = ({ jobId, tableFilter }: WarmUpJob): void => {
+    this.calls.push(`altered ${jobId} ${tableFilter ?? ''}`);
+  };
   onProgress = async (): Promise<boolean> => false;
   newestSeq = (): number => this.newest;
   isPast = (_jobId: JobId, seq: number): boolean => this.delivered >= seq;

@@ -1,20 +1,28 @@
 /** WARM UP and the statements about its jobs: every rule and text of reference/warm-up 1.8. */
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { ShowFixture } from './fixture.ts';
 
 let show: ShowFixture;
-beforeEach(async () => {
-  show = await ShowFixture.open();
-  await show.run('CREATE DATABASE d; CREATE DATABASE other; USE d');
+
+async function openShow(): Promise<ShowFixture> {
+  const opened = await ShowFixture.open();
+  await opened.run('CREATE DATABASE d; CREATE DATABASE other; USE d');
   for (const table of ['d.orders', 'd.customers', 'd.tmp_1', 'other.logs']) {
-    await show.run(`CREATE TABLE ${table} (k INT) DISTRIBUTED BY HASH (k) BUCKETS 1`);
+    await opened.run(`CREATE TABLE ${table} (k INT) DISTRIBUTED BY HASH (k) BUCKETS 1`);
   }
-  await show.group('src', [8041, 8042]);
-  await show.group('dst', [8043]);
-});
-afterEach(async () => {
-  await show.close();
-});
+  await opened.group('src', [8041, 8042]);
+  await opened.group('dst', [8043]);
+  return opened;
+}
+
+function freshEachTime(): void {
+  beforeEach(async () => {
+    show = await openShow();
+  });
+  afterEach(async () => {
+    await show.close();
+  });
+}
 
 const PAIR = 'WARM UP COMPUTE GROUP dst WITH COMPUTE GROUP src';
 const PERIODIC = '"sync_mode"="periodic", "sync_interval_sec"="10"';
@@ -29,6 +37,14 @@ async function made(sql: string): Promise<string> {
 }
 
 describe('WARM UP refuses', () => {
+  // Nothing is made, so all can share one server.
+  beforeAll(async () => {
+    show = await openShow();
+  });
+  afterAll(async () => {
+    await show.close();
+  });
+
   // prettier-ignore
   it.each([
     // groups and tables
@@ -87,6 +103,7 @@ describe('WARM UP refuses', () => {
     show.session.database = '';
     const sql = 'WARM UP CLUSTER dst WITH TABLE orders';
     expect(await show.error(sql)).toBe('1046 No database selected');
+    show.session.database = 'd';
   });
 
   it('more rules than there may be', async () => {
@@ -106,6 +123,8 @@ describe('WARM UP refuses', () => {
 });
 
 describe('the row of a job', () => {
+  freshEachTime();
+
   async function rowOf(sql: string): Promise<Record<string, unknown>> {
     const [row] = await show.objects(`SHOW WARM UP JOB WHERE id = ${await made(sql)}`);
     return row ?? {};
@@ -230,6 +249,8 @@ describe('the row of a job', () => {
 });
 
 describe('EXPLAIN WARM UP', () => {
+  freshEachTime();
+
   it('of a run has its batches', async () => {
     const columns = 'BackendId | Batch | Tablets | Bytes';
     expect(await show.text(`EXPLAIN ${PAIR} PROPERTIES (${PERIODIC})`)).toEqual([columns]);
@@ -267,6 +288,8 @@ describe('EXPLAIN WARM UP', () => {
 });
 
 describe('statements about one job', () => {
+  freshEachTime();
+
   const VERBS = ['CANCEL', 'PAUSE', 'RESUME', 'RETRY', 'WAIT FOR'];
   const WHERE = '1105 Where clause should looks like one of them: id = 123';
 
@@ -328,6 +351,8 @@ describe('statements about one job', () => {
 });
 
 describe('SHOW WARM UP JOB RUNS and FAILURES', () => {
+  freshEachTime();
+
   it('list what there is, with WHERE, LIKE, ORDER BY and LIMIT', async () => {
     const { names } = await show.rows('SHOW WARM UP JOB RUNS');
     expect(names.join(' ')).toBe(
