@@ -48,6 +48,10 @@ const INT_MAX = 2 ** 31 - 1;
 // prettier-ignore
 export const CONFIG = {
   // front door
+  mysql_tls: { type: 'bool', default: true, ...MUTABLE, help: 'Whether MySQL clients are offered TLS (1.2 or newer).' },
+  ssl_cert: { type: 'text', default: '', mutable: false, pattern: /^[^\0]*$/, allowed: 'a path', help: 'File with the TLS certificate (PEM, with its chain). Empty: one is made at its first use, self-signed, in tls/ of the data directory. A changed file is read again without a restart.' },
+  ssl_key: { type: 'text', default: '', mutable: false, pattern: /^[^\0]*$/, allowed: 'a path', help: 'File with the private key of ssl_cert (PEM).' },
+  require_secure_transport: { type: 'bool', default: false, ...MUTABLE, help: 'Refuse MySQL logins without TLS (error 3159).' },
   max_prepared_stmt_count: { type: 'int', default: 16_382, min: 0, max: 1_048_576, ...MUTABLE, help: 'Most prepared statements of all connections together; one more gets error 1461. 0: none.' },
   max_connections: { type: 'int', default: 1024, min: 1, max: 100_000, ...MUTABLE, help: 'Most MySQL connections at once; one more gets error 1040. One place more is kept for root.' },
   handshake_timeout_ms: { type: 'int', default: 10_000, min: 10, max: INT_MAX, ...MUTABLE, help: 'Milliseconds a client may take from connecting to being logged in.' },

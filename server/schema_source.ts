@@ -108,7 +108,7 @@ export class SchemaSource implements InformationSchemaSource {
   }
 
   status(): readonly (readonly [string, string])[] {
-    return serverStatus(this.context.services);
+    return serverStatus(this.context.services, this.context.session.tls);
   }
 
   /** Every account may do everything until there are grants. */

@@ -30,6 +30,7 @@ import { Selects } from './selects.ts';
 import { ServerMetrics } from './server_metrics.ts';
 import type { Services } from './services.ts';
 import { Sessions } from './sessions.ts';
+import { TlsCertificate } from './tls_certificate.ts';
 import { GlobalVariables } from './variables.ts';
 
 export interface ServerOptions {
@@ -167,6 +168,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     clock,
     random,
     log,
+    tls: new TlsCertificate({ config, clock, log, dataDir }),
     frontDoor: {
       findAccount: async (user, from) => await passwords.find(user, from),
       openSession: async (login) => await sessionsOf(front).openSession(login),

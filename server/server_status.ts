@@ -1,4 +1,5 @@
 /** SHOW STATUS: counters that the server really has, under MySQL's names. */
+import type { TlsInfo } from './mysql/handler.ts';
 import type { Services } from './services.ts';
 
 type StatusServices = Pick<
@@ -7,21 +8,18 @@ type StatusServices = Pick<
 >;
 
 /** In order of name. Without TLS the Ssl ones are empty, which is what clients look at. */
-export function serverStatus({
-  clock,
-  connections,
-  config,
-  startedMs,
-  statements,
-}: StatusServices): readonly (readonly [name: string, value: string])[] {
+export function serverStatus(
+  { clock, connections, config, startedMs, statements }: StatusServices,
+  tls: TlsInfo | undefined,
+): readonly (readonly [name: string, value: string])[] {
   const uptime = String(Math.max(0, Math.floor((clock.now() - startedMs) / 1000)));
   const running = connections.list().filter(({ command }) => command === 'Query').length;
   return [
     ['Max_connections', config.text('max_connections')],
     ['Queries', String(statements())],
     ['Questions', String(statements())],
-    ['Ssl_cipher', ''],
-    ['Ssl_version', ''],
+    ['Ssl_cipher', tls?.cipher ?? ''],
+    ['Ssl_version', tls?.version ?? ''],
     ['Threads_connected', String(connections.size)],
     ['Threads_running', String(running)],
     ['Uptime', uptime],

@@ -1,5 +1,6 @@
 /** What a session remembers between statements. Executors read and change it. */
 import type { Warning } from '../base/values.ts';
+import type { TlsInfo } from './mysql/handler.ts';
 import type { SessionVariables } from './variables.ts';
 
 /** Warnings kept for SHOW WARNINGS (MySQL: max_error_count); the rest only count. */
@@ -10,6 +11,7 @@ export class SessionState {
   readonly user: string;
   readonly host: string;
   readonly variables: SessionVariables;
+  readonly tls: TlsInfo | undefined;
   /** Empty: none selected. */
   database: string;
   /** Set by `USE @group`; empty: the first group of the catalog. */
@@ -26,12 +28,14 @@ export class SessionState {
     readonly host: string;
     readonly database: string;
     readonly variables: SessionVariables;
+    readonly tls?: TlsInfo | undefined;
   }) {
     this.connectionId = login.connectionId;
     this.user = login.user;
     this.host = login.host;
     this.database = login.database;
     this.variables = login.variables;
+    this.tls = login.tls;
   }
 
   get warnings(): readonly Warning[] {

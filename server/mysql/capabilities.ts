@@ -25,8 +25,8 @@ export const CAPABILITY = {
 
 /**
  * What the greeting announces. LONG_PASSWORD stays set: without it MariaDB's clients take the
- * server for a MariaDB and use extensions it does not have. SSL, COMPRESS, LOCAL_FILES and
- * SESSION_TRACK are absent because nothing here serves them.
+ * server for a MariaDB and use extensions it does not have. COMPRESS, LOCAL_FILES and
+ * SESSION_TRACK are absent because nothing here serves them; SSL is added where TLS is on.
  */
 export const SERVER_CAPABILITIES: number = Object.entries(CAPABILITY)
   .filter(([name]) => name !== 'SSL')

@@ -12,8 +12,14 @@ import type { ClientCharset } from './charset.ts';
 import { findCommand } from './command_table.ts';
 import type { CommandTarget } from './command_table.ts';
 import type { ConnectionEntry, KillKind, LiveConnection } from './connection_registry.ts';
-import type { FrontDoor, SessionHandler } from './handler.ts';
-import { SCRAMBLE_BYTES, encodeGreeting, parseChangeUser, parseLogin } from './handshake.ts';
+import type { FrontDoor, SessionHandler, TlsInfo } from './handler.ts';
+import {
+  SCRAMBLE_BYTES,
+  encodeGreeting,
+  isTlsRequest,
+  parseChangeUser,
+  parseLogin,
+} from './handshake.ts';
 import type { Claim, LoginRequest } from './handshake.ts';
 import { IdleTimer } from './idle_timer.ts';
 import type { PacketEncoder } from './packet_encoder.ts';
@@ -23,6 +29,8 @@ import { tameBytes } from './passwords.ts';
 import { type PreparedCount, PreparedStatements } from './prepared_statements.ts';
 import { encodeError, encodeOk } from './replies.ts';
 import type { ReplyState } from './replies.ts';
+import type { TlsContexts } from './tls_contexts.ts';
+import { startTls } from './start_tls.ts';
 
 /** Longest packet before the login has succeeded, bytes: attributes may be 64 KiB. */
 const LOGIN_PACKET_BYTES_MAX = 96 * 1024;
@@ -44,6 +52,7 @@ export interface ConnectionServices {
   readonly frontDoor: FrontDoor;
   readonly authenticator: Authenticator;
   readonly pool: BufferPool;
+  readonly tls: TlsContexts;
   /** Prepared statements of all connections. */
   readonly preparedCount: PreparedCount;
   /** Takes one of the max_connections places; throws TOO_MANY_CONNECTIONS. */
@@ -61,14 +70,15 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   readonly scramble: Buffer;
   /** Resolves when the socket is closed. */
   readonly closed: Promise<void>;
-  readonly isPrivate: boolean;
   readonly prepared: PreparedStatements;
   multiStatements = false;
   database = '';
   statement: string | undefined;
 
   readonly #services: ConnectionServices;
-  readonly #socket: Socket;
+  /** The client's bytes: TCP, or TLS over it. */
+  #socket: Socket;
+  #tls: TlsInfo | undefined;
   readonly #reader: PacketReader;
   readonly #idle: IdleTimer;
   #phase: Phase = 'login';
@@ -91,7 +101,6 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     this.id = id;
     this.host = (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
     this.port = socket.remotePort ?? 0;
-    this.isPrivate = /^(127\.|::1$)/.test(this.host);
     this.scramble = tameBytes(services.random.bytes(SCRAMBLE_BYTES));
     this.prepared = new PreparedStatements(services.preparedCount);
     this.#services = services;
@@ -108,6 +117,10 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
         resolve();
       });
     });
+    this.#listen(socket);
+  }
+
+  #listen(socket: Socket): void {
     socket.on('data', (chunk) => {
       this.#reader.push(chunk);
     });
@@ -115,6 +128,11 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
       socket.destroy();
     });
     socket.on('error', () => undefined); // 'close' follows and says all there is to say
+  }
+
+  /** Nobody but the client can read what is sent: passwords may go in clear. */
+  get isPrivate(): boolean {
+    return this.#tls !== undefined || /^(127\.|::1$)/.test(this.host);
   }
 
   get loggedIn(): boolean {
@@ -222,16 +240,42 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   }
 
   async #logIn(): Promise<void> {
-    const version = this.#services.config.get('server_version');
+    const { config, tls } = this.#services;
+    const version = config.get('server_version');
+    const { id: connectionId, scramble } = this;
     this.send((packets) => {
-      encodeGreeting(packets, { version, connectionId: this.id, scramble: this.scramble });
+      encodeGreeting(packets, { version, connectionId, scramble, tls: tls.on });
     });
-    const login = parseLogin(await this.receive());
+    let payload = await this.receive();
+    if (tls.on && isTlsRequest(payload)) {
+      await this.#startTls();
+      payload = await this.receive();
+    }
+    const login = parseLogin(payload);
     this.#login = login;
+    if (this.#tls === undefined && config.get('require_secure_transport')) {
+      throw new SqlError('SECURE_TRANSPORT_REQUIRED');
+    }
     this.multiStatements = has(login.capabilities, CAPABILITY.MULTI_STATEMENTS);
     await this.#authenticate(login);
     encodeOk(this.out.packets, this.replyState());
     this.out.flush();
+  }
+
+  /** What the client sent behind its request in clear is read as TLS, never as a command. */
+  async #startTls(): Promise<void> {
+    const context = await this.#services.tls.context();
+    if (this.#isEnded()) throw clientGone();
+    const plain = this.#socket;
+    plain.removeAllListeners('data');
+    plain.removeAllListeners('end');
+    const { socket, secured } = startTls(plain, this.#reader.takeAhead(), context);
+    this.#socket = socket;
+    this.out.moveTo(socket);
+    this.#reader.moveTo(socket);
+    this.#listen(socket);
+    await secured;
+    this.#tls = { version: socket.getProtocol() ?? '', cipher: socket.getCipher().standardName };
   }
 
   /** Proves the claim and opens its session; the connection has no session until then. */
@@ -245,7 +289,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     const { id: connectionId, host, port } = this;
     const { user, database, collationId, attributes } = claim;
     const session = await this.#services.frontDoor.openSession(
-      { connectionId, host, port, user, database, collationId, attributes },
+      { connectionId, host, port, user, database, collationId, attributes, tls: this.#tls },
       {
         kill: (kind) => {
           this.#killSelf(kind);

@@ -33,6 +33,14 @@ export interface LoginInfo extends ConnectionInfo {
   /** MySQL collation id of the client. */
   readonly collationId: number;
   readonly attributes: Readonly<Record<string, string>>;
+  /** undefined: the connection is not encrypted. */
+  readonly tls: TlsInfo | undefined;
+}
+
+/** How a connection is encrypted, in OpenSSL's names: `TLSv1.3`, `TLS_AES_256_GCM_SHA384`. */
+export interface TlsInfo {
+  readonly version: string;
+  readonly cipher: string;
 }
 
 export interface FieldListing {

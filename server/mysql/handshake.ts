@@ -21,21 +21,27 @@ const ATTRIBUTES_MAX = 256;
  */
 export const ANNOUNCED_PLUGIN = 'mysql_native_password';
 
-/** `scramble`: SCRAMBLE_BYTES bytes, 7-bit, without NUL and `$`. */
-export function encodeGreeting(
-  packets: PacketEncoder,
-  greeting: { version: string; connectionId: number; scramble: Buffer },
-): void {
+export interface Greeting {
+  readonly version: string;
+  readonly connectionId: number;
+  /** SCRAMBLE_BYTES bytes, 7-bit, without NUL and `$`. */
+  readonly scramble: Buffer;
+  /** Whether the client may ask for TLS. */
+  readonly tls: boolean;
+}
+
+export function encodeGreeting(packets: PacketEncoder, greeting: Greeting): void {
+  const capabilities = SERVER_CAPABILITIES | (greeting.tls ? CAPABILITY.SSL : 0);
   packets.begin();
   packets.u8(PROTOCOL_VERSION);
   packets.nulText(greeting.version);
   packets.u32(greeting.connectionId);
   packets.bytes(greeting.scramble.subarray(0, SCRAMBLE_PART_1));
   packets.u8(0);
-  packets.u16(SERVER_CAPABILITIES & 0xffff);
+  packets.u16(capabilities & 0xffff);
   packets.u8(GREETING_COLLATION);
   packets.u16(STATUS.AUTOCOMMIT);
-  packets.u16(SERVER_CAPABILITIES >>> 16);
+  packets.u16(capabilities >>> 16);
   packets.u8(SCRAMBLE_BYTES + 1);
   packets.zeros(10);
   packets.bytes(greeting.scramble.subarray(SCRAMBLE_PART_1));
@@ -58,6 +64,14 @@ export interface Claim {
 export interface LoginRequest extends Claim {
   /** Of both sides. */
   readonly capabilities: number;
+}
+
+/** Length of the part of a login that stands before the user's name. */
+const LOGIN_HEAD_BYTES = 32;
+
+/** The head of a login with the SSL bit and nothing behind it: the login itself comes in TLS. */
+export function isTlsRequest(payload: Buffer): boolean {
+  return payload.length === LOGIN_HEAD_BYTES && has(payload.readUInt32LE(0), CAPABILITY.SSL);
 }
 
 /** HandshakeResponse41; throws HANDSHAKE_ERROR for anything else. */

@@ -10,6 +10,7 @@ import { Connection } from './connection.ts';
 import type { ConnectionServices } from './connection.ts';
 import { ConnectionRegistry } from './connection_registry.ts';
 import type { FrontDoor } from './handler.ts';
+import type { TlsContexts } from './tls_contexts.ts';
 import { PreparedCount } from './prepared_statements.ts';
 
 /** Silence after which TCP asks whether the client is still there, milliseconds. */
@@ -26,6 +27,7 @@ export interface MysqlListenerOptions {
   readonly random: Random;
   readonly log: Log;
   readonly frontDoor: FrontDoor;
+  readonly tls: TlsContexts;
 }
 
 /** The MySQL front door: accepts connections and keeps their number within its limits. */

@@ -26,7 +26,7 @@ export interface ByteSource {
  * and a length field alone allocates nothing.
  */
 export class PacketReader {
-  readonly #source: ByteSource;
+  #source: ByteSource;
   #held: Buffer[] = [];
   #heldBytes = 0;
   /** Bytes of held[0] that are used already. */
@@ -60,6 +60,21 @@ export class PacketReader {
       this.#paused = true;
       this.#source.pause();
     }
+  }
+
+  /** Goes on with another source, TLS over the one before. */
+  moveTo(source: ByteSource): void {
+    this.#paused = false;
+    this.#source = source;
+  }
+
+  /** What came behind the last packet, which is no part of the protocol then. */
+  takeAhead(): Buffer {
+    const ahead = Buffer.concat(this.#held).subarray(this.#offset);
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#offset = 0;
+    return ahead;
   }
 
   /** Nothing more will come: a waiting or later `read` gets undefined. */

@@ -21,7 +21,7 @@ type WriteStream = Pick<
  */
 export class PacketWriter {
   readonly packets: PacketEncoder;
-  readonly #stream: WriteStream;
+  #stream: WriteStream;
   readonly #clock: Clock;
   /** Milliseconds; asked whenever the wait for a client begins. */
   readonly #timeoutMs: () => number;
@@ -34,7 +34,18 @@ export class PacketWriter {
     this.#stream = stream;
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
+    this.#watch(stream);
+  }
+
+  /** Goes on with another stream: TLS over the one before, to which nothing is left to write. */
+  moveTo(stream: WriteStream): void {
+    this.#stream = stream;
+    this.#watch(stream);
+  }
+
+  #watch(stream: WriteStream): void {
     stream.on('drain', () => {
+      if (stream !== this.#stream) return;
       this.#stop();
       this.#pump();
     });

@@ -49,8 +49,8 @@ describe('greeting', () => {
     for (const bit of [0, 3, 9, 15, 16, 17, 18, 19, 20, 21, 24]) {
       expect(greeting.capabilities & (1 << bit)).not.toBe(0);
     }
-    // no COMPRESS, LOCAL_FILES, SSL, SESSION_TRACK
-    for (const bit of [5, 7, 11, 23]) expect(greeting.capabilities & (1 << bit)).toBe(0);
+    // no COMPRESS, LOCAL_FILES, SESSION_TRACK
+    for (const bit of [5, 7, 23]) expect(greeting.capabilities & (1 << bit)).toBe(0);
   });
 });
 

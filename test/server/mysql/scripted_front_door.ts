@@ -1,4 +1,7 @@
 /** A listener on a free port whose accounts and sessions a test scripts. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Config } from '../../../base/config.ts';
 import { SqlError } from '../../../base/errors.ts';
 import type { Clock, Log, LogFields } from '../../../base/ports.ts';
@@ -19,6 +22,7 @@ import type {
   SessionHandler,
 } from '../../../server/mysql/handler.ts';
 import { MysqlListener } from '../../../server/mysql/listener.ts';
+import { TlsCertificate } from '../../../server/tls_certificate.ts';
 import { SALT_BYTES, makeCachingSha2, makeNative } from '../../../server/mysql/passwords.ts';
 
 export type QueryScript = (
@@ -142,6 +146,8 @@ export interface TestServer {
   readonly config: Config;
   /** Error lines of the log. */
   readonly errors: LogFields[];
+  /** Where the certificate is that the listener makes. */
+  readonly dataDir: string;
   close(): Promise<void>;
 }
 
@@ -165,10 +171,15 @@ export async function startServer(
   const log: Log = { ...SILENT_LOG, error: (_event, fields = {}) => errors.push(fields) };
   const config = new Config(settings);
   const random = systemRandom;
-  const listener = new MysqlListener({ config, clock, random, log, frontDoor: door });
+  const dataDir = mkdtempSync(join(tmpdir(), 'thermocline-front-door-'));
+  const tls = new TlsCertificate({ config, clock, log, dataDir });
+  const listener = new MysqlListener({ config, clock, random, log, frontDoor: door, tls });
   const { port } = await listener.listen('127.0.0.1', 0);
-  const close = (): Promise<void> => listener.close(0);
-  return { listener, door, port, config, errors, close };
+  const close = async (): Promise<void> => {
+    await listener.close(0);
+    rmSync(dataDir, { recursive: true });
+  };
+  return { listener, door, port, config, errors, dataDir, close };
 }
 
 /** Waits for something that happens by itself; bounded by the test's own time limit. */
