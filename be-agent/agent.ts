@@ -186,7 +186,9 @@ export class Agent {
     const batches = this.#batches;
     const traffic = this.#traffic;
     const { stores } = this;
-    this.#metrics = new AgentMetrics({ backendId, cache, stores, traffic, batches, rate });
+    const compactions = this.#compactions;
+    const measured = { backendId, cache, stores, traffic, batches, rate, compactions };
+    this.#metrics = new AgentMetrics(measured);
     this.#http = new HttpServer(
       agentRoutes({ ...options, cache, stores, metrics: this.#metrics, traffic }),
       clock,

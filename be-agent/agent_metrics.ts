@@ -4,6 +4,8 @@ import type { CacheStats } from '../base/agent_messages.ts';
 import type { BackendId } from '../base/ids.ts';
 import { type MetricDoc, type Sample, counter, describe, gauge } from '../base/read_metrics.ts';
 import type { BlockCache } from './cache/block_cache.ts';
+import { registerCompactionMetrics } from './compaction_metrics.ts';
+import type { Compactions } from './data/compactions.ts';
 import type { StoreCounts } from './store/metered_store.ts';
 import type { VaultStores } from './vault_stores.ts';
 import { type WarmUpMetricsDeps, registerWarmUpMetrics } from './warm_up_metrics.ts';
@@ -11,6 +13,7 @@ import { type WarmUpMetricsDeps, registerWarmUpMetrics } from './warm_up_metrics
 export interface AgentMetricsDeps extends WarmUpMetricsDeps {
   readonly backendId: BackendId;
   readonly stores: VaultStores;
+  readonly compactions: Compactions;
 }
 
 type Operation = Exclude<keyof StoreCounts, 'inFlight'>;
@@ -24,6 +27,7 @@ export class AgentMetrics {
     this.#cacheGauges(deps.cache);
     this.#cacheCounters(deps.cache);
     registerWarmUpMetrics(this.#registry, deps);
+    registerCompactionMetrics(this.#registry, deps.compactions);
     this.#storeCounters(deps.stores);
   }
 

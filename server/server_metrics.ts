@@ -1,6 +1,7 @@
 /** `/metrics` of the server, by prom-client; values are read when they are asked for. */
 import { Registry } from 'prom-client';
 import { type MetricDoc, counter, describe, gauge } from '../base/read_metrics.ts';
+import { registerCompactionMetrics } from './compaction_metrics.ts';
 import type { Services } from './services.ts';
 import { VERSION } from './version.ts';
 import { registerWarmUpMetrics } from './warm_up_metrics.ts';
@@ -37,6 +38,7 @@ export class ServerMetrics {
       },
     );
     registerWarmUpMetrics(metrics, services);
+    registerCompactionMetrics(metrics, services);
     gauge(
       metrics,
       { name: 'thermocline_connections', help: 'Open MySQL connections, logged in or not.' },

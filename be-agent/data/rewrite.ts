@@ -8,15 +8,15 @@ import type { RewriteItem, RewriteRequest, ScanBatch } from '../../base/agent_me
 import { type Converter, defaultValue, makeConverter } from '../../base/convert.ts';
 import { SqlError } from '../../base/errors.ts';
 import { type IndexId, type TableId, id } from '../../base/ids.ts';
-import type { ColumnDef, NewRowset, SegmentMeta } from '../../base/schema.ts';
-import { segmentKey } from '../../base/schema.ts';
+import type { ColumnDef, NewRowset } from '../../base/schema.ts';
 import { type ColumnType, type SqlValue, typeText } from '../../base/values.ts';
 import type { ColumnCodec } from './column_codec.ts';
 import { FooterCache } from './footer_cache.ts';
 import type { LoadServices } from './load.ts';
+import { RowsetWriter } from './rowset_writer.ts';
 import { type OpenObject, Scan } from './scan.ts';
 import { SegmentUploader } from './segment_uploader.ts';
-import { SEGMENT_ROWS_MAX, SegmentBuilder, codecsOf } from './segment_writer.ts';
+import { codecsOf } from './segment_writer.ts';
 
 /** Rows after which other work of the thread (heartbeats, reads) gets its turn, some 20 ms. */
 const ROWS_WITHOUT_PAUSE = 4096;
@@ -83,30 +83,24 @@ class Rewrite {
   }
 
   async rewrite(item: RewriteItem): Promise<NewRowset> {
-    const segments: SegmentMeta[] = [];
-    let builder = this.#newBuilder(item, 0);
-    let row = 0;
+    const { source } = item;
+    const writer = this.#newWriter(item);
     for await (const { rows, columns } of this.#batches(item)) {
       for (let at = 0; at < rows; at += 1) {
-        row += 1;
+        const row = writer.rows + 1;
         const old = columns.map((column) => column[at] ?? null);
-        builder.append(this.#cells.map((cell) => cell(old, row)));
-        if (this.#isFull(builder)) {
-          segments.push(await this.#write(item, builder));
-          builder = this.#newBuilder(item, segments.length);
+        if (writer.append(this.#cells.map((cell) => cell(old, row)))) {
+          this.#signal.throwIfAborted();
+          await writer.flush();
         }
         if (row % ROWS_WITHOUT_PAUSE === 0) await setImmediate();
       }
     }
-    if (builder.rows > 0) segments.push(await this.#write(item, builder));
-    const { source, tabletId, rowsetId } = item;
-    if (row !== source.rows) {
-      const what = `it has ${row} rows instead of ${source.rows}`;
+    if (writer.rows !== source.rows) {
+      const what = `it has ${writer.rows} rows instead of ${source.rows}`;
       throw new SqlError('CORRUPT_OBJECT', { key: `rowset ${source.rowsetId}`, what });
     }
-    const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0);
-    const { partitionId } = source;
-    return { rowsetId, tabletId, partitionId, rows: row, bytes, segments };
+    return await writer.finish();
   }
 
   async *#batches({ source }: RewriteItem): AsyncGenerator<ScanBatch> {
@@ -136,25 +130,16 @@ class Rewrite {
     }
   }
 
-  #isFull({ bytes, rows }: SegmentBuilder): boolean {
-    const { config } = this.#services;
-    const limit = Math.min(config.get('segment_max_bytes'), config.get('load_memory_bytes') / 2);
-    return bytes >= limit || rows >= SEGMENT_ROWS_MAX;
-  }
-
-  async #write(item: RewriteItem, builder: SegmentBuilder): Promise<SegmentMeta> {
-    this.#signal.throwIfAborted();
-    const { meta, body } = await builder.build();
-    const half = this.#services.config.get('load_memory_bytes') / 2;
-    while (this.#uploader.bytesInFlight >= half) await this.#uploader.waitForOne();
-    await this.#uploader.add(segmentKey(item.tabletId, item.rowsetId, meta.segment), body);
-    return meta;
-  }
-
-  #newBuilder({ tabletId, rowsetId }: RewriteItem, segment: number): SegmentBuilder {
+  #newWriter({ source, tabletId, rowsetId }: RewriteItem): RowsetWriter {
     const { schemaVersion } = this.#request;
-    const identity = { tabletId, rowsetId, segment, schemaVersion };
-    return new SegmentBuilder(this.#columns, this.#codecs, identity);
+    const { partitionId } = source;
+    return new RowsetWriter({
+      identity: { tabletId, rowsetId, partitionId, schemaVersion },
+      columns: this.#columns,
+      codecs: this.#codecs,
+      uploader: this.#uploader,
+      config: this.#services.config,
+    });
   }
 }
 

@@ -3,6 +3,7 @@ import { AgentMetrics } from '../../be-agent/agent_metrics.ts';
 import type { BlockCache } from '../../be-agent/cache/block_cache.ts';
 import type { CacheObject } from '../../be-agent/cache/cache_object.ts';
 import { type WarmTablet, newWarmUpProgress } from '../../be-agent/cache/downloader.ts';
+import { Compactions } from '../../be-agent/data/compactions.ts';
 import { DownloadRate } from '../../be-agent/download_rate.ts';
 import { eventDrivenStats } from '../../be-agent/event_driven_stats.ts';
 import type { VaultStores } from '../../be-agent/vault_stores.ts';
@@ -108,6 +109,11 @@ async function samples(): Promise<Record<string, number>> {
     traffic,
     batches,
     rate: new DownloadRate(fixture.clock, () => -1),
+    compactions: new Compactions({
+      backendId: id<BackendId>(1),
+      clock: fixture.clock,
+      run: () => Promise.reject(new Error('no compaction here')),
+    }),
   });
   const lines = (await metrics.text()).split('\n').filter((line) => line.startsWith('file_cache'));
   const found = lines.map((line): [string, number] => {
