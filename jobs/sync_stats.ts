@@ -29,11 +29,6 @@ export class SyncStats {
     this.#clock = clock;
   }
 
-  /** Jobs that something was counted for. */
-  get jobIds(): readonly JobId[] {
-    return [...this.#jobs.keys()];
-  }
-
   /**
    * Something is to be warmed on a target. `triggeredMs` is when its event was made (wall clock);
    * the same value goes with what becomes of it: `finished`, `failed` or `superseded`.
@@ -56,11 +51,6 @@ export class SyncStats {
   /** It was replaced or dropped before its turn: no longer asked for, and no gap. */
   superseded(jobId: JobId, counts: SyncCounts, triggeredMs: number): void {
     this.#of(jobId).superseded(counts, triggeredMs, this.#clock.monotonic());
-  }
-
-  /** The job ended for good and left the history. */
-  forget(jobId: JobId): void {
-    this.#jobs.delete(jobId);
   }
 
   windows(jobId: JobId): SyncSnapshot {
