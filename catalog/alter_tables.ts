@@ -1,25 +1,13 @@
 /**
- * What an alter job does to the catalog beside its own row: the tablets of the new indexes, the
- * rowsets written into them, and the switch. Everything before the switch is invisible and is found
- * again by rows: tablets by their index, rowsets that a backend may be writing by `alter_write`.
+ * What an alter job does to the catalog beside its own row: the tablets of the new indexes, and the
+ * switch. Everything before the switch is invisible, and is found again by the index's state.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { id, rowsetId } from '../base/ids.ts';
-import type {
-  IndexId,
-  JobId,
-  PartitionId,
-  RowsetId,
-  TableId,
-  TabletId,
-  TxnId,
-} from '../base/ids.ts';
-import type { NewRowset, RowsetMeta } from '../base/schema.ts';
-import { tabletPrefix } from '../base/schema.ts';
+import { id } from '../base/ids.ts';
+import type { IndexId, PartitionId, TableId, TabletId, TxnId } from '../base/ids.ts';
 import { type AlterJob, AlterJobStore } from './alter_jobs.ts';
 import { fromJson, toJson } from './json_text.ts';
 import { recordRowsetEvent } from './rowset_events.ts';
-import { addTabletSize, insertRowset } from './rowsets.ts';
 import type { Session, WriteSession } from './session.ts';
 import { expectOne } from './stale_row.ts';
 import { type TableBody, type TableMemory, alterTable, liveTable } from './tables.ts';
@@ -27,33 +15,14 @@ import type { TabletInfo } from './tablet_index.ts';
 
 /** Rows of one transaction. */
 const ROWS_PER_TRANSACTION = 1500;
-/** Tablets of one transaction, each with its rowsets. */
-const TABLETS_PER_TURN = 200;
+/** Tablets whose rowsets one transaction changes, when they have few. */
+const TABLETS_PER_TRANSACTION = 500;
 
 /** A tablet of an old index, and the one that gets its rows. */
 export interface TabletPair {
   readonly source: TabletId;
   readonly target: TabletId;
   readonly indexId: IndexId;
-}
-
-/** A rowset that was rewritten, as far as one must know to tell what is missing. */
-export interface RewrittenRowset {
-  readonly rowsetId: RowsetId;
-  readonly startVersion: number;
-  readonly endVersion: number;
-  readonly rows: number;
-}
-
-/** What a backend is about to write. */
-export interface PlannedWrite {
-  readonly tabletId: TabletId;
-  readonly rowsetId: RowsetId;
-}
-
-export interface Rewritten {
-  readonly source: RowsetMeta;
-  readonly rowset: NewRowset;
 }
 
 /** Everything that the new indexes have, partition by partition. */
@@ -146,99 +115,6 @@ export class AlterTables {
     });
   }
 
-  /** What a new tablet has so far, by version. */
-  rewritten(tabletId: TabletId): RewrittenRowset[] {
-    const rows = this.#session.bulk.all<[string, number, number, number]>(
-      `SELECT rowset_id, start_version, end_version, row_count FROM rowset WHERE tablet_id = ?
-       ORDER BY start_version`,
-      [tabletId],
-    );
-    return rows.map(([rowset, startVersion, endVersion, count]) => ({
-      rowsetId: rowsetId(rowset),
-      startVersion,
-      endVersion,
-      rows: count,
-    }));
-  }
-
-  /** To be done before a backend is told to write: then nothing of it is ever forgotten. */
-  async planWrites(job: AlterJob, writes: readonly PlannedWrite[]): Promise<void> {
-    await this.#session.write(async (tx) => {
-      for (const { tabletId, rowsetId: rowset } of writes) {
-        tx.bulk.run('INSERT INTO alter_write (rowset_id, job_id, tablet_id) VALUES (?, ?, ?)', [
-          rowset,
-          job.jobId,
-          tabletId,
-        ]);
-      }
-    });
-  }
-
-  /**
-   * Rowsets of new tablets, invisible until the switch. A tablet that went with its partition has
-   * no place for them: they are garbage then.
-   */
-  async addRewritten(job: AlterJob, rewritten: readonly Rewritten[], txnId: TxnId): Promise<void> {
-    await this.#session.write(async (tx) => {
-      for (const { source, rowset } of rewritten) {
-        forgetWrite(tx, rowset);
-        if (!hasTablet(tx, rowset.tabletId)) {
-          addGarbage(tx, source.vaultId, rowset, 0);
-          continue;
-        }
-        const { sourceGroup } = job;
-        const { startVersion, endVersion: version, vaultId, createdMs } = source;
-        const place = { startVersion, version, vaultId, createdMs, txnId, sourceGroup };
-        insertRowset(tx, rowset, place);
-      }
-    });
-  }
-
-  /** What was written, or may still be, by calls that failed: garbage after `graceMs`. */
-  async dropWrites(job: AlterJob, writes: readonly PlannedWrite[], graceMs: number): Promise<void> {
-    if (writes.length === 0) return;
-    await this.#session.write(async (tx) => {
-      const table = await tx.db
-        .selectFrom('table_def')
-        .select('vault_id')
-        .where('table_id', '=', job.tableId)
-        .executeTakeFirst();
-      for (const write of writes) {
-        forgetWrite(tx, write);
-        if (table !== undefined) addGarbage(tx, table.vault_id, write, graceMs);
-      }
-    });
-  }
-
-  /** Writes that were planned and of which nobody has told how they ended. */
-  plannedWrites(jobId: JobId): PlannedWrite[] {
-    const rows = this.#session.bulk.all<[number, string]>(
-      'SELECT tablet_id, rowset_id FROM alter_write WHERE job_id = ?',
-      [jobId],
-    );
-    return rows.map(([tabletId, rowset]) => ({
-      tabletId: id<TabletId>(tabletId),
-      rowsetId: rowsetId(rowset),
-    }));
-  }
-
-  /** Rewritten rowsets that do not fit what there is to rewrite now (a compaction came between). */
-  async discard(tabletId: TabletId, rowsets: readonly RewrittenRowset[]): Promise<void> {
-    await this.#session.write(async (tx) => {
-      for (const { rowsetId: rowset } of rowsets) {
-        const [row] = tx.bulk.all<[number, number, number]>(
-          'SELECT bytes, row_count, vault_id FROM rowset WHERE tablet_id = ? AND rowset_id = ?',
-          [tabletId, rowset],
-        );
-        if (row === undefined) continue;
-        const [bytes, count, vaultId] = row;
-        tx.bulk.run('DELETE FROM rowset WHERE tablet_id = ? AND rowset_id = ?', [tabletId, rowset]);
-        addTabletSize(tx, tabletId, -bytes, -count);
-        addGarbage(tx, vaultId, { tabletId, rowsetId: rowset }, 0);
-      }
-    });
-  }
-
   /**
    * Puts a new transaction id on all rowsets of the new tablets: who looks for new rowsets by id
    * must find them behind everything that was there when the job began.
@@ -247,12 +123,9 @@ export class AlterTables {
     const txnId = id<TxnId>(await this.#deps.reserveIds(1));
     for (const partitionId of partitionIds) {
       const tablets = job.indexes.flatMap(({ indexId }) => this.#tabletsOf(partitionId, indexId));
-      for (let at = 0; at < tablets.length; at += TABLETS_PER_TURN) {
-        await this.#session.write(async (tx) => {
-          for (const { tabletId } of tablets.slice(at, at + TABLETS_PER_TURN)) {
-            tx.bulk.run('UPDATE rowset SET txn_id = ? WHERE tablet_id = ?', [txnId, tabletId]);
-          }
-        });
+      for (let at = 0; at < tablets.length;) {
+        const from = at;
+        at = await this.#session.write(async (tx) => stampSome(tx, tablets, from, txnId));
         await nextTurn();
       }
     }
@@ -393,6 +266,23 @@ export class AlterTables {
   }
 }
 
+/** Where the next transaction goes on. */
+function stampSome(
+  tx: WriteSession,
+  tablets: readonly { readonly tabletId: TabletId }[],
+  from: number,
+  txnId: TxnId,
+): number {
+  let changed = 0;
+  let at = from;
+  for (const { tabletId } of tablets.slice(from, from + TABLETS_PER_TRANSACTION)) {
+    changed += tx.bulk.run('UPDATE rowset SET txn_id = ? WHERE tablet_id = ?', [txnId, tabletId]);
+    at += 1;
+    if (changed >= ROWS_PER_TRANSACTION) break;
+  }
+  return at;
+}
+
 async function showIndex(tx: WriteSession, job: AlterJob, indexId: IndexId): Promise<void> {
   await moveIndex(tx, job, indexId, 'CREATING', 'NORMAL');
 }
@@ -424,36 +314,4 @@ function isNormal(tx: WriteSession, partitionId: PartitionId): boolean {
     [partitionId],
   );
   return rows.length > 0;
-}
-
-/** Whether it is there and will not be purged: not with its partition, and not with its index. */
-function hasTablet(tx: WriteSession, tabletId: TabletId): boolean {
-  const rows = tx.bulk.all(
-    `SELECT tablet_id FROM tablet
-     INNER JOIN partition_def ON partition_def.partition_id = tablet.partition_id
-     INNER JOIN index_def ON index_def.table_id = tablet.table_id
-       AND index_def.index_id = tablet.index_id
-     INNER JOIN table_def ON table_def.table_id = tablet.table_id
-     WHERE tablet_id = ? AND partition_def.state = 'NORMAL' AND index_def.state = 'CREATING'
-       AND table_def.state = 'NORMAL'`,
-    [tabletId],
-  );
-  return rows.length > 0;
-}
-
-function forgetWrite(tx: WriteSession, { rowsetId: rowset }: PlannedWrite): void {
-  tx.bulk.run('DELETE FROM alter_write WHERE rowset_id = ?', [rowset]);
-}
-
-function addGarbage(
-  tx: WriteSession,
-  vaultId: number,
-  { tabletId, rowsetId: rowset }: PlannedWrite,
-  graceMs: number,
-): void {
-  tx.bulk.run(
-    `INSERT INTO garbage (garbage_id, vault_id, prefix, reason, not_before_ms, attempts)
-     VALUES (?, ?, ?, 'rewrite failed', ?, 0)`,
-    [tx.ids.next(), vaultId, `${tabletPrefix(tabletId)}${rowset}_`, tx.clock.now() + graceMs],
-  );
 }

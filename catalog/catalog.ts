@@ -11,6 +11,7 @@ import { AccountStore } from './accounts.ts';
 import { AlterDefinition } from './alter_definition.ts';
 import { AlterJobStore } from './alter_jobs.ts';
 import { AlterTables } from './alter_tables.ts';
+import { AlterWrites } from './alter_writes.ts';
 import { BackendStore } from './backends.ts';
 import { CompactionStore } from './compactions.ts';
 import { ComputeGroupStore } from './compute_groups.ts';
@@ -72,6 +73,7 @@ class Stores {
   readonly loads: LoadStore;
   readonly alterJobs: AlterJobStore;
   readonly alterDefinition: AlterDefinition;
+  readonly alterWrites: AlterWrites;
   readonly computeGroups: ComputeGroupStore;
   readonly backends: BackendStore;
   readonly vaults: VaultStore;
@@ -96,6 +98,7 @@ class Stores {
     this.loads = new LoadStore(session);
     this.alterJobs = new AlterJobStore(session);
     this.alterDefinition = new AlterDefinition(session, memory);
+    this.alterWrites = new AlterWrites(session);
     this.computeGroups = new ComputeGroupStore(session);
     this.backends = new BackendStore(session);
     this.vaults = new VaultStore(session, memory.box);

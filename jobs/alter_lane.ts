@@ -16,7 +16,8 @@ import { servingBackend } from '../base/placement.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
 import type { NewRowset, RowsetMeta, TableDef } from '../base/schema.ts';
 import type { AlterJob } from '../catalog/alter_jobs.ts';
-import type { Rewritten, TabletPair } from '../catalog/alter_tables.ts';
+import type { TabletPair } from '../catalog/alter_tables.ts';
+import type { Rewritten } from '../catalog/alter_writes.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { ALTER, type AlterEvent } from './alter_lifecycle.ts';
 import { missingRowsets } from './alter_missing.ts';
@@ -193,11 +194,11 @@ export class AlterLane {
 
   /** Nothing runs yet: what is planned is of a life before, and its backends may be writing. */
   async #forgetOldWrites(): Promise<void> {
-    const { alterTables } = this.#deps.catalog;
-    const writes = alterTables.plannedWrites(this.#job.jobId);
+    const { alterWrites } = this.#deps.catalog;
+    const writes = alterWrites.plannedWrites(this.#job.jobId);
     for (let at = 0; at < writes.length; at += WRITES_PER_TRANSACTION) {
       const some = writes.slice(at, at + WRITES_PER_TRANSACTION);
-      await alterTables.dropWrites(this.#job, some, LOST_WRITE_GRACE_MS);
+      await alterWrites.dropWrites(this.#job, some, LOST_WRITE_GRACE_MS);
     }
   }
 
@@ -256,14 +257,14 @@ export class AlterLane {
   }
 
   async #missing(partitionId: PartitionId): Promise<Todo[]> {
-    const { alterTables, rowsets } = this.#deps.catalog;
+    const { alterTables, alterWrites, rowsets } = this.#deps.catalog;
     const pairs = alterTables.pairs(this.#job, partitionId);
     const visible = await rowsets.visible([...new Set(pairs.map(({ source }) => source))]);
     const todo: Todo[] = [];
     for (const pair of pairs) {
-      const done = alterTables.rewritten(pair.target);
+      const done = alterWrites.rewritten(pair.target);
       const { missing, stale } = missingRowsets(visible.get(pair.source) ?? [], done);
-      if (stale.length > 0) await alterTables.discard(pair.target, stale);
+      if (stale.length > 0) await alterWrites.discard(pair.target, stale);
       for (const source of missing) todo.push({ pair, source });
     }
     return todo;
@@ -271,6 +272,7 @@ export class AlterLane {
 
   async #rewriteAll(table: TableDef, todo: readonly Todo[]): Promise<void> {
     if (todo.length === 0) return;
+    const doneBefore = this.#done;
     this.#found += todo.length;
     const chunks = await this.#chunks(todo);
     let next = 0;
@@ -289,7 +291,10 @@ export class AlterLane {
     const workers = Array.from({ length: CALLS_MAX }, () => work());
     const ended = await Promise.allSettled(workers);
     for (const { status, ...rest } of ended) {
-      if (status === 'rejected' && 'reason' in rest) throw rest.reason;
+      if (status !== 'rejected' || !('reason' in rest)) continue;
+      // What is left is found again.
+      this.#found -= todo.length - (this.#done - doneBefore);
+      throw rest.reason;
     }
   }
 
@@ -339,7 +344,7 @@ export class AlterLane {
   async #rewrite(table: TableDef, { backendId, columns, items, bytes }: Chunk): Promise<void> {
     const { catalog, transport } = this.#deps;
     const job = this.#job;
-    await catalog.alterTables.planWrites(job, items);
+    await catalog.alterWrites.planWrites(job, items);
     let rowsets: readonly NewRowset[];
     try {
       const reply = await transport.call(
@@ -361,10 +366,10 @@ export class AlterLane {
       rowsets = reply.rowsets;
     } catch (error) {
       const isOver = error instanceof SqlError && error.code !== 'AGENT_LOST';
-      await catalog.alterTables.dropWrites(job, items, isOver ? 0 : LOST_WRITE_GRACE_MS);
+      await catalog.alterWrites.dropWrites(job, items, isOver ? 0 : LOST_WRITE_GRACE_MS);
       throw error;
     }
-    await catalog.alterTables.addRewritten(job, paired(items, rowsets), this.#txnId);
+    await catalog.alterWrites.addRewritten(job, paired(items, rowsets), this.#txnId);
     this.#done += items.length;
   }
 }

@@ -1,6 +1,6 @@
 /** Which rowsets of a tablet are still to be rewritten; pure. */
 import type { RowsetMeta } from '../base/schema.ts';
-import type { RewrittenRowset } from '../catalog/alter_tables.ts';
+import type { RewrittenRowset } from '../catalog/alter_writes.ts';
 
 export interface Missing {
   readonly missing: readonly RowsetMeta[];

@@ -82,21 +82,21 @@ async function rollup(of: TableDef = table): Promise<AlterJob> {
 let salt = 0;
 /** Rewrites what there is, as a backend would, and answers the job as it is then. */
 async function rewriteAll(job: AlterJob): Promise<AlterJob> {
-  const { alterTables } = catalog;
+  const { alterTables, alterWrites } = catalog;
   await alterTables.addTablets(job);
   for (const partitionId of alterTables.versions(job).keys()) {
     const pairs = alterTables.pairs(job, partitionId);
     const visible = await catalog.rowsets.visible(pairs.map(({ source }) => source));
     for (const { source, target } of pairs) {
-      const done = new Set(alterTables.rewritten(target).map(({ startVersion }) => startVersion));
+      const done = new Set(alterWrites.rewritten(target).map(({ startVersion }) => startVersion));
       for (const rowset of visible.get(source) ?? []) {
         if (done.has(rowset.startVersion)) continue;
         salt += 1;
         const write = { tabletId: target, rowsetId: rowsetId(salt.toString(16).padStart(32, 'e')) };
-        await alterTables.planWrites(job, [write]);
+        await alterWrites.planWrites(job, [write]);
         const { rows, bytes, segments } = rowset;
         const written: NewRowset = { ...write, partitionId, rows, bytes: bytes + 1, segments };
-        await alterTables.addRewritten(job, [{ source: rowset, rowset: written }], job.txnId);
+        await alterWrites.addRewritten(job, [{ source: rowset, rowset: written }], job.txnId);
       }
     }
   }
@@ -196,7 +196,7 @@ describe('a schema change', () => {
     });
     const change = catalog.alterDefinition.redefine(table.tableId, 1, { columns: [] });
     await expect(change).rejects.toMatchObject({ code: 'ALTER_JOB_ACTIVE' });
-    await catalog.alterTables.planWrites(job, [
+    await catalog.alterWrites.planWrites(job, [
       { tabletId: id(1), rowsetId: rowsetId('f'.repeat(32)) },
     ]);
     await catalog.alterTables.cancel(job, 'because');
@@ -260,7 +260,7 @@ describe('a schema change', () => {
   it('of a dropped table builds nothing any more', async () => {
     await load(catalog, table, 1);
     const job = await run(await schemaChange());
-    const { alterTables } = catalog;
+    const { alterTables, alterWrites } = catalog;
     const [pair] = alterTables.versions(job).keys();
     if (pair === undefined) throw new Error('no partition');
     const [tablets] = alterTables.pairs(job, pair);
@@ -278,7 +278,7 @@ describe('a schema change', () => {
       segments,
       partitionId,
     };
-    await alterTables.addRewritten(job, [{ source, rowset }], job.txnId);
+    await alterWrites.addRewritten(job, [{ source, rowset }], job.txnId);
     expect(fixture.number('count(*) FROM rowset')).toBe(0);
     expect(fixture.number('count(*) FROM tablet')).toBe(0);
     expect(fixture.number('count(*) FROM index_def')).toBe(0);

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { id, rowsetId } from '../../base/ids.ts';
 import type { RowsetMeta } from '../../base/schema.ts';
-import type { RewrittenRowset } from '../../catalog/alter_tables.ts';
+import type { RewrittenRowset } from '../../catalog/alter_writes.ts';
 import { ALTER } from '../../jobs/alter_lifecycle.ts';
 import { missingRowsets } from '../../jobs/alter_missing.ts';
 
