@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import type { Bench, BenchContext } from './bench.ts';
 import { BLOCK_CACHE } from './block_cache.ts';
+import { EVENT_LAG } from './event_lag.ts';
 import { LOAD_SELECT } from './load_select.ts';
 import { PARSER } from './parser.ts';
 import { type BenchResult, type Machine, jsonText, meets, tableText } from './report.ts';
@@ -12,7 +13,15 @@ import { SHOW_JOBS } from './show_jobs.ts';
 import { START_UP } from './start_up.ts';
 import { WARM_UP } from './warm_up.ts';
 
-const BENCHES: readonly Bench[] = [START_UP, PARSER, WARM_UP, SHOW_JOBS, BLOCK_CACHE, LOAD_SELECT];
+const BENCHES: readonly Bench[] = [
+  START_UP,
+  PARSER,
+  WARM_UP,
+  SHOW_JOBS,
+  BLOCK_CACHE,
+  LOAD_SELECT,
+  EVENT_LAG,
+];
 const SIGNAL_EXIT = 130;
 
 interface Flags {

@@ -254,6 +254,9 @@ export class JobDelivery {
       isAlive: () => registry.isAlive(backendId),
       isHome: (tabletId) => this.#home(tabletId) === backendId,
       force: () => this.#job.force,
+      count: () => {
+        this.#count();
+      },
       nextBatch: () => (this.#nextBatch += 1),
       failed: async (failures) => {
         await this.#failed(failures);

@@ -45,6 +45,8 @@ export interface LaneDeps {
   readonly force: () => boolean;
   /** Number for a batch, never used before by this server for this job. */
   readonly nextBatch: () => number;
+  /** Counts what the log has: no delivery may be finished before it was asked for. */
+  readonly count: () => void;
   /** For good: listed as failed items of the job. */
   readonly failed: (failures: readonly WarmUpFailure[]) => Promise<void>;
   /** Cursors moved. */
@@ -203,6 +205,7 @@ export class DeliveryLane {
       if (scan.kind === 'catchUp' && scan.openPages >= CATCH_UP_IN_FLIGHT_MAX) continue;
       const release = holds.take();
       const page = await scan.next();
+      if (page !== undefined) this.#deps.count();
       if (page === undefined || this.#closed) {
         release();
         if (page !== undefined) return false;
