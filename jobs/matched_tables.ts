@@ -47,8 +47,12 @@ export interface MatchedNow {
 export class MatchedTables {
   readonly #deps: MatchedTablesDeps;
   readonly #jobs = new Map<JobId, Tracked>();
-  readonly #changes: TableChange[] = [];
+  #changes: TableChange[] = [];
   #evaluateAll = false;
+  /** Requests for work so far, and those that are answered. */
+  #asked = 0;
+  #answered = 0;
+  #round = Promise.withResolvers<undefined>();
   #working: Promise<void> | undefined;
   #stopTimer: () => void = () => undefined;
   #stopListening: (() => void)[] = [];
@@ -102,9 +106,15 @@ export class MatchedTables {
     this.#evaluate();
   }
 
-  /** Resolves when all changes of jobs and tables so far are in what the other methods answer. */
+  /**
+   * Resolves when all changes of jobs and tables so far are in what the other methods answer. Does
+   * not wait for those that come meanwhile.
+   */
   async settled(): Promise<void> {
-    while (this.#working !== undefined) await this.#working;
+    const upTo = this.#asked;
+    while (this.#working !== undefined && this.#answered < upTo) {
+      await Promise.race([this.#round.promise, this.#working]);
+    }
   }
 
   /** Whether the job has a filter and no table matches it now. */
@@ -146,6 +156,7 @@ export class MatchedTables {
   }
 
   #work(): void {
+    this.#asked += 1;
     if (this.#closed || this.#working !== undefined) return;
     this.#working = this.#workLoop();
   }
@@ -154,13 +165,16 @@ export class MatchedTables {
   async #workLoop(): Promise<void> {
     try {
       while (!this.#closed && (this.#evaluateAll || this.#changes.length > 0)) {
-        if (this.#evaluateAll) {
-          this.#evaluateAll = false;
-          await this.#evaluateJobs();
-        } else {
-          const change = this.#changes.shift();
-          if (change !== undefined) await this.#apply(change);
-        }
+        const upTo = this.#asked;
+        const changes = this.#changes;
+        const evaluateAll = this.#evaluateAll;
+        this.#changes = [];
+        this.#evaluateAll = false;
+        if (evaluateAll) await this.#evaluateJobs();
+        for (const change of changes) await this.#apply(change);
+        this.#answered = upTo;
+        this.#round.resolve(undefined);
+        this.#round = Promise.withResolvers();
       }
     } catch (error) {
       this.#deps.log.warn('tables of ON TABLES filters could not be read', {

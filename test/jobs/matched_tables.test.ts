@@ -150,6 +150,23 @@ describe('tables of a filter', () => {
     expect(await names(jobId)).toEqual(['d.more', 'd.orders']);
   });
 
+  it('are known although others come all the time', async () => {
+    const jobId = await filterJob('{"include":["d.*"]}');
+    await createTable(catalog, 'first', 1, 1);
+    const stop = new AbortController();
+    const churn = (async () => {
+      for (let i = 0; !stop.signal.aborted; i += 1) {
+        const table = await createTable(catalog, `churn_${i}`, 1, 1);
+        await catalog.tables.drop(table.tableId);
+      }
+    })();
+    await createTable(catalog, 'wanted', 1, 1);
+    expect(await names(jobId)).toContain('d.wanted');
+    stop.abort();
+    await churn;
+    expect(await names(jobId)).toEqual(['d.first', 'd.wanted']);
+  });
+
   it('are read in pages, and what changes meanwhile is not lost', async () => {
     fixture.raw((db) => {
       db.exec("INSERT INTO database_def (database_id, name, created_ms) VALUES (7, 'e', 0)");
