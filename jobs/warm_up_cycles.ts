@@ -56,11 +56,15 @@ export class WarmUpCycles {
     return Math.max(0, corrected ? leftByWall : left);
   }
 
-  /** Wall clock of the next start of a periodic job; undefined for those that have none. */
+  /** Wall clock of the next start of a periodic job; undefined: due already, or it has none. */
   nextStartMs(job: WarmUpJob): number | undefined {
-    if (job.syncMode !== 'PERIODIC' || job.startMs === null) return undefined;
     if (job.state !== 'PENDING' && job.state !== 'RUNNING') return undefined;
-    return this.#clock.now() + this.untilDueMs(job);
+    const untilDueMs = this.untilDueMs(job);
+    if (untilDueMs <= 0 || job.startMs === null || job.syncIntervalS === null) return undefined;
+    // The same moment every time it is asked for, unless the wall clock has stepped.
+    const byWall = job.startMs + job.syncIntervalS * 1000;
+    const expected = this.#clock.now() + untilDueMs;
+    return Math.abs(expected - byWall) <= CORRECTION_MAX_MS ? byWall : Math.round(expected);
   }
 
   forget(jobId: JobId): void {

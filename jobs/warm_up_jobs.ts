@@ -233,7 +233,7 @@ export class WarmUpJobs {
     return await this.#waits.waitFor(jobId, options);
   }
 
-  /** When the next cycle of a periodic job is due, wall clock; undefined for other jobs. */
+  /** When the next cycle of a periodic job is due, wall clock; undefined: now, or there is none. */
   nextStartMs(job: WarmUpJob): number | undefined {
     return this.#cycles.nextStartMs(job);
   }

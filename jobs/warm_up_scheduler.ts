@@ -16,7 +16,8 @@ import type { WarmUpHistory } from './warm_up_history.ts';
 import type { WarmUpLanes } from './warm_up_lanes.ts';
 import { type Step, StepQueue, bySlotTurn, isNewOnce } from './warm_up_queue.ts';
 import type { WarmUpSettle } from './warm_up_settle.ts';
-import { type WarmUpStarts, ownSlotsAgain } from './warm_up_starts.ts';
+import { recoverWarmUps } from './warm_up_recovery.ts';
+import type { WarmUpStarts } from './warm_up_starts.ts';
 import type { WarmUpStops } from './warm_up_stops.ts';
 
 /** Timers fire a little early or late; a turn that is this close to its time is on time. */
@@ -64,7 +65,7 @@ export class WarmUpScheduler {
   #stopsRead = 0;
   /** Monotonic moment of the last turn of an event-driven job. */
   readonly #deliveredAt = new Map<JobId, number>();
-  #ownsSlots = false;
+  #isRecovered = false;
   /** Whether a lease must be renewed, or a cycle started, before the next regular round. */
   #nextRoundMs = Infinity;
 
@@ -115,10 +116,10 @@ export class WarmUpScheduler {
 
   /** Short: what takes time goes on in steps. */
   async round(): Promise<void> {
-    const { catalog, registry, changes } = this.#deps;
-    if (!this.#ownsSlots) {
-      await ownSlotsAgain(catalog, changes);
-      this.#ownsSlots = true;
+    const { catalog, registry } = this.#deps;
+    if (!this.#isRecovered) {
+      await recoverWarmUps(this.#deps);
+      this.#isRecovered = true;
     }
     this.#nextRoundMs = Infinity;
     this.#stopsRead = this.#stops;
@@ -268,11 +269,11 @@ export class WarmUpScheduler {
   }
 
   #waitOfRun(job: WarmUpJob, groups: GroupsNow): string {
-    const { clock, cycles } = this.#deps;
-    const untilDueMs = cycles.untilDueMs(job);
-    if (untilDueMs > 0) {
-      this.#roundWithin(untilDueMs);
-      return `next start at ${timeText(clock.now() + untilDueMs)}`;
+    const { cycles } = this.#deps;
+    const nextStartMs = cycles.nextStartMs(job);
+    if (nextStartMs !== undefined) {
+      this.#roundWithin(cycles.untilDueMs(job));
+      return `next start at ${timeText(nextStartMs)}`;
     }
     // A plan is made for the backends that are there.
     if (groups.servers(job.dstGroup).length === 0) return noBackend(job);
@@ -290,7 +291,7 @@ export class WarmUpScheduler {
     }
     const open = await catalog.warmUpBatches.ofRun(job.jobId, job.run, 'open');
     if (open.length === 0) {
-      await settle.settle(job.jobId, groups);
+      await settle.settle(job, groups);
       return;
     }
     board.setWaitReason(job.jobId, board.throttled(job.jobId) ? 'throttled' : '');

@@ -3,6 +3,7 @@
  * backends serve by now, and batches whose backend has restarted since it did them. FINISHED must
  * be true for those who read at that moment (DESIGN 4.6).
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Config } from '../base/config.ts';
 import type { BackendId, JobId, TabletId } from '../base/ids.ts';
 import { servingBackend } from '../base/placement.ts';
@@ -20,6 +21,10 @@ import { cutIntoBatches, type PlanTablet } from './warm_up_planner.ts';
 const MOVES_MAX = 20;
 /** Batches that one change of a job may add at most: numbers of later changes begin behind it. */
 const BATCHES_PER_CHANGE = 2 ** 20;
+/** Batches (of up to 2,000 tablets) looked at before the event loop has its turn. */
+const BATCHES_PER_TURN = 4;
+/** Batches opened again in one transaction; the rest follows when these are done. */
+const REOPENED_AT_ONCE = 500;
 /** Failed items that ErrMsg names. */
 const NAMED_FAILURES = 3;
 
@@ -42,15 +47,20 @@ export class WarmUpSettle {
   }
 
   /** All batches are done: check them, follow tablets that moved, else end the run. */
-  async settle(jobId: JobId, groups: GroupsNow): Promise<void> {
-    await this.#deps.catalog.transaction(async (tx): Promise<void> => {
+  async settle({ jobId, run }: WarmUpJob, groups: GroupsNow): Promise<void> {
+    const { catalog, changes } = this.#deps;
+    const before = await catalog.warmUpJobs.find(jobId);
+    if (before?.state !== 'RUNNING' || before.run !== run) return;
+    const batches = await catalog.warmUpBatches.ofRun(jobId, run, 'all');
+    if (batches.some((batch) => batch.state !== 'DONE')) return;
+    const alive = groups.servers(before.dstGroup);
+    // Millions of tablets are looked at outside the transaction, batch by batch.
+    const moved = await this.#movedTablets(batches, alive);
+    await catalog.transaction(async (tx): Promise<void> => {
       const job = await tx.warmUpJobs.find(jobId);
-      if (job?.state !== 'RUNNING') return;
-      const batches = await tx.warmUpBatches.ofRun(jobId, job.run, 'all');
-      if (batches.some((batch) => batch.state !== 'DONE')) return;
-      const alive = groups.servers(job.dstGroup);
+      // Whatever happened to a batch meanwhile was an event of the job.
+      if (job?.version !== before.version) return;
       if (await this.#reopen(tx, job, batches, alive)) return;
-      const moved = await this.#movedTablets(tx, batches, alive);
       if (moved.length === 0) {
         await this.#end(tx, job);
       } else if (this.#mayMove(job)) {
@@ -58,7 +68,7 @@ export class WarmUpSettle {
       } else {
         const errMsg = `${moved.length} tablets kept moving between backends`;
         const failedTablets = job.failedTablets + moved.length;
-        await this.#deps.changes.transition(tx, job, 'lastBatchFailed', { errMsg, failedTablets });
+        await changes.transition(tx, job, 'lastBatchFailed', { errMsg, failedTablets });
       }
     });
   }
@@ -123,7 +133,7 @@ export class WarmUpSettle {
         !ends.isVouchedFor(batch, registry.status(batch.backendId)?.incarnation),
     );
     let current = job;
-    for (const batch of doubtful) {
+    for (const batch of doubtful.slice(0, REOPENED_AT_ONCE)) {
       await tx.warmUpBatches.update(batch, batch.version, { state: 'PENDING' });
       const after = await changes.transition(tx, current, 'batchReopened', {
         finishBatch: current.finishBatch - 1,
@@ -139,26 +149,36 @@ export class WarmUpSettle {
     return doubtful.length > 0;
   }
 
-  /** Tablets that another backend serves by now (one died, or joined) than the one that warmed. */
+  /** Tablets that another backend serves by now (one died, or joined) than those that warmed. */
   async #movedTablets(
-    tx: CatalogTransaction,
     batches: readonly WarmUpBatch[],
     alive: readonly BackendId[],
   ): Promise<TabletId[]> {
-    const warmedBy = new Map<TabletId, Set<BackendId>>();
-    for (const batch of batches) {
-      for (const tabletId of await tx.warmUpBatches.tablets(batch)) {
-        const known = warmedBy.get(tabletId) ?? new Set();
-        known.add(batch.backendId);
-        warmedBy.set(tabletId, known);
-      }
-    }
-    const moved = [...warmedBy].filter(([tabletId, by]) => {
+    const { tablets } = this.#deps.catalog;
+    const servedBy = new Map<TabletId, BackendId>();
+    await this.#eachTablet(batches, (tabletId, batch) => {
       const serving = servingBackend(tabletId, alive);
-      const exists = this.#deps.catalog.tablets.get(tabletId) !== undefined;
-      return exists && serving !== undefined && !by.has(serving);
+      if (serving === undefined || serving === batch.backendId) return;
+      if (tablets.get(tabletId) !== undefined) servedBy.set(tabletId, serving);
     });
-    return moved.map(([tabletId]) => tabletId);
+    if (servedBy.size === 0) return [];
+    // One that has moved before is in a batch of its new backend as well.
+    await this.#eachTablet(batches, (tabletId, batch) => {
+      if (servedBy.get(tabletId) === batch.backendId) servedBy.delete(tabletId);
+    });
+    return [...servedBy.keys()];
+  }
+
+  async #eachTablet(
+    batches: readonly WarmUpBatch[],
+    look: (tabletId: TabletId, batch: WarmUpBatch) => void,
+  ): Promise<void> {
+    for (const [at, batch] of batches.entries()) {
+      for (const tabletId of await this.#deps.catalog.warmUpBatches.tablets(batch)) {
+        look(tabletId, batch);
+      }
+      if ((at + 1) % BATCHES_PER_TURN === 0) await nextTurn();
+    }
   }
 
   #mayMove({ jobId, run }: WarmUpJob): boolean {

@@ -4,7 +4,7 @@
  * it began, and leaves the slot free (reference/warm-up 1.5).
  */
 import { SqlError } from '../base/errors.ts';
-import type { Catalog, CatalogTransaction } from '../catalog/catalog.ts';
+import type { CatalogTransaction } from '../catalog/catalog.ts';
 import type { NewBatch } from '../catalog/warm_up_batches.ts';
 import type { WarmUpCounts, WarmUpJob, WarmUpJobChange } from '../catalog/warm_up_jobs.ts';
 import type { Clock, Log } from '../base/ports.ts';
@@ -122,24 +122,4 @@ export async function createBatches(
       return { backendId, batch: batch.batch, totalBytes: bytes, tabletIds };
     }),
   );
-}
-
-/** Puts the slots where the rows of the jobs say they are: nothing is scheduled before. */
-export async function ownSlotsAgain(catalog: Catalog, changes: WarmUpChanges): Promise<void> {
-  const jobs = await catalog.warmUpJobs.active();
-  const running = jobs.filter((job) => job.state === 'RUNNING' && job.syncMode !== 'EVENT_DRIVEN');
-  await catalog.transaction(async (tx) => {
-    const byId = new Set(running.map((job) => job.jobId));
-    for (const holder of (await tx.warmUpJobs.slots()).values()) {
-      if (!byId.has(holder)) await tx.warmUpJobs.releaseSlot(holder);
-    }
-    for (const { jobId, dstGroup } of running) {
-      if (await tx.warmUpJobs.takeSlot(dstGroup, jobId)) continue;
-      const job = await tx.warmUpJobs.find(jobId);
-      if (job === undefined) continue;
-      // Cannot come about here; a slot has one owner all the same.
-      const detail = `another job holds the slot of ${dstGroup}`;
-      await changes.transition(tx, job, 'interrupted', { detail });
-    }
-  });
 }

@@ -81,6 +81,18 @@ describe('after a restart of the server', () => {
     },
   );
 
+  it('a cancellation that reached nobody is heard after all', async () => {
+    const jobId = await world.warmTable();
+    const backends = await world.untilHeld(2);
+    for (const backend of backends) backend.unreachable = true;
+    await world.jobs.cancel(jobId);
+    await world.restartServer();
+    for (const backend of backends) backend.unreachable = false;
+    world.jobs.start();
+    await world.settle();
+    expect(backends.map((backend) => backend.held[0]?.run.signal.aborted)).toEqual([true, true]);
+  });
+
   it('a batch whose message was never sent is sent', async () => {
     const jobId = await world.warmTable();
     await world.untilHeld(2);
