@@ -252,7 +252,7 @@ export class AlterTables {
       for (const { partitionId, indexId, buckets } of places) {
         const first = next;
         next += buckets;
-        if (!isNormal(tx, partitionId)) continue;
+        if (!isWanted(tx, partitionId, indexId)) continue;
         for (let bucket = 0; bucket < buckets; bucket += 1) {
           tx.bulk.run(
             `INSERT INTO tablet (tablet_id, table_id, partition_id, index_id, bucket, bytes,
@@ -308,10 +308,14 @@ async function moveIndex(
   expectOne(result.numUpdatedRows, `index ${indexId}`);
 }
 
-function isNormal(tx: WriteSession, partitionId: PartitionId): boolean {
+/** The partition is there, and the job that builds the index has not ended. */
+function isWanted(tx: WriteSession, partitionId: PartitionId, indexId: IndexId): boolean {
   const rows = tx.bulk.all(
-    "SELECT partition_id FROM partition_def WHERE partition_id = ? AND state = 'NORMAL'",
-    [partitionId],
+    `SELECT index_id FROM index_def
+     INNER JOIN partition_def ON partition_def.table_id = index_def.table_id
+     WHERE partition_id = ? AND partition_def.state = 'NORMAL'
+       AND index_id = ? AND index_def.state = 'CREATING'`,
+    [partitionId, indexId],
   );
   return rows.length > 0;
 }

@@ -46,7 +46,7 @@ export class Purger {
 
   /** Resolves when nothing is being purged. */
   async idle(): Promise<void> {
-    await this.#running;
+    while (this.#running !== undefined) await this.#running;
   }
 
   /** Ends after the transaction that runs; the rest is for the next start. */

@@ -244,6 +244,7 @@ export class AlterLane {
     const { catalog, holds } = this.#deps;
     await catalog.alterTables.addTablets(this.#job);
     let found = 0;
+    this.#signal.throwIfAborted();
     for (const [partitionId, version] of catalog.alterTables.versions(this.#job)) {
       if (this.#converted.get(partitionId) === version) continue;
       await holds.during(async () => {
@@ -278,6 +279,7 @@ export class AlterLane {
     let next = 0;
     const work = async (): Promise<void> => {
       for (let chunk = chunks[next]; chunk !== undefined; chunk = chunks[next]) {
+        this.#signal.throwIfAborted();
         next += 1;
         try {
           await this.#rewrite(table, chunk);
@@ -327,14 +329,13 @@ export class AlterLane {
     return index.columns;
   }
 
-  /** Of the job's compute group; of any when that has none. */
+  /** Of the job's compute group; of all when that has no backends any more. */
   async #aliveBackends(): Promise<BackendId[]> {
     const { catalog, registry } = this.#deps;
     const backends = await catalog.backends.list();
     const own = backends.filter((backend) => backend.computeGroupName === this.#job.sourceGroup);
-    const alive = registry.alive(own.map((backend) => backend.backendId));
-    if (alive.length > 0) return alive;
-    return registry.alive(backends.map((backend) => backend.backendId));
+    const meant = own.length > 0 ? own : backends;
+    return registry.alive(meant.map((backend) => backend.backendId));
   }
 
   #newRowsetId(): RowsetId {
