@@ -6,7 +6,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { BatchProgress, TriggeredEvents } from '../base/agent_messages.ts';
 import type { BackendId, JobId } from '../base/ids.ts';
-import { syncCountsOf } from '../base/sync_windows.ts';
 import type { NewRowsets } from '../catalog/rowset_event_hub.ts';
 import type { WarmUpJob } from '../catalog/warm_up_jobs.ts';
 import { type EventDeliveryDeps, JobDelivery, skipBacklog } from './event_delivery_job.ts';
@@ -171,11 +170,11 @@ export class EventDelivery implements RowsetEventDelivery {
     this.#pumping = false;
     if (this.#closed) return;
     for (const delivery of this.#jobs.values()) delivery.pump();
-    this.#tellWriters(this.#triggers.splice(0));
+    await this.#tellWriters(this.#triggers.splice(0));
   }
 
   /** What a backend's commits set off, for its metrics; may get lost. */
-  #tellWriters(commits: readonly NewRowsets[]): void {
+  async #tellWriters(commits: readonly NewRowsets[]): Promise<void> {
     const { transport } = this.#deps;
     const byWriter = new Map<BackendId, TriggeredEvents[]>();
     for (const commit of commits) {
@@ -187,31 +186,13 @@ export class EventDelivery implements RowsetEventDelivery {
       if (jobs.length === 0) continue;
       const events = byWriter.get(writer) ?? [];
       byWriter.set(writer, events);
-      events.push(this.#triggered(commit, jobs));
+      const jobIds = jobs.map(({ jobId }) => jobId);
+      events.push({ jobIds, triggerMs: commit.atMs, ...(await this.#source.countsOf(commit)) });
     }
     for (const [writer, events] of byWriter) {
       const options = { timeoutMs: CALL_TIMEOUT_MS };
       transport.call(writer, 'eventsTriggered', { events }, options).catch(() => undefined);
     }
-  }
-
-  #triggered(commit: NewRowsets, jobs: readonly JobDelivery[]): TriggeredEvents {
-    const counts = { segNum: 0, segBytes: 0, idxNum: 0, idxBytes: 0 };
-    let rowsets = 0;
-    let place: Parameters<RowsetSource['rowsetsOf']>[1];
-    do {
-      const page = this.#source.rowsetsOf(commit, place);
-      for (const rowset of page.rowsets) {
-        const of = syncCountsOf(rowset);
-        counts.segNum += of.segNum;
-        counts.segBytes += of.segBytes;
-        counts.idxNum += of.idxNum;
-        counts.idxBytes += of.idxBytes;
-        rowsets += 1;
-      }
-      place = page.next;
-    } while (place !== undefined);
-    return { jobIds: jobs.map(({ jobId }) => jobId), triggerMs: commit.atMs, rowsets, counts };
   }
 
   #track(work: Promise<unknown>): void {
@@ -269,6 +250,12 @@ export class EventDelivery implements RowsetEventDelivery {
     const { catalog, config } = this.#deps;
     const lastSeq = catalog.rowsetEvents.lastSeq(source);
     const limit = config.get('warm_up_event_backlog_max');
+    const [first] = catalog.rowsetEvents.after(source, 0, 1);
+    if (first === undefined || lastSeq - first.seq < limit) return;
+    // Jobs whose target is not there yet: once they have begun, they need no log.
+    for (const job of await catalog.warmUpJobs.activeOf('EVENT_DRIVEN', source)) {
+      await catalog.eventCursors.begin(job.jobId, source, job.createMs);
+    }
     const behind = catalog.eventCursors
       .laggards(source, lastSeq - limit)
       .filter((target) => !this.#jobs.has(target.jobId) && !this.#opening.has(target.jobId));

@@ -3,16 +3,15 @@
  * goes to its tablet's home among all backends of the target, and to the one that serves the
  * tablet meanwhile when the home is down; the home catches up when it is back.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { AgentTransport, BatchProgress, WarmUpFailure } from '../base/agent_messages.ts';
 import type { Config } from '../base/config.ts';
 import type { BackendId, JobId, TabletId } from '../base/ids.ts';
 import { servingBackend } from '../base/placement.ts';
 import type { Clock, Log } from '../base/ports.ts';
 import { readTableFilter } from '../base/table_filter.ts';
-import { syncCountsOf } from '../base/sync_windows.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { EventJobStart, EventTarget } from '../catalog/event_cursors.ts';
-import type { RowsetEvent } from '../catalog/rowset_events.ts';
 import type { WarmUpJob } from '../catalog/warm_up_jobs.ts';
 import type { BackendRegistry } from './backend_registry.ts';
 import { DeliveryLane, type LaneDeps } from './event_delivery_lane.ts';
@@ -61,6 +60,7 @@ export class JobDelivery {
   #matches: (tableName: string) => boolean = () => true;
   /** Events up to this one are in SyncStats. */
   #countedSeq: number;
+  #counting: Promise<void> | undefined;
   #nextBatch = 0;
   #closed = false;
 
@@ -107,7 +107,7 @@ export class JobDelivery {
   /** New events may be there: counts them and sends them. */
   pump(): void {
     if (this.#closed) return;
-    this.#count();
+    void this.#count();
     for (const lane of this.#lanes.values()) lane.pump();
   }
 
@@ -119,6 +119,7 @@ export class JobDelivery {
   async tick(job: WarmUpJob): Promise<string> {
     this.altered(job);
     const { catalog } = this.#deps;
+    await this.#limitBacklog();
     const names = new Set((await catalog.computeGroups.list()).map((group) => group.name));
     if (!names.has(job.dstGroup)) return `compute group '${job.dstGroup}' does not exist`;
     const members = (await catalog.backends.list())
@@ -126,7 +127,6 @@ export class JobDelivery {
       .map((backend) => backend.backendId);
     await this.#follow(members);
     if (this.#closed) return '';
-    await this.#limitBacklog();
     this.#giveOpenEventsOfDeadToOthers();
     this.pump();
     for (const lane of this.#lanes.values()) void lane.renew();
@@ -191,35 +191,40 @@ export class JobDelivery {
     this.#matches = (name) => matcher.matches(name);
   }
 
+  /** Counts events up to `seq`: none may be finished before it was asked for. */
+  async #countTo(seq: number): Promise<void> {
+    for (let before = -1; this.#countedSeq < seq && this.#countedSeq > before;) {
+      before = this.#countedSeq;
+      await this.#count();
+    }
+  }
+
   /** Counts new events as asked for, once each, whoever they go to. */
-  #count(): void {
+  #count(): Promise<void> {
+    this.#counting ??= this.#countAll()
+      .catch((error: unknown) => {
+        this.#deps.log.warn('rowset events not counted', { error: String(error) });
+      })
+      .finally(() => {
+        this.#counting = undefined;
+      });
+    return this.#counting;
+  }
+
+  async #countAll(): Promise<void> {
     const { source } = this.#deps;
     for (;;) {
       const events = source.events(this.sourceGroup, this.#countedSeq, EVENTS_PER_COUNT);
       for (const event of events) {
-        if (this.#matches(event.tableName)) this.#countOne(event);
+        if (this.#matches(event.tableName)) {
+          const { counts } = await source.countsOf(event);
+          if (counts.segNum > 0) this.#stats.requested(event.seq, counts, event.createdMs);
+        }
         this.#countedSeq = event.seq;
       }
       if (events.length < EVENTS_PER_COUNT) return;
+      await nextTurn();
     }
-  }
-
-  #countOne(event: RowsetEvent): void {
-    const { source } = this.#deps;
-    const counts = { segNum: 0, segBytes: 0, idxNum: 0, idxBytes: 0 };
-    let page = source.rowsetsOf(event, undefined);
-    for (;;) {
-      for (const rowset of page.rowsets) {
-        const of = syncCountsOf(rowset);
-        counts.segNum += of.segNum;
-        counts.segBytes += of.segBytes;
-        counts.idxNum += of.idxNum;
-        counts.idxBytes += of.idxBytes;
-      }
-      if (page.next === undefined) break;
-      page = source.rowsetsOf(event, page.next);
-    }
-    if (counts.segNum > 0) this.#stats.requested(event.seq, counts, event.createdMs);
   }
 
   // -------------------------------------------------------------------------------------------
@@ -254,8 +259,8 @@ export class JobDelivery {
       isAlive: () => registry.isAlive(backendId),
       isHome: (tabletId) => this.#home(tabletId) === backendId,
       force: () => this.#job.force,
-      count: () => {
-        this.#count();
+      countTo: async (seq) => {
+        await this.#countTo(seq);
       },
       nextBatch: () => (this.#nextBatch += 1),
       failed: async (failures) => {

@@ -46,7 +46,7 @@ export interface LaneDeps {
   /** Number for a batch, never used before by this server for this job. */
   readonly nextBatch: () => number;
   /** Counts what the log has: no delivery may be finished before it was asked for. */
-  readonly count: () => void;
+  readonly countTo: (seq: number) => Promise<void>;
   /** For good: listed as failed items of the job. */
   readonly failed: (failures: readonly WarmUpFailure[]) => Promise<void>;
   /** Cursors moved. */
@@ -205,7 +205,8 @@ export class DeliveryLane {
       if (scan.kind === 'catchUp' && scan.openPages >= CATCH_UP_IN_FLIGHT_MAX) continue;
       const release = holds.take();
       const page = await scan.next();
-      if (page !== undefined) this.#deps.count();
+      const newest = page?.deliveries.at(-1)?.seq ?? 0;
+      if (newest > 0) await this.#deps.countTo(newest);
       if (page === undefined || this.#closed) {
         release();
         if (page !== undefined) return false;

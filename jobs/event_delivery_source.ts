@@ -2,8 +2,10 @@
  * What the deliveries of all jobs read: events and their rowsets. Several backends and jobs want
  * the same new rowsets at about the same time, so the last ones are kept.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { TabletId, TxnId } from '../base/ids.ts';
 import type { RowsetMeta } from '../base/schema.ts';
+import { type SyncCounts, syncCountsOf } from '../base/sync_windows.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { RowsetEvent, RowsetPage, RowsetPlace } from '../catalog/rowset_events.ts';
 
@@ -18,6 +20,11 @@ export interface TableOfTablet {
   /** `db.t`, now. */
   readonly fullName: string;
   readonly ttlSeconds: number;
+}
+
+export interface EventCounts {
+  readonly rowsets: number;
+  readonly counts: SyncCounts;
 }
 
 interface EventPage {
@@ -62,6 +69,27 @@ export class RowsetSource {
     const page = this.#catalog.rowsetEvents.rowsets(start, txnId, ROWSETS_PER_PAGE);
     if (place === undefined) keep(this.#kept, txnId, page, KEPT_MAX);
     return page;
+  }
+
+  /** What the segments of an event's rowsets come to, and how many rowsets there are. */
+  async countsOf(event: Pick<RowsetEvent, 'txnId'>): Promise<EventCounts> {
+    const counts = { segNum: 0, segBytes: 0, idxNum: 0, idxBytes: 0 };
+    let rowsets = 0;
+    let place: RowsetPlace | undefined;
+    for (;;) {
+      const page = this.rowsetsOf(event, place);
+      for (const rowset of page.rowsets) {
+        const of = syncCountsOf(rowset);
+        counts.segNum += of.segNum;
+        counts.segBytes += of.segBytes;
+        counts.idxNum += of.idxNum;
+        counts.idxBytes += of.idxBytes;
+      }
+      rowsets += page.rowsets.length;
+      place = page.next;
+      if (place === undefined) return { rowsets, counts };
+      await nextTurn();
+    }
   }
 
   /** Visible rowsets that a source's backends wrote, by transaction. */
