@@ -9,7 +9,7 @@ import type { RowsetMeta } from '../base/schema.ts';
 import type { RowsetPlace } from '../catalog/rowset_events.ts';
 import type { RowsetSource } from './event_delivery_source.ts';
 
-/** Rowsets of one page, at most: one batch to a backend. */
+/** Rowsets after which a page, one batch to a backend, ends; an event may go a little beyond. */
 export const ROWSETS_PER_PAGE_MAX = 500;
 /** Bytes of one page, unless its first rowset alone has more. */
 export const BYTES_PER_PAGE_MAX = 256 * 2 ** 20;

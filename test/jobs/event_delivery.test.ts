@@ -141,6 +141,30 @@ describe('event delivery', () => {
     expect(count(jobId)[0]).toBe(count(jobId)[1]);
   });
 
+  it('delivers once more what was not stored as acknowledged when the server died', async () => {
+    const jobId = await world.job();
+    const stored = targets(jobId);
+    for (let load = 0; load < 3; load += 1) await world.load();
+    await world.settle();
+    await world.delivery.close();
+    await world.catalog.eventCursors.save(stored);
+    await world.restartServer();
+    await untilAcked(jobId);
+    expect(await world.missing()).toEqual([]);
+    const [first, second] = await dst();
+    expect(first.downloads + second.downloads).toBe(3 * TABLETS);
+    expect(count(jobId)).toEqual([3 * TABLETS, 3 * TABLETS, 0]);
+  });
+
+  it('forgets jobs that ended while nobody could say so', async () => {
+    const jobId = await world.job();
+    await world.load();
+    await world.move(jobId, 'CANCELLED');
+    await world.restartServer();
+    await world.until(() => world.catalog.eventCursors.start(jobId) === undefined);
+    expect(log()).toEqual([]);
+  });
+
   it('brings a backend that joins what the job has delivered so far, and no more', async () => {
     await world.load();
     const jobId = await world.job();
@@ -287,6 +311,34 @@ describe('event delivery', () => {
     expect(log()).toEqual([]);
     await world.load();
     expect(log()).toEqual([]);
+  });
+
+  it('keeps no log without end for a job that has not begun', async () => {
+    world.config.setLive('warm_up_event_backlog_max', '100');
+    const jobId = await world.job({ dst: 'later' });
+    expect(targets(jobId)).toEqual([]);
+    world.fixture.raw((db) => db.prepare('DELETE FROM warm_up_event_job').run());
+    for (let load = 0; load < 500; load += 1) await world.load();
+    await world.until(() => log().length === 0);
+    await world.catalog.computeGroups.create('later');
+    await world.addBackend('later');
+    await world.untilWarm('t', 'later');
+    await untilAcked(jobId);
+  });
+
+  it('warms a load of very many rowsets in batches', async () => {
+    await createTable(world.catalog, 'wide', 4, 300);
+    const jobId = await world.job();
+    await world.load('wide');
+    await world.untilWarm('wide');
+    await untilAcked(jobId);
+    const [first, second] = await dst();
+    const sizes = [first, second].flatMap(({ dispatched }) =>
+      dispatched.map(({ tablets }) => tablets.length),
+    );
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(750);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(1200);
+    expect(count(jobId)).toEqual([1200, 1200, 0]);
   });
 
   it('delivers only the tables of its filter, by their names at the commit', async () => {
