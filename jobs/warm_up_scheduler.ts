@@ -66,6 +66,7 @@ export class WarmUpScheduler {
   /** Monotonic moment of the last turn of an event-driven job. */
   readonly #deliveredAt = new Map<JobId, number>();
   #isRecovered = false;
+  #closed = false;
   /** Whether a lease must be renewed, or a cycle started, before the next regular round. */
   #nextRoundMs = Infinity;
 
@@ -160,6 +161,7 @@ export class WarmUpScheduler {
   }
 
   close(): void {
+    this.#closed = true;
     this.#steps.close();
   }
 
@@ -255,6 +257,8 @@ export class WarmUpScheduler {
       try {
         await work();
       } catch (error) {
+        // The catalog may be closed before a backend has answered.
+        if (this.#closed) return;
         const stack = error instanceof Error ? error.stack : String(error);
         this.#deps.log.error('a step of a warm-up job failed', { jobId, stack });
       }
