@@ -29,8 +29,8 @@ export interface TabletPair {
 export interface SwitchPlan {
   /** Visible versions up to which all rowsets are rewritten; of all partitions. */
   readonly versions: ReadonlyMap<PartitionId, number>;
-  /** Per partition and index, in ascending order of id. */
-  readonly tablets: readonly (readonly TabletInfo[])[];
+  /** Of all partitions and indexes, in ascending order of id. */
+  readonly tablets: readonly TabletInfo[];
   /** Of the rowset rows now. */
   readonly txnId: TxnId;
   readonly rowsets: number;
@@ -139,15 +139,16 @@ export class AlterTables {
     txnId: TxnId,
   ): Promise<SwitchPlan> {
     const { tableId } = job;
-    const tablets: TabletInfo[][] = [];
+    const tablets: TabletInfo[] = [];
     for (const partitionId of versions.keys()) {
       for (const { indexId } of job.indexes) {
         const own = this.#tabletsOf(partitionId, indexId);
-        tablets.push(own.map((tablet) => ({ ...tablet, tableId })));
+        tablets.push(...own.map((tablet) => ({ ...tablet, tableId })));
       }
       await nextTurn();
     }
-    const bytes = tablets.flat().reduce((sum, tablet) => sum + tablet.bytes, 0);
+    tablets.sort((a, b) => a.tabletId - b.tabletId);
+    const bytes = tablets.reduce((sum, tablet) => sum + tablet.bytes, 0);
     const [counted] = this.#session.bulk.all<[number]>(
       'SELECT count(*) FROM rowset WHERE txn_id = ?',
       [txnId],
@@ -219,7 +220,7 @@ export class AlterTables {
         for (const index of job.indexes) tablets.removeIndex(partitionId, index.originIndexId);
       }
     }
-    for (const own of plan.tablets) tablets.add(own);
+    tablets.add(plan.tablets);
     cache.forget(job.tableId);
     dropped();
   }

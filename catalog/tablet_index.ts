@@ -124,19 +124,21 @@ export class TabletIndex {
     return sum;
   }
 
-  /** Adds tablets in ascending order of id; catalog only. Cheapest above all that are there. */
+  /**
+   * Adds tablets in ascending order of id; catalog only. Cheapest above all that are there; else
+   * what is behind moves once for every stretch of them that nothing lies between.
+   */
   add(tablets: readonly TabletInfo[]): void {
-    const [first] = tablets;
-    if (first === undefined) return;
     this.#reserve(this.#count + tablets.length);
-    const at = this.#lowerBound(first.tabletId);
-    const last = tablets.at(-1);
-    const isGap = at === this.#count || (this.#tabletIds[at] ?? 0) > (last?.tabletId ?? 0);
-    if (!isGap) {
-      for (const tablet of tablets) this.#insertAt(this.#lowerBound(tablet.tabletId), [tablet]);
-      return;
+    let from = 0;
+    for (let first = tablets[from]; first !== undefined; first = tablets[from]) {
+      const at = this.#lowerBound(first.tabletId);
+      const next = at < this.#count ? (this.#tabletIds[at] ?? Infinity) : Infinity;
+      let to = from + 1;
+      while (to < tablets.length && (tablets[to]?.tabletId ?? Infinity) < next) to += 1;
+      this.#insertAt(at, from === 0 && to === tablets.length ? tablets : tablets.slice(from, to));
+      from = to;
     }
-    this.#insertAt(at, tablets);
   }
 
   /** Adds one tablet above all that are there, as loading in order of id does; catalog only. */

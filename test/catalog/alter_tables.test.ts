@@ -236,6 +236,26 @@ describe('a schema change', () => {
     expect(fixture.number('count(*) FROM tablet')).toBe(5);
   });
 
+  it('finds its place among tablets of other tables', async () => {
+    const job = await run(await schemaChange());
+    const other = await createTable(catalog, 'other', 1, 2);
+    await catalog.tableChanges.addPartitions(await catalog.tables.get('d', 't'), [
+      {
+        name: 'p9',
+        buckets: 2,
+        values: { kind: 'RANGE', lower: [{ value: 90 }], upper: [{ value: 99 }] },
+      },
+    ]);
+    await load(catalog, await catalog.tables.get('d', 't'), 2);
+    expect(await doSwitch(await run(job))).toBe(true);
+    await expectWhole(table);
+    await expectWhole(other);
+    const ids = [...tabletIdsOf(catalog, table), ...tabletIdsOf(catalog, other)];
+    expect(new Set(ids).size).toBe(8);
+    expect(catalog.tablets.size).toBe(8);
+    expect(catalog.tablets.tableSize(table.tableId).rows).toBe(60);
+  });
+
   it('and while it switches', async () => {
     const job = await run(await schemaChange());
     const before = await catalog.tables.get('d', 't');
@@ -338,6 +358,13 @@ describe('a rollup', () => {
     });
     await alterDefinition.renameRollup(now.tableId, other.indexId, 's');
     expect((await catalog.tables.get('d', 't')).indexes[1]?.name).toBe('s');
+    // The base index goes by the table's name.
+    await catalog.tables.rename(now.tableId, 'u');
+    expect((await catalog.tables.get('d', 'u')).indexes.map(({ name }) => name)).toEqual([
+      'u',
+      's',
+    ]);
+    await catalog.tables.rename(now.tableId, 't');
     await alterDefinition.dropRollups(now.tableId, [other.indexId]);
     expect((await expectWhole(table)).indexes).toHaveLength(1);
     await catalog.purged();

@@ -16,6 +16,7 @@ type Step =
     }
   | { kind: 'grow'; nth: number; bytes: number }
   | { kind: 'dropPartition'; nth: number }
+  | { kind: 'dropIndex'; nth: number }
   | { kind: 'dropTable'; table: number };
 
 const TABLE = fc.integer({ min: 1, max: 3 });
@@ -38,6 +39,10 @@ const STEP: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('dropPartition' as const), nth: fc.nat(10) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('dropIndex' as const), nth: fc.nat(10) }),
   },
   {
     weight: 1,
@@ -86,11 +91,11 @@ function apply(step: Step, model: Model, index: TabletIndex, waiting: TabletInfo
       const made = model.plan(step);
       // Ids are reserved before the commit: a later statement may commit first.
       if (step.late) waiting.push(made);
-      const shown = step.late ? [] : [made, ...waiting.splice(0)];
-      for (const batch of shown) {
-        model.add(batch);
-        index.add(batch);
-      }
+      if (step.late) return;
+      // An alter shows tablets of many partitions at once, with others' between them.
+      const shown = [made, ...waiting.splice(0)].flat().sort((a, b) => a.tabletId - b.tabletId);
+      model.add(shown);
+      index.add(shown);
       return;
     }
     case 'grow': {
@@ -107,6 +112,15 @@ function apply(step: Step, model: Model, index: TabletIndex, waiting: TabletInfo
       if (gone === undefined) return;
       index.removePartition(gone);
       model.tablets = tablets.filter((tablet) => tablet.partitionId !== gone);
+      return;
+    }
+    case 'dropIndex': {
+      const ids = [...new Set(tablets.map((tablet) => tablet.indexId))];
+      const gone = ids[step.nth % Math.max(1, ids.length)];
+      const found = tablets.find((tablet) => tablet.indexId === gone);
+      if (gone === undefined || found === undefined) return;
+      index.removeIndexOf(found.tableId, gone);
+      model.tablets = tablets.filter((tablet) => tablet.indexId !== gone);
       return;
     }
     case 'dropTable':
@@ -129,7 +143,9 @@ function check({ tablets }: Model, index: TabletIndex): void {
   }
   for (const [partitionId, mine] of Map.groupBy(tablets, (tablet) => tablet.partitionId)) {
     expect(index.ofPartition(partitionId)).toEqual(mine);
-    for (const [indexId, buckets] of Map.groupBy(mine, (tablet) => tablet.indexId)) {
+    const byIndex = Map.groupBy(mine, (tablet) => tablet.indexId);
+    expect(index.indexesOf(partitionId)).toBe(byIndex.size);
+    for (const [indexId, buckets] of byIndex) {
       expect(index.buckets(partitionId, indexId)).toEqual(buckets.map((one) => one.tabletId));
     }
   }
