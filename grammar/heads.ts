@@ -12,6 +12,7 @@ import { T } from './tokens.ts';
 const RULES: Readonly<Record<string, RuleName>> = {
   'ADMIN COOLDOWN': 'adminCooldownTable', 'ADMIN SET ALL': 'adminSetConfig', 'ADMIN SET COOLDOWN': 'adminSetCooldownLeader',
   'ADMIN SET FRONTEND': 'adminSetConfig', 'ADMIN SHOW FRONTEND': 'adminShowConfig', 'ADMIN SHOW REPLICA STATUS': 'showReplicaStatus',
+  'ALTER CLUSTER': 'alterComputeGroup', 'ALTER COMPUTE': 'alterComputeGroup',
   'ALTER RESOURCE': 'alterStored', 'ALTER STORAGE': 'alterStored', 'ALTER SYSTEM ADD': 'addBackend',
   'ALTER SYSTEM DECOMMISSION': 'decommissionBackend', 'ALTER SYSTEM DROP': 'dropBackend', 'ALTER SYSTEM DROPP': 'dropBackend',
   'ALTER SYSTEM KILL': 'driveBackend', 'ALTER SYSTEM RENAME': 'renameComputeGroup', 'ALTER SYSTEM START': 'driveBackend',

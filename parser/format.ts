@@ -333,6 +333,8 @@ const FORMATTERS: Formatters = {
       nameText(statement.name),
       force(statement.force),
     ),
+  AlterComputeGroup: ({ name, properties: list }, options) =>
+    `ALTER COMPUTE GROUP ${nameText(name)} PROPERTIES ${propertyList(list, options)}`,
   RenameComputeGroup: ({ name, newName }) =>
     `ALTER SYSTEM RENAME COMPUTE GROUP ${nameText(name)} ${nameText(newName)}`,
   AddBackend: ({ backends, computeGroup, properties: list }, options) => {

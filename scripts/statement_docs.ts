@@ -46,6 +46,7 @@ const GROUPS = {
   'Compute groups and backends': {
     CreateComputeGroup: ['createComputeGroup', 'CREATE COMPUTE GROUP [IF NOT EXISTS] g [PROPERTIES (...)]', 'Makes a compute group.'],
     DropComputeGroup: ['dropComputeGroup', 'DROP COMPUTE GROUP [IF EXISTS] g [FORCE]', 'Removes a compute group.'],
+    AlterComputeGroup: ['alterComputeGroup', "ALTER COMPUTE GROUP g PROPERTIES ('balance_type' = 'without_warmup')", 'Takes the one balance_type that there is: tablets that get another backend are read from the vault there.'],
     RenameComputeGroup: ['renameComputeGroup', 'ALTER SYSTEM RENAME COMPUTE GROUP g [TO] h', 'Gives a compute group another name.'],
     AddBackend: ['addBackend', 'ALTER SYSTEM ADD BACKEND {"host:port" | "embedded"}, ... [TO COMPUTE GROUP g] [PROPERTIES (...)]', 'Adds backends.'],
     DropBackend: ['dropBackend', 'ALTER SYSTEM {DROP | DROPP} BACKEND {"host:port" | id}, ...', 'Removes backends; DROPP at once.'],

@@ -15,6 +15,13 @@ export interface DropComputeGroup {
   readonly force: boolean;
 }
 
+/** `ALTER COMPUTE GROUP name PROPERTIES (...)`. */
+export interface AlterComputeGroup {
+  readonly kind: 'AlterComputeGroup';
+  readonly name: string;
+  readonly properties: Properties;
+}
+
 /** `ALTER SYSTEM RENAME COMPUTE GROUP name newName`. */
 export interface RenameComputeGroup {
   readonly kind: 'RenameComputeGroup';
@@ -89,6 +96,7 @@ export interface ShowFrontends {
 export type ClusterStatement =
   | CreateComputeGroup
   | DropComputeGroup
+  | AlterComputeGroup
   | RenameComputeGroup
   | AddBackend
   | DropBackend

@@ -3,6 +3,7 @@ import { SqlError } from '../../base/errors.ts';
 import type { TableName } from '../nodes/clauses.ts';
 import type {
   AddBackend,
+  AlterComputeGroup,
   BackendRef,
   ClusterStatement,
   CreateComputeGroup,
@@ -32,6 +33,14 @@ export class ClusterRules extends WarmUpRules {
     const ifExists = this.SUBRULE(this.ifExists);
     const name = this.SUBRULE(this.nameOrString);
     return { kind: 'DropComputeGroup', name, ifExists, force: this.SUBRULE(this.forceWord) };
+  });
+
+  alterComputeGroup = this.RULE('alterComputeGroup', (): AlterComputeGroup => {
+    this.CONSUME(K.ALTER);
+    this.SUBRULE(this.computeGroupWords);
+    const name = this.SUBRULE(this.nameOrString);
+    this.OR([{ ALT: () => this.CONSUME(K.SET) }, { ALT: () => this.CONSUME(K.PROPERTIES) }]);
+    return { kind: 'AlterComputeGroup', name, properties: this.SUBRULE(this.propertyList) };
   });
 
   renameComputeGroup = this.RULE('renameComputeGroup', (): RenameComputeGroup => {

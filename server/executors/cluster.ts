@@ -41,6 +41,20 @@ export const dropComputeGroup: Executor<'DropComputeGroup'> = async (statement, 
   return OK;
 };
 
+/** What Doris has besides: warming the tablets that move to another backend. */
+const OTHER_BALANCE_TYPES = ['async_warmup', 'sync_warmup', 'peer_read_async_warmup'];
+
+/** There is one way to move tablets, and scripts that ask for just that one may go on. */
+export const alterComputeGroup: Executor<'AlterComputeGroup'> = async (statement, { services }) => {
+  await services.catalog.computeGroups.get(statement.name);
+  const choices = ['without_warmup', ...OTHER_BALANCE_TYPES];
+  const { balance_type: type = 'without_warmup' } = readProperties(statement.properties, {
+    balance_type: { kind: 'choice', choices },
+  });
+  if (type === 'without_warmup') return OK;
+  throw new SqlError('NOT_SUPPORTED', { what: `balance_type=${type}; there is without_warmup` });
+};
+
 export const renameComputeGroup: Executor<'RenameComputeGroup'> = async (statement, context) => {
   const { catalog, warmUps } = context.services;
   await catalog.computeGroups.rename(statement.name, statement.newName);

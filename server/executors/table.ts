@@ -12,6 +12,7 @@ import { showAlterTable } from './alter_table_show.ts';
 import { alterUser, setPassword, showGrants } from './accounts.ts';
 import {
   addBackend,
+  alterComputeGroup,
   createComputeGroup,
   decommissionBackend,
   dropBackend,
@@ -115,6 +116,7 @@ export const EXECUTORS: {
   // cluster
   CreateComputeGroup: createComputeGroup,
   DropComputeGroup: dropComputeGroup,
+  AlterComputeGroup: alterComputeGroup,
   RenameComputeGroup: renameComputeGroup,
   AddBackend: addBackend,
   DropBackend: dropBackend,

@@ -221,6 +221,7 @@ const FIELDS: Table = {
   Insert: { table, partitions: few(name), label: optional(name), columns: optional(few(name)), rows: some(few(expr)) },
   CreateComputeGroup: { name, ifNotExists: flag, properties },
   DropComputeGroup: { ...dropped, force: flag },
+  AlterComputeGroup: { name, properties: someProperties },
   RenameComputeGroup: { name, newName: name },
   AddBackend: { backends: some(fc.oneof(is({ kind: 'embedded' as const }), address)), computeGroup: optional(name), properties },
   DropBackend: { backends: some(backend), force: flag },
