@@ -48,7 +48,7 @@ export class MatchedTables {
   readonly #deps: MatchedTablesDeps;
   readonly #jobs = new Map<JobId, Tracked>();
   #changes: TableChange[] = [];
-  #evaluateAll = false;
+  #evaluate: 'none' | 'new' | 'all' = 'none';
   /** Requests for work so far, and those that are answered. */
   #asked = 0;
   #answered = 0;
@@ -77,7 +77,7 @@ export class MatchedTables {
         for (const tracked of this.#jobs.values()) tracked.shown = undefined;
       }),
     ];
-    this.#evaluate();
+    this.#want('all');
   }
 
   async close(): Promise<void> {
@@ -103,7 +103,7 @@ export class MatchedTables {
 
   /** A job was made or has another filter: `settled` waits until its tables are known. */
   jobsChanged(): void {
-    this.#evaluate();
+    this.#want('new');
   }
 
   /**
@@ -140,8 +140,9 @@ export class MatchedTables {
     return this.#deps.config.get('cloud_warm_up_matched_tables_display_limit');
   }
 
-  #evaluate(): void {
-    this.#evaluateAll = true;
+  /** Of all jobs, or of those that are new or have another filter. */
+  #want(which: 'new' | 'all'): void {
+    if (this.#evaluate !== 'all') this.#evaluate = which;
     this.#work();
   }
 
@@ -151,7 +152,7 @@ export class MatchedTables {
     if (this.#closed) return;
     const ms = config.get('cloud_warm_up_table_filter_refresh_interval_ms');
     this.#stopTimer = clock.after(ms, () => {
-      this.#evaluate();
+      this.#want('all');
     });
   }
 
@@ -164,13 +165,13 @@ export class MatchedTables {
   /** One at a time, and changes after evaluations: the last word is always the newest. */
   async #workLoop(): Promise<void> {
     try {
-      while (!this.#closed && (this.#evaluateAll || this.#changes.length > 0)) {
+      while (!this.#closed && (this.#evaluate !== 'none' || this.#changes.length > 0)) {
         const upTo = this.#asked;
         const changes = this.#changes;
-        const evaluateAll = this.#evaluateAll;
+        const evaluate = this.#evaluate;
         this.#changes = [];
-        this.#evaluateAll = false;
-        if (evaluateAll) await this.#evaluateJobs();
+        this.#evaluate = 'none';
+        if (evaluate !== 'none') await this.#evaluateJobs(evaluate);
         for (const change of changes) await this.#apply(change);
         this.#answered = upTo;
         this.#round.resolve(undefined);
@@ -186,28 +187,35 @@ export class MatchedTables {
     }
   }
 
-  async #evaluateJobs(): Promise<void> {
+  async #evaluateJobs(which: 'new' | 'all'): Promise<void> {
     const active = await this.#deps.catalog.warmUpJobs.active();
-    const wanted = new Map<JobId, Tracked>();
+    const jobs = new Map<JobId, Tracked>();
+    const wanted: Tracked[] = [];
     for (const { jobId, tableFilter } of active) {
       if (tableFilter === null) continue;
-      const known = this.#jobs.get(jobId);
-      const matcher =
-        known?.filterText === tableFilter
-          ? known.matcher
-          : compileTableFilter(readTableFilter(tableFilter));
-      wanted.set(jobId, { filterText: tableFilter, matcher, tables: new Map(), shown: undefined });
+      const before = this.#jobs.get(jobId);
+      const known = before?.filterText === tableFilter ? before : undefined;
+      if (known !== undefined && which === 'new') {
+        jobs.set(jobId, known);
+        continue;
+      }
+      const matcher = known?.matcher ?? compileTableFilter(readTableFilter(tableFilter));
+      const tracked = { filterText: tableFilter, matcher, tables: new Map(), shown: undefined };
+      jobs.set(jobId, tracked);
+      wanted.push(tracked);
     }
-    if (wanted.size > 0) {
-      for await (const tables of this.#pages()) {
-        for (const tracked of wanted.values()) {
-          const found = await matching(tracked.matcher, tables, (table) => table.name);
-          for (const table of found) tracked.tables.set(table.tableId, table);
-        }
+    if (wanted.length > 0) await this.#match(wanted);
+    this.#jobs.clear();
+    for (const [jobId, tracked] of jobs) this.#jobs.set(jobId, tracked);
+  }
+
+  async #match(wanted: readonly Tracked[]): Promise<void> {
+    for await (const tables of this.#pages()) {
+      for (const tracked of wanted) {
+        const found = await matching(tracked.matcher, tables, (table) => table.name);
+        for (const table of found) tracked.tables.set(table.tableId, table);
       }
     }
-    this.#jobs.clear();
-    for (const [jobId, tracked] of wanted) this.#jobs.set(jobId, tracked);
   }
 
   async *#pages(): AsyncGenerator<readonly TableName[]> {
