@@ -45,6 +45,11 @@ export interface NewWarmUpJob {
   readonly force: boolean;
   readonly tables: readonly WarmUpItem[];
   readonly epoch: number;
+  /**
+   * An operator asked for this very start: a periodic job does not wait for its time, a one-time
+   * job (a retry) keeps the plan it was created with, however long it waits. Default: false.
+   */
+  readonly startAsked?: boolean;
 }
 
 export interface WarmUpJob extends NewWarmUpJob, WarmUpCounts {
@@ -59,7 +64,6 @@ export interface WarmUpJob extends NewWarmUpJob, WarmUpCounts {
   readonly finishMs: number | null;
   /** Empty: none. */
   readonly errMsg: string;
-  /** An operator asked for the next cycle of a periodic job before its time. */
   readonly startAsked: boolean;
 }
 
@@ -358,7 +362,7 @@ function newRow(tx: WriteSession, job: NewWarmUpJob, counts: Partial<WarmUpCount
     done_tablets: counts.doneTablets ?? 0,
     skipped_tablets: counts.skippedTablets ?? 0,
     failed_tablets: counts.failedTablets ?? 0,
-    start_asked: 0,
+    start_asked: job.startAsked === true ? 1 : 0,
   };
 }
 

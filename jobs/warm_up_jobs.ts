@@ -364,7 +364,7 @@ export class WarmUpJobs {
     if (job.state !== 'CANCELLED') throw cannot(job, 'retried');
     const tabletIds = await leftOver(this.#deps.catalog, job);
     const plan = await planFromTablets(this.#deps, job.dstGroup, tabletIds);
-    return (await this.create(job, plan)).jobId;
+    return (await this.create({ ...job, startAsked: true }, plan)).jobId;
   }
 }
 

@@ -47,7 +47,7 @@ export class WarmUpStarts {
   /** Hot partitions age; what was begun is finished as it was planned. */
   #plansAnew(job: WarmUpJob): boolean {
     if (job.syncMode === 'PERIODIC') return true;
-    if (job.kind !== 'CLUSTER' || job.startMs !== null) return false;
+    if (job.kind !== 'CLUSTER' || job.startMs !== null || job.startAsked) return false;
     return this.#deps.clock.now() - job.createMs > PLAN_KEEPS_MS;
   }
 

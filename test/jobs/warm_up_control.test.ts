@@ -171,6 +171,28 @@ describe('retry', () => {
     expect(new Set(tabletIds)).toEqual(new Set([failed, ...undone]));
   });
 
+  it('keeps to what was left, where a job that waited as long is planned anew', async () => {
+    const group = await world.warmGroup(2);
+    await world.untilState(group, 'RUNNING');
+    await world.jobs.cancel(group);
+    const holder = await world.warmTable(true);
+    await world.untilState(holder, 'RUNNING');
+    for (const backend of await world.held()) backend.held.splice(0);
+    const again = await world.jobs.retry(group);
+    const fresh = await world.warmGroup(2, true);
+    expect((await world.job(fresh)).allTablets).toBe(2);
+    await seconds(70);
+    await world.jobs.cancel(holder);
+    for (const jobId of [again, fresh]) {
+      await world.until(async () => {
+        await world.finish();
+        return (await world.job(jobId)).state === 'FINISHED';
+      });
+    }
+    expect((await world.job(again)).allTablets).toBe(2);
+    expect((await world.job(fresh)).allTablets).toBe(8);
+  });
+
   it('of a one-time job that is not over, or finished, is refused', async () => {
     const jobId = await world.warmTable();
     await expect(world.jobs.retry(jobId)).rejects.toMatchObject({ code: 'WARM_UP_STATE' });

@@ -22,6 +22,7 @@ import { SnapshotHolds } from '../../jobs/snapshot_holds.ts';
 import type { RowsetEventDelivery, StopReason } from '../../jobs/warm_up_deps.ts';
 import { WarmUpJobs } from '../../jobs/warm_up_jobs.ts';
 import { planWarmUp } from '../../jobs/warm_up_planner.ts';
+import { planFromTablets } from '../../jobs/warm_up_plans.ts';
 import { CatalogFixture, createTable, load } from '../catalog/fixture.ts';
 import { ManualClock } from '../manual_clock.ts';
 
@@ -282,6 +283,15 @@ export class WarmUpWorld {
       tables: [{ db: 'd', table: 't' }],
     } as const;
     return (await this.jobs.create(job, plan)).jobId;
+  }
+
+  /** ... WITH COMPUTE GROUP src, once: a plan of `count` tablets; all of them when made anew. */
+  async warmGroup(count: number, force = false): Promise<JobId> {
+    this.config.setLive('cloud_warm_up_force_all_partitions', 'true');
+    const table = await this.catalog.tables.get('d', 't');
+    const ids = this.catalog.tablets.ofTable(table.tableId).map((tablet) => tablet.tabletId);
+    const plan = await planFromTablets(this, 'dst', ids.slice(0, count));
+    return (await this.jobs.create({ ...NEW_JOB, force }, plan)).jobId;
   }
 
   /** WARM UP COMPUTE GROUP dst WITH COMPUTE GROUP src, periodic; warms all tablets. */
