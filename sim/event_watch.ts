@@ -17,6 +17,12 @@ export class EventWatch {
   /** Rowsets that were owed to somebody, superseded ones included. */
   owedRowsets = 0;
 
+  readonly #say: (text: string) => void;
+
+  constructor(say: (text: string) => void) {
+    this.#say = say;
+  }
+
   /**
    * After a step that changed the catalog. `before`: the jobs before it; a job that was made in the
    * same step as a rowset may or may not want it.
@@ -33,6 +39,8 @@ export class EventWatch {
     for (const rowset of catalog.visibleRowsets()) {
       if (this.#visibleMs.has(rowset.rowsetId)) continue;
       this.#visibleMs.set(rowset.rowsetId, nowMs);
+      const { rowsetId, tabletId, sourceGroup } = rowset;
+      this.#say(`rowset ${rowsetId} of tablet ${tabletId} is visible, from ${sourceGroup}`);
       for (const job of jobs.values()) {
         if (!before.has(job.jobId) || !wants(job, rowset)) continue;
         const owed = this.#owed.get(job.jobId) ?? new Set<RowsetId>();

@@ -10,6 +10,8 @@ export interface SimOptions {
   readonly tables: number;
   readonly partitions: number;
   readonly buckets: number;
+  /** Event-driven jobs that are there from the start. */
+  readonly eventJobs: number;
   /** Largest ordinary segment, bytes. */
   readonly segmentBytesMax: number;
   /** Whether some segments are larger than a block. */
@@ -61,6 +63,7 @@ export function drawOptions(random: SeededRandom, events?: number): SimOptions {
     tables: random.between(1, 4),
     partitions: random.between(1, 3),
     buckets: random.between(1, 4),
+    eventJobs: maybe(random.between(1, 3), 0),
     segmentBytesMax: random.one([500, 5000, 40_000]),
     largeSegments: random.chance(0.3),
     events: events ?? random.between(20, EVENTS_MAX),
@@ -76,6 +79,11 @@ export function drawOptions(random: SeededRandom, events?: number): SimOptions {
       max_active_cloud_warm_up_job: String(random.one([1, 2, 10])),
       cloud_warm_up_timeout_second: String(random.one([20, 100_000, 100_000])),
       cloud_warm_up_force_all_partitions: String(random.chance(0.5)),
+      cumulative_compaction_min_deltas: String(random.one([2, 5])),
+      disable_auto_compaction: String(random.chance(0.5)),
+      cloud_warm_up_table_filter_refresh_interval_ms: String(random.one([1000, 60_000])),
+      warm_up_event_backlog_max: String(random.one([100, 100_000])),
+      file_cache_fill_on_load: String(random.chance(0.5)),
       fetch_cluster_cache_hotspot_interval_ms: String(random.one([5000, 60_000])),
       shutdown_grace_ms: '1000',
     },

@@ -72,6 +72,7 @@ export const PLANTS = {
     options: (drawn) => ({
       ...drawn,
       embedded: false,
+      eventJobs: 3,
       faults: { ...drawn.faults, agentCrashMs: 5000 },
     }),
     transport: (honest, isDown) => ({

@@ -3,7 +3,7 @@
  */
 import type { JobId } from '../base/ids.ts';
 import type { EventWatch } from './event_watch.ts';
-import type { Seen } from './invariants.ts';
+import { type Seen, aliveIn } from './invariants.ts';
 import { type BackendView, type CatalogView, FINAL_STATES, type JobView } from './observed.ts';
 import type { SimServer } from './sim_server.ts';
 import { START_MS } from './virtual_time.ts';
@@ -73,6 +73,10 @@ export class Recovery {
         return isBack ? undefined : { left: `${what}, and no cycle has ended` };
       }
       case 'EVENT_DRIVEN': {
+        const members = catalog.backends().filter((backend) => backend.group === job.dstGroup);
+        if (aliveIn(catalog, this.#deps.server, job.dstGroup).length < members.length) {
+          return { left: `${what}, and its target is not complete` };
+        }
         if (job.state !== 'RUNNING' || !catalog.isDelivered(job)) {
           return { left: `${what}, and has events to deliver` };
         }

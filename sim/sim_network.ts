@@ -123,7 +123,7 @@ export class SimNetwork {
     }
     // Through its own queue: a hung receiver reads it when it goes on.
     receiver.schedule(0, `reads ${name}`, () => {
-      this.#note(name, `${from.name} -> ${to.name} ${name}`);
+      this.#note(name, `${from.name} -> ${to.name} ${name}${inWords(request)}`);
       to.handle(name, request).then(
         (value) => {
           if (!receiver.isDead) this.#reply(message, { ok: true, value }, settle);
@@ -162,6 +162,23 @@ export class SimNetwork {
   #note(name: string, text: string): void {
     if (!QUIET_NAMES.has(name)) this.#trace.note(this.#time.nowMs, text);
   }
+}
+
+/** What a line of the trace tells of a message: which batch, how far, which tablets. */
+function inWords(request: unknown): string {
+  const outer = request as Readonly<Record<string, unknown>>;
+  const { jobId, run, batch, state, tablets } = (outer['request'] ?? outer) as {
+    readonly jobId?: number;
+    readonly run?: number;
+    readonly batch?: number;
+    readonly state?: string;
+    readonly tablets?: readonly { readonly tabletId: number }[];
+  };
+  const words: string[] = [];
+  if (jobId !== undefined) words.push(`job ${[jobId, run, batch].join('/')}`);
+  if (state !== undefined) words.push(state);
+  if (Array.isArray(tablets)) words.push(`tablets ${tablets.map((one) => one.tabletId).join(' ')}`);
+  return words.length === 0 ? '' : ` (${words.join(', ')})`;
 }
 
 type Reply =

@@ -98,7 +98,9 @@ class Simulation {
   readonly #bucket: SimBucket;
   readonly #server: SimServer;
   readonly #cancelWatch: CancelWatch;
-  readonly #events = new EventWatch();
+  readonly #events = new EventWatch((text) => {
+    this.#note(text);
+  });
   #catalog: CatalogView | undefined;
   #jobs: ReadonlyMap<JobId, JobView> = new Map();
   #runs: ReadonlyMap<string, RunView> = new Map();

@@ -26,6 +26,7 @@ interface Action {
   act(): void;
 }
 
+const EVENT_DRIVEN = 'PROPERTIES ("sync_mode"="event_driven", "sync_event"="load")';
 /** Compute groups and tables at once, at most: a run stays small. */
 const GROUPS_MAX = 4;
 const BACKENDS_MAX = 9;
@@ -55,6 +56,13 @@ export class Workload {
     for (let place = 0; place < options.tables; place += 1) {
       statements.push(createTable(`t${place}`, options));
     }
+    for (let place = 0; place < options.eventJobs; place += 1) {
+      const target = (place + 1) % options.groups.length;
+      const source = place % options.groups.length;
+      statements.push(
+        `WARM UP COMPUTE GROUP g${target} WITH COMPUTE GROUP g${source} ${EVENT_DRIVEN}`,
+      );
+    }
     return statements;
   }
 
@@ -83,6 +91,7 @@ export class Workload {
       { weight: 2, act: () => this.#onJob('RETRY') },
       { weight: 3, act: () => this.#table() },
       { weight: 3, act: () => this.#compact() },
+      { weight: 2, act: () => this.#alter() },
       { weight: 3, act: () => this.#group() },
       { weight: 5, act: () => this.#backend() },
       { weight: 2, act: () => this.#clear() },
@@ -169,8 +178,7 @@ export class Workload {
       ` ON TABLES (INCLUDE 'd.t${random.int(3)}')`,
       ` ON TABLES (INCLUDE 'd.*', EXCLUDE 'd.t${random.int(3)}')`,
     ]);
-    const properties = '"sync_mode"="event_driven", "sync_event"="load"';
-    say(`WARM UP COMPUTE GROUP ${this.#pair()}${filter} PROPERTIES (${properties})`);
+    say(`WARM UP COMPUTE GROUP ${this.#pair()}${filter} ${EVENT_DRIVEN}`);
   }
 
   #onJob(what: 'CANCEL' | 'PAUSE' | 'RESUME' | 'RETRY'): void {
@@ -208,6 +216,16 @@ export class Workload {
   #compact(): void {
     const table = this.#tableName();
     if (table !== undefined) this.#deps.say(`ALTER TABLE d.${table} COMPACT`);
+  }
+
+  #alter(): void {
+    const table = this.#tableName();
+    if (table === undefined) return;
+    this.#names += 1;
+    const what = this.#deps.random.chance(0.6)
+      ? `ADD COLUMN c${this.#names} BIGINT`
+      : `ADD ROLLUP r${this.#names} (k)`;
+    this.#deps.say(`ALTER TABLE d.${table} ${what}`);
   }
 
   #group(): void {
@@ -256,7 +274,10 @@ export class Workload {
   #pair(): string {
     const { random, catalog } = this.#deps;
     const groups = catalog.groups();
-    return `${random.pick(groups) ?? 'g0'} WITH COMPUTE GROUP ${random.pick(groups) ?? 'g1'}`;
+    const target = random.pick(groups) ?? 'g0';
+    // Now and then the same: that must be refused.
+    const others = random.chance(0.03) ? groups : groups.filter((group) => group !== target);
+    return `${target} WITH COMPUTE GROUP ${random.pick(others) ?? 'g1'}`;
   }
 
   #groupName(): string | undefined {
