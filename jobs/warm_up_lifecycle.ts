@@ -135,7 +135,8 @@ export const WARM_UP_PERIODIC = lifecycle<WarmUpState, typeof EVENTS, WarmUpEffe
   },
 });
 
-// Its cursors live until it ends, in every state: ending always stops.
+// Its cursors live until it ends, in every state: ending always stops. It has no slot, so two ticks
+// that read it PENDING may both start it.
 // oxfmt-ignore
 export const WARM_UP_EVENT_DRIVEN = lifecycle<WarmUpState, typeof EVENTS, WarmUpEffect>({
   initial: 'PENDING',
@@ -144,7 +145,7 @@ export const WARM_UP_EVENT_DRIVEN = lifecycle<WarmUpState, typeof EVENTS, WarmUp
   rows: {
     //           started initFailed batchDone batchReopened tabletsMoved lastBatchDone lastBatchFailed timedOut interrupted cancelAsked groupDropped pauseAsked resumeAsked alterAsked startAsked
     PENDING:   [ keep,   bug,       bug,      bug,          bug,         bug,          bug,            bug,     bug,        stop,       stop,        rest,      late,       wait,      bug ],
-    RUNNING:   [ bug,    bug,       bug,      bug,          bug,         bug,          bug,            bug,     bug,        stop,       stop,        hold,      late,       keep,      bug ],
+    RUNNING:   [ late,   bug,       bug,      bug,          bug,         bug,          bug,            bug,     bug,        stop,       stop,        hold,      late,       keep,      bug ],
     PAUSED:    [ late,   bug,       bug,      bug,          bug,         bug,          bug,            bug,     bug,        stop,       stop,        late,      wait,       rest,      bug ],
     FINISHED:  over,
     CANCELLED: over,
