@@ -96,6 +96,21 @@ export class GarbageStore {
     });
   }
 
+  /**
+   * For the start: claims of the server before are void, and its pauses over. At most `limit` items;
+   * how many there were.
+   */
+  async releaseClaims(limit: number): Promise<number> {
+    return this.#session.write(async (tx) => {
+      const now = tx.clock.now();
+      return tx.bulk.run(
+        `UPDATE garbage SET not_before_ms = ?, attempts = 0 WHERE garbage_id IN
+           (SELECT garbage_id FROM garbage WHERE attempts > 0 AND not_before_ms > ? LIMIT ?)`,
+        [now, now, limit],
+      );
+    });
+  }
+
   /** The objects are gone. No error for an item that is not there. */
   async done(garbageIds: readonly number[]): Promise<void> {
     await this.#session.write(async (tx) => {

@@ -14,6 +14,8 @@ import { GarbageHorizon, type SnapshotHolds } from './snapshot_holds.ts';
 
 const TICK_MS = 2000;
 const ITEMS_PER_TICK = 200;
+/** Claims of an earlier server released with one transaction. */
+const CLAIMS_AT_ONCE = 1000;
 const CALL_TIMEOUT_MS = 120_000;
 const LEASE_MS = 300_000;
 /** Pause after a failure, doubling with every attempt up to an hour. */
@@ -37,6 +39,7 @@ export class GarbageCollector {
   readonly #horizon: GarbageHorizon;
   #endGrace: () => void = () => undefined;
   #turn = 0;
+  #isReleased = false;
 
   constructor(deps: GarbageCollectorDeps) {
     this.#deps = deps;
@@ -46,6 +49,7 @@ export class GarbageCollector {
       what: 'collecting garbage',
       pauseMs: () => TICK_MS,
       round: async () => {
+        await this.#releaseClaims();
         while (!this.#stop.signal.aborted && (await this.collect()) === ITEMS_PER_TICK);
       },
     });
@@ -62,6 +66,13 @@ export class GarbageCollector {
     this.#stop.abort();
     this.#endGrace();
     await this.#rounds.close();
+  }
+
+  /** Once: what the server before had claimed when it ended would be left alone for the lease. */
+  async #releaseClaims(): Promise<void> {
+    while (!this.#isReleased && !this.#stop.signal.aborted) {
+      this.#isReleased = (await this.#deps.catalog.garbage.releaseClaims(CLAIMS_AT_ONCE)) === 0;
+    }
   }
 
   /** One round; how many items were deleted. */

@@ -213,6 +213,12 @@ describe('garbage', () => {
       { prefix: 'data/3/', attempts: 2 },
     ]);
     expect(await catalog.garbage.count()).toBe(2);
+    // A server that starts does not wait for the leases of the one before.
+    expect(await catalog.garbage.claim(10, 100)).toEqual([]);
+    expect(await catalog.garbage.releaseClaims(1)).toBe(1);
+    expect(await catalog.garbage.releaseClaims(10)).toBe(1);
+    expect(await catalog.garbage.releaseClaims(10)).toBe(0);
+    expect(await catalog.garbage.claim(10, 100)).toHaveLength(2);
   });
 });
 

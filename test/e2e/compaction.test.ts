@@ -5,6 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ServerProcess, until } from './server_process.ts';
+import { jobRow, storeReads, warmUp } from './warm_up_steps.ts';
 
 const INSERTS = 200;
 const FAST = ['--set', 'garbage_grace_ms=200', '--embedded', 'write_group=1,read_group=1'];
@@ -113,6 +114,25 @@ describe('compaction', () => {
     expect(await total('Compactions')).toBeGreaterThan(1);
   }, 60_000);
 
+  it('is an event: the target of an event-driven job has its result before anybody asks', async () => {
+    await server.sql('ALTER TABLE d.t SET ("disable_auto_compaction" = "true")');
+    const jobId = await warmUp(
+      server,
+      `WARM UP COMPUTE GROUP read_group WITH COMPUTE GROUP write_group
+       PROPERTIES ("sync_mode" = "event_driven", "sync_event" = "load")`,
+    );
+    await until('RUNNING', async () => (await jobRow(server, jobId))['Status'] === 'RUNNING');
+    await insert(0, 12);
+    await server.sql('ALTER TABLE d.t COMPACT FULL');
+    await until('one rowset per tablet', async () => (await total('Rowsets')) === 2);
+    await server.sql(`WAIT FOR WARM UP JOB ${jobId} TIMEOUT 30`);
+    await until('the vault without garbage', () => objects().length === 2);
+    await server.sql('USE @read_group');
+    const before = await storeReads(server, 'read_group');
+    expect(await sums()).toEqual(expected(12));
+    expect(await storeReads(server, 'read_group')).toBe(before);
+  }, 60_000);
+
   it('can be switched off for a table, and says what it would do', async () => {
     await server.sql('ALTER TABLE d.t SET ("disable_auto_compaction" = "true")');
     await insert(0, 8);
@@ -128,8 +148,8 @@ describe('compaction', () => {
       await server.error('ALTER TABLE d.t SET ("disable_auto_compaction" = "maybe")'),
     ).toMatchObject({ message: expect.stringContaining('disable_auto_compaction') as unknown });
     await server.sql('ALTER TABLE d.t SET ("disable_auto_compaction" = "false")');
-    await insert(8, 9);
     await until('the compaction', async () => (await total('Rowsets')) === 2);
+    await insert(8, 9);
     expect(await sums()).toEqual(expected(9));
     const data = await server.sql('SHOW TABLETS FROM d.t');
     expect(data.reduce((sum, row) => sum + Number(row['RowCount']), 0)).toBe(18);
