@@ -1,6 +1,6 @@
 /**
- * Schema change and rollup jobs: one lane each for those that run, the oldest first. There is no
- * recovery code: after a crash the tick reads the rows and lanes go on from there.
+ * Schema change and rollup jobs: one lane each, the oldest first, some of them running at once.
+ * There is no recovery code: after a crash the tick reads the rows and lanes go on from there.
  */
 import { SqlError } from '../base/errors.ts';
 import type { JobId } from '../base/ids.ts';
@@ -8,21 +8,24 @@ import type { AlterJob, NewAlterJob } from '../catalog/alter_jobs.ts';
 import { ALTER } from './alter_lifecycle.ts';
 import { AlterLane, type AlterLaneDeps } from './alter_lane.ts';
 
-/** Jobs that run at once; the others stay PENDING. */
+/** Lanes that run at once; those that wait for loads or backends do not count. */
 const LANES_MAX = 4;
-const TICK_MS = 1000;
+const TICK_MS = 500;
 /** Old jobs forgotten per tick. */
 const EXPIRE_PER_TICK = 50;
 
-interface Running {
+interface Entry {
   readonly lane: AlterLane;
-  readonly ended: Promise<void>;
   readonly stop: AbortController;
+  /** While it runs. */
+  running: Promise<void> | undefined;
+  /** On the monotonic clock: it waits until then. */
+  notBeforeMs: number;
 }
 
 export class AlterJobs {
   readonly #deps: AlterLaneDeps;
-  readonly #running = new Map<JobId, Running>();
+  readonly #lanes = new Map<JobId, Entry>();
   #stopTimer: () => void = () => undefined;
   #ticking: Promise<void> | undefined;
   #tickAgain = false;
@@ -40,9 +43,9 @@ export class AlterJobs {
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopTimer();
-    for (const { stop } of this.#running.values()) stop.abort();
+    for (const { stop } of this.#lanes.values()) stop.abort();
     await this.#ticking;
-    await Promise.all([...this.#running.values()].map(({ ended }) => ended));
+    await Promise.all([...this.#lanes.values()].flatMap(({ running }) => running ?? []));
   }
 
   /** See `AlterJobStore.create` for what it throws. */
@@ -69,15 +72,15 @@ export class AlterJobs {
         if ((error as { readonly code?: unknown }).code !== 'STALE_ROW') throw error;
       }
     }
-    this.#running.get(jobId)?.stop.abort();
+    this.#lanes.get(jobId)?.stop.abort();
   }
 
   /** Rowsets rewritten since the server started; undefined when the job does not run here. */
   progress(jobId: JobId): { readonly done: number; readonly found: number } | undefined {
-    return this.#running.get(jobId)?.lane.progress;
+    return this.#lanes.get(jobId)?.lane.progress;
   }
 
-  /** Starts lanes soon. */
+  /** Runs a tick soon. */
   wake(): void {
     if (this.#closed) return;
     if (this.#ticking !== undefined) {
@@ -92,9 +95,11 @@ export class AlterJobs {
     const { catalog, clock, config, log } = this.#deps;
     this.#tickAgain = false;
     try {
-      for (const job of await catalog.alterJobs.active()) {
-        if (this.#closed || this.#running.size >= LANES_MAX) break;
-        if (!this.#running.has(job.jobId)) this.#start(job);
+      const jobs = await catalog.alterJobs.active();
+      this.#forgetEnded(new Set(jobs.map(({ jobId }) => jobId)));
+      for (const job of jobs) {
+        if (this.#closed || this.#runningCount() >= LANES_MAX) break;
+        this.#run(job);
       }
       const keepMs = config.get('history_job_keep_max_second') * 1000;
       await catalog.alterJobs.expire(clock.now() - keepMs, EXPIRE_PER_TICK);
@@ -112,20 +117,46 @@ export class AlterJobs {
     }
   }
 
-  #start(job: AlterJob): void {
-    const { log } = this.#deps;
+  #runningCount(): number {
+    return [...this.#lanes.values()].filter(({ running }) => running !== undefined).length;
+  }
+
+  /** Of jobs that were cancelled while they waited. */
+  #forgetEnded(active: ReadonlySet<JobId>): void {
+    for (const [jobId, { running }] of this.#lanes) {
+      if (running === undefined && !active.has(jobId)) this.#lanes.delete(jobId);
+    }
+  }
+
+  #run(job: AlterJob): void {
+    const { clock } = this.#deps;
+    const { jobId } = job;
+    const entry = this.#lanes.get(jobId) ?? this.#newEntry(job);
+    this.#lanes.set(jobId, entry);
+    if (entry.running !== undefined || clock.monotonic() < entry.notBeforeMs) return;
+    entry.running = this.#drive(jobId, entry);
+  }
+
+  #newEntry(job: AlterJob): Entry {
     const stop = new AbortController();
     const lane = new AlterLane(this.#deps, job, stop.signal);
-    const ended = lane
-      .run()
-      .catch((error: unknown) => {
-        const stack = error instanceof Error ? error.stack : String(error);
-        if (!this.#closed) log.error('an alter job stopped', { jobId: job.jobId, stack });
-      })
-      .finally(() => {
-        this.#running.delete(job.jobId);
-        if (!this.#closed) this.wake();
-      });
-    this.#running.set(job.jobId, { lane, ended, stop });
+    return { lane, stop, running: undefined, notBeforeMs: 0 };
+  }
+
+  async #drive(jobId: JobId, entry: Entry): Promise<void> {
+    const { clock, log } = this.#deps;
+    let pauseMs: number | undefined;
+    try {
+      pauseMs = await entry.lane.run();
+    } catch (error) {
+      const stack = error instanceof Error ? error.stack : String(error);
+      if (!this.#closed) log.error('an alter job stopped', { jobId, stack });
+      pauseMs = TICK_MS;
+    }
+    entry.running = undefined;
+    if (pauseMs !== undefined) entry.notBeforeMs = clock.monotonic() + pauseMs;
+    else this.#lanes.delete(jobId);
+    // There is a place for the next one.
+    if (pauseMs === undefined) this.wake();
   }
 }

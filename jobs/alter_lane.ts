@@ -57,7 +57,7 @@ const TRANSIENT: ReadonlySet<ErrorName> = new Set([
   'CATALOG_FULL',
   'CATALOG_IO',
 ]);
-/** The server ends. */
+/** The server ends: the rows say to the next one how to go on. */
 const SHUTDOWN: ReadonlySet<ErrorName> = new Set(['CATALOG_CLOSED', 'CATALOG_LEASE_LOST']);
 
 export interface AlterLaneDeps {
@@ -109,22 +109,23 @@ export class AlterLane {
     return { done: this.#done, found: this.#found };
   }
 
-  /** Resolves when the job has ended, or the signal was given. */
-  async run(): Promise<void> {
-    const { clock } = this.#deps;
-    while (!this.#signal.aborted) {
+  /**
+   * Goes on until the job has ended, the signal was given (both: undefined), or it has to wait:
+   * milliseconds until it should be run again. Others get its place meanwhile.
+   */
+  async run(): Promise<number | undefined> {
+    while (!this.#signal.aborted && !ALTER.final.has(this.#job.state)) {
       let pauseMs = 0;
       try {
         pauseMs = await this.#step();
-        this.#failures = 0;
+        if (pauseMs === 0) this.#failures = 0;
       } catch (error) {
-        if (this.#signal.aborted) return;
+        if (this.#signal.aborted) return undefined;
         pauseMs = await this.#failed(error);
       }
-      if (ALTER.final.has(this.#job.state) || pauseMs < 0) return;
-      if (pauseMs === 0) continue;
-      await clock.sleep(pauseMs, this.#signal).catch(() => undefined);
+      if (pauseMs > 0) return pauseMs;
     }
+    return undefined;
   }
 
   /** Milliseconds until the next one; 0: at once. */
@@ -170,16 +171,16 @@ export class AlterLane {
     if (now !== undefined) this.#job = now;
   }
 
-  /** What a failure means; milliseconds until the next try, negative: give way to the next life. */
+  /** What a failure means; milliseconds until the next try. */
   async #failed(error: unknown): Promise<number> {
     const { log } = this.#deps;
     const { jobId } = this.#job;
     const text = error instanceof Error ? error.message : String(error);
     const { code } = error as { readonly code?: ErrorName | 'STALE_ROW' };
-    if (error instanceof SqlError && SHUTDOWN.has(error.code)) return -1;
+    if (error instanceof SqlError && SHUTDOWN.has(error.code)) return PAUSE_MS;
     if (code === 'STALE_ROW') {
       await this.#reread();
-      return SHORT_PAUSE_MS;
+      return 0;
     }
     this.#failures += 1;
     const isData = error instanceof SqlError && !TRANSIENT.has(error.code);
@@ -386,7 +387,10 @@ function paired(items: readonly RewriteItem[], rowsets: readonly NewRowset[]): R
     const rowset = rowsets[at];
     const isRight =
       rowset?.rowsetId === planned && rowset.tabletId === tabletId && rowset.rows === source.rows;
-    if (!isRight) throw new Error(`rowset ${planned} is not what was to be written`);
+    if (!isRight) {
+      const what = 'it is not what was to be written';
+      throw new SqlError('CORRUPT_OBJECT', { key: `rowset ${planned}`, what });
+    }
     return { source, rowset };
   });
 }

@@ -13,12 +13,12 @@ import type { Catalog } from '../../catalog/catalog.ts';
 import { AlterJobs } from '../../jobs/alter_jobs.ts';
 import { BackendRegistry } from '../../jobs/backend_registry.ts';
 import { SnapshotHolds } from '../../jobs/snapshot_holds.ts';
-import { CatalogFixture, beginLoad, createTable, load } from '../catalog/fixture.ts';
+import { CatalogFixture, FixedClock, beginLoad, createTable, load } from '../catalog/fixture.ts';
 
-/** Real time, in which pauses are short. */
+/** Time that runs a hundred times faster than ours, so that pauses are short. */
 const clock: Clock = {
   now: () => Date.UTC(2026, 0, 10, 12),
-  monotonic: () => performance.now(),
+  monotonic: () => performance.now() * 100,
   sleep: async (_ms, signal) => {
     await realSleep(1, undefined, signal === undefined ? {} : { signal });
   },
@@ -52,7 +52,8 @@ class Server {
 
   constructor(catalog: Catalog, backend: BackendId, behaviour: Behaviour = written) {
     const config = new Config();
-    const registry = new BackendRegistry(clock, config);
+    // Its time stands still: the backend stays alive.
+    const registry = new BackendRegistry(new FixedClock(), config);
     registry.heartbeat({
       backendId: backend,
       incarnation: 'i',
@@ -113,8 +114,8 @@ function serve(behaviour?: Behaviour, of: Catalog = catalog): Server {
   return server;
 }
 
-async function addColumn(server: Server): Promise<AlterJob> {
-  const now = await catalog.tables.get('d', 't');
+async function addColumn(server: Server, of = 't'): Promise<AlterJob> {
+  const now = await catalog.tables.get('d', of);
   const { indexId, name } = baseIndexOf(now);
   const added = {
     name: 'w',
@@ -245,6 +246,26 @@ describe('an alter job', () => {
     await catalog.purged();
     expect(fixture.number('count(*) FROM tablet')).toBe(4);
     expect(fixture.number('count(*) FROM alter_write')).toBe(0);
+  });
+
+  it('that has to wait leaves its place to others', async () => {
+    const server = serve();
+    const waiting: AlterJob[] = [];
+    for (let n = 0; n < 6; n += 1) {
+      table = await createTable(catalog, `t${n}`, 1, 1);
+      await beginLoad(catalog, table, `load${n}`);
+      waiting.push(await addColumn(server, `t${n}`));
+    }
+    table = await createTable(catalog, 'last', 1, 1);
+    await load(catalog, table, 9);
+    const last = await addColumn(server, 'last');
+    expect(await ended(last.jobId)).toMatchObject({ state: 'FINISHED' });
+    const states = (await catalog.alterJobs.active()).map(({ state }) => state);
+    expect(states).toEqual(waiting.map(() => 'WAITING_TXN'));
+    const [first] = waiting;
+    if (first === undefined) throw new Error('no job');
+    await server.jobs.cancel(first.jobId, 'user cancelled');
+    expect(await ended(first.jobId)).toMatchObject({ state: 'CANCELLED' });
   });
 
   it('ends with its table', async () => {
