@@ -17,7 +17,7 @@ export type VaultId = Id<'vault'>;
 export type TxnId = Id<'txn'>;
 export type JobId = Id<'job'>;
 
-/** 32 lower-case hex digits, drawn by the backend that writes the rowset: never allocated twice. */
+/** 32 lower-case hex digits, drawn by who plans the rowset (a backend for a load): never used twice. */
 export type RowsetId = string & { readonly __noun: 'rowset' };
 
 /** Brands a number that is known to be an id (read from the catalog, or from a message). */
