@@ -25,8 +25,12 @@ export class SyncStats {
   readonly #clock: Clock;
   readonly #jobs = new Map<JobId, SyncCounters>();
 
+  /** For jobs that nothing was counted for: 500 idle ones are listed at once. */
+  readonly #nothing: SyncCounters;
+
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.#nothing = new SyncCounters(clock.monotonic());
   }
 
   /**
@@ -55,7 +59,7 @@ export class SyncStats {
 
   windows(jobId: JobId): SyncSnapshot {
     const atMonotonic = this.#clock.monotonic();
-    return (this.#jobs.get(jobId) ?? new SyncCounters(atMonotonic)).snapshot(atMonotonic);
+    return (this.#jobs.get(jobId) ?? this.#nothing).snapshot(atMonotonic);
   }
 
   /** The form of a list of jobs: the last half hour, segments and indexes together. */
