@@ -5,7 +5,10 @@
 import { BLOCK_BYTES } from './schema.ts';
 
 const DISK_UNIT_BYTES = 4096;
-/** Behind the data of a block's file stand its key and this. */
+/**
+ * Behind the data of a block's file stand its key and this. Those of a block of 1 MiB lie in the row
+ * of its slot instead (be-agent/cache/slabs.ts), which takes no more than the unit charged for them.
+ */
 export const CACHE_TRAILER_BYTES = 80;
 /** The directories of a cache while they are small, and what a snapshot has besides its blocks. */
 export const CACHE_FIXED_BYTES = 128 * 1024;

@@ -76,11 +76,20 @@ export class SimDisk {
           open.set(lastFd, { file: this.#open(path, flags), at: 0 });
           return lastFd;
         }),
-      writev: (fd, parts) => {
+      writev: (fd, parts, position) => {
         const target = opened(fd);
         const bytes = joined(parts);
-        return this.#write(target, bytes, random, process, flying);
+        const at = position ?? target.at;
+        if (position === undefined) target.at += bytes.length;
+        return this.#write({ file: target.file, at }, bytes, random, process, flying);
       },
+      truncate: (fd, length) =>
+        settled(() => {
+          const { file } = opened(fd);
+          const bytes = new Uint8Array(length);
+          bytes.set(file.bytes.subarray(0, length));
+          file.bytes = bytes;
+        }),
       read: (fd, into, position) =>
         settled(() => {
           const { bytes } = opened(fd).file;
@@ -113,22 +122,20 @@ export class SimDisk {
   }
 
   async #write(
-    target: OpenFile,
+    { file, at }: Readonly<OpenFile>,
     bytes: Uint8Array,
     random: SeededRandom,
     process: SimProcess | undefined,
     flying: Set<() => void>,
   ): Promise<number> {
-    const at = target.at;
-    target.at += bytes.length;
     if (process === undefined) {
-      put(target.file, at, bytes);
+      put(file, at, bytes);
       return bytes.length;
     }
     if (process.isDead) return await new Promise<never>(() => undefined);
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     const tear = (): void => {
-      put(target.file, at, bytes.subarray(0, random.int(bytes.length + 1)));
+      put(file, at, bytes.subarray(0, random.int(bytes.length + 1)));
     };
     flying.add(tear);
     process.schedule(random.around(this.faults.writeMs), 'disk write', () => {
@@ -138,13 +145,15 @@ export class SimDisk {
         reject(systemError('EIO', 'write'));
         return;
       }
-      put(target.file, at, bytes);
+      put(file, at, bytes);
       resolve(bytes.length);
     });
     return await promise;
   }
 
-  #open(path: string, flags: 'r' | 'w'): File {
+  #open(path: string, flags: 'r' | 'w' | 'rw'): File {
+    const known = this.#files.get(path);
+    if (flags === 'rw' && known !== undefined) return known;
     if (flags === 'r') return this.#existing(path);
     if (!this.#directories.has(dirname(path))) throw systemError('ENOENT', path);
     const file: File = { bytes: new Uint8Array(0) };

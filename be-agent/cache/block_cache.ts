@@ -9,7 +9,7 @@ import { ObjectStoreError } from '../../base/ports.ts';
 import { BLOCK_BYTES } from '../../base/schema.ts';
 import type { CacheQueue } from '../../base/schema.ts';
 import { BlockDisk } from './block_disk.ts';
-import type { Kept } from './block_disk.ts';
+import type { BlockWrite, Kept } from './block_disk.ts';
 import { errorCode, systemBlockIo } from './block_files.ts';
 import type { BlockIo } from './block_files.ts';
 import { SharedBufferPool } from './buffer_pool.ts';
@@ -132,6 +132,8 @@ export class BlockCache {
       dir: options.dir,
       queues: disk.queues,
       index: disk.index,
+      places: disk.places,
+      slabs: disk.slabs,
       log: options.log,
     });
     await disk.started();
@@ -408,19 +410,18 @@ export class BlockCache {
   /** Writes the blocks of a range; never rejects. */
   async #keep(download: RangeDownload, range: Uint8Array, fetch: Fetch): Promise<Kept[]> {
     const { object, first, count } = download;
-    const kept: Kept[] = [];
-    for (let place = 0; place < count; place += 1) {
-      const block = first + place;
-      const slot = fetch.slots?.[place] ?? this.#disk.reserve(object, block, fetch.rule);
-      if (typeof slot !== 'number') {
-        kept.push(slot);
-        continue;
-      }
+    const slots = blocksOf(first, count).map(
+      (block, place) => fetch.slots?.[place] ?? this.#disk.reserve(object, block, fetch.rule),
+    );
+    const writes: BlockWrite[] = [];
+    for (const [place, slot] of slots.entries()) {
+      if (typeof slot !== 'number') continue;
       if (fetch.isQuery) this.#disk.queried(slot);
-      const data = download.blockOf(range, block);
-      kept.push(await this.#disk.write(object, block, slot, data, () => !download.discarded));
+      const block = first + place;
+      writes.push({ block, slot, data: download.blockOf(range, block) });
     }
-    return kept;
+    const outcomes = await this.#disk.write(object, writes, () => !download.discarded);
+    return [...outcomes, ...slots.filter((slot) => typeof slot !== 'number')];
   }
 
   #unregister(download: RangeDownload): void {
@@ -507,14 +508,14 @@ export class BlockCache {
       cleared += dropped;
       await nextTurn();
     }
-    await this.#disk.deletionsSettled();
+    await this.#disk.giveBackIdle();
     return cleared;
   }
 
   /** Changes the capacity and evicts what is too much; resolves when the files are gone. */
   async resetCapacity(bytes: number): Promise<void> {
     this.#disk.setCapacity(bytes);
-    await this.#disk.deletionsSettled();
+    await this.#disk.settled();
   }
 
   /** The object was deleted from the store. */
@@ -561,8 +562,8 @@ export class BlockCache {
     this.#stopMaintenance();
     for (const download of this.#downloads) download.abort();
     for (const download of this.#downloads) await download.written;
-    await this.#disk.deletionsSettled();
     await this.#snapshotting;
+    await this.#disk.close();
   }
 
   // -------------------------------------------------------------------------------------------

@@ -3,25 +3,22 @@
  * smaller: callers hear "not there" or "not kept" and go to the object store.
  */
 import type { Clock, Log } from '../../base/ports.ts';
+import { crc32 } from 'node:zlib';
 import { CACHE_FIXED_BYTES, blockFileBytes, blockChargeBytes } from '../../base/cache_charge.ts';
+import { BLOCK_BYTES } from '../../base/schema.ts';
 import { blockPath, encodeTail, objectHash, verifiedData } from './block_file.ts';
-import { createBlockFile, errorCode, readBlockFile } from './block_files.ts';
+import { readBlockFile } from './block_files.ts';
 import type { BlockIo } from './block_files.ts';
 import { BlockIndex } from './block_index.ts';
 import type { BlockOwner, IndexedObject } from './block_index.ts';
+import { BlockPlaces } from './block_places.ts';
+import { BlockStorage } from './block_storage.ts';
 import { blockLength, objectName, queueName, queueOf } from './cache_object.ts';
 import type { CacheObject, QueueNumber } from './cache_object.ts';
-import { Deletions } from './deletions.ts';
-import { DiskRoom } from './disk_room.ts';
 import { CacheQueues } from './queues.ts';
 import type { AdmitRule, Shares } from './queues.ts';
-
-/** After a failed write or deletion nothing is written for this long. */
-const BACK_OFF_MS = 10_000;
-const LOG_INTERVAL_MS = 60_000;
-const STUCK_RETRY_MAX = 16;
-/** Block files written at once. */
-const CREATING_MAX = 2;
+import { placesOf } from './slabs.ts';
+import type { Slabs } from './slabs.ts';
 
 export type Kept =
   | { readonly kept: true }
@@ -29,6 +26,13 @@ export type Kept =
 
 const KEPT: Kept = { kept: true };
 const DROPPED: Kept = { kept: false, why: 'DROPPED', text: 'dropped while it was written' };
+
+/** A block to be written, and the slot that `reserve` gave for it. */
+export interface BlockWrite {
+  readonly block: number;
+  readonly slot: number;
+  readonly data: Uint8Array;
+}
 
 export interface BlockDiskOptions {
   readonly dir: string;
@@ -46,45 +50,47 @@ export class BlockDisk {
   readonly io: BlockIo;
   readonly queues: CacheQueues;
   readonly index: BlockIndex;
+  readonly places = new BlockPlaces();
   /** Per queue: blocks served from it to queries. */
   readonly hits: [number, number, number, number] = [0, 0, 0, 0];
   damagedBlocks = 0;
-  writeErrors = 0;
   /** Bumped by every change of order or content; says whether a snapshot is due. */
   changes = 0;
-  readonly #room: DiskRoom;
-  /** Files being written, and those that wait for a turn. */
-  #creating = 0;
-  readonly #createQueue: (() => void)[] = [];
-  readonly #deletions: Deletions;
+  readonly #storage: BlockStorage;
   readonly #clock: Clock;
-  readonly #log: Log;
   readonly #windowBytes: number;
   #capacity: number;
   /** Verified data by slot, least recently used first. */
   readonly #window = new Map<number, Uint8Array>();
   #windowUsed = 0;
   readonly #loads = new Map<number, Promise<Uint8Array | undefined>>();
-  /** Slots whose file is gone but which a reader still pins. */
+  /** Slots whose block is forgotten but which a reader still pins. */
   readonly #zombies = new Set<number>();
-  /** Files that could not be deleted, with the bytes they are charged with. */
-  readonly #stuck = new Map<string, number>();
-  #stuckBytes = 0;
-  #brokenUntil = Number.NEGATIVE_INFINITY;
-  #lastError = '';
-  #loggedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: BlockDiskOptions) {
     this.dir = options.dir;
     this.io = options.io;
     this.#clock = options.clock;
-    this.#log = options.log;
     this.#windowBytes = options.windowBytes;
     this.#capacity = options.capacityBytes;
     this.queues = new CacheQueues(this.#blockCapacity(), options.shares);
     this.index = new BlockIndex(this.queues);
-    this.#room = new DiskRoom(this.#blockCapacity());
-    this.#deletions = new Deletions(options.io);
+    this.#storage = new BlockStorage({
+      ...options,
+      capacityBytes: this.#blockCapacity(),
+      move: async (slot, from, to) => await this.#move(slot, from, to),
+      onStuck: () => {
+        this.#applyCapacity();
+      },
+    });
+  }
+
+  get slabs(): Slabs {
+    return this.#storage.slabs;
+  }
+
+  get writeErrors(): number {
+    return this.#storage.writeErrors;
   }
 
   get capacityBytes(): number {
@@ -93,9 +99,9 @@ export class BlockDisk {
 
   /** Charges what a rebuild put into the index and evicts what is too much. */
   async started(): Promise<void> {
-    this.#room.charge(this.queues.usedBytes());
+    this.#storage.charge(this.queues.usedBytes());
     this.#trim();
-    await this.#deletions.allSettled();
+    await this.#storage.settled();
   }
 
   find(object: CacheObject): IndexedObject | undefined {
@@ -134,7 +140,7 @@ export class BlockDisk {
 
   /** Takes room for a block that will be written; give the slot to `write` or `giveUp`. */
   reserve(object: CacheObject, block: number, rule: AdmitRule): number | Kept {
-    if (this.#clock.monotonic() < this.#brokenUntil) return this.#trouble();
+    if (this.#storage.isBroken) return this.#trouble();
     const queue = queueOf(object, block, this.#clock.now());
     const keyBytes = Buffer.byteLength(object.key);
     const bytes = blockChargeBytes(blockLength(object.size, block), keyBytes);
@@ -150,43 +156,103 @@ export class BlockDisk {
     this.queues.free(slot);
   }
 
-  /** `wanted` is asked again before the block becomes visible: it may have been dropped. */
+  /**
+   * Writes blocks of one object, neighbours at once where that is possible; what became of each.
+   * `wanted` is asked again before a block becomes visible: it may have been dropped.
+   */
   async write(
     object: CacheObject,
-    block: number,
-    slot: number,
-    data: Uint8Array,
+    writes: readonly BlockWrite[],
     wanted: () => boolean,
-  ): Promise<Kept> {
+  ): Promise<readonly Kept[]> {
     // Drops what is left of an object of another size, before its name is used again.
     this.find(object);
+    const kept = new Map<BlockWrite, Kept>();
+    const whole = writes.filter(({ data }) => data.length === BLOCK_BYTES);
+    await Promise.all([
+      this.#writeWhole(object, whole, wanted, kept),
+      ...writes.map(async (write) => {
+        if (write.data.length === BLOCK_BYTES) return;
+        kept.set(write, await this.#writeFile(object, write, wanted));
+      }),
+    ]);
+    this.#trim();
+    return writes.map((write) => kept.get(write) ?? this.#trouble());
+  }
+
+  async #writeWhole(
+    object: CacheObject,
+    writes: readonly BlockWrite[],
+    wanted: () => boolean,
+    kept: Map<BlockWrite, Kept>,
+  ): Promise<void> {
+    if (writes.length === 0) return;
+    let rest = (await this.#storage.acquireSlots(writes.length)) ? writes : [];
+    if (rest.length === 0) for (const { slot } of writes) this.giveUp(slot);
+    while (rest.length > 0) {
+      const run = await this.#storage.takeSlots(rest.length);
+      if (run === undefined) {
+        this.#storage.releaseSlots(rest.length);
+        break;
+      }
+      const part = rest.slice(0, run.count);
+      rest = rest.slice(run.count);
+      const crcs = part.map(({ data }) => crc32(data));
+      const tails = part.map((write, step) => this.#tail(object, write, crcs[step] ?? 0));
+      const data = part.map((write) => write.data);
+      const written = await this.#storage.writeSlots(run, data, tails);
+      for (const [step, place] of placesOf(run).entries()) {
+        const write = part[step];
+        if (write === undefined) continue;
+        const failure = written ? this.#attach(object, write, wanted) : this.#trouble();
+        kept.set(write, failure ?? KEPT);
+        if (failure === undefined) {
+          this.places.inSlab(write.slot, place, crcs[step] ?? 0);
+          this.slabs.setLive(place, write.slot);
+          this.#unpin(write.slot);
+        } else {
+          this.giveUp(write.slot);
+          this.#storage.removeSlot(place);
+        }
+      }
+    }
+    for (const { slot } of rest) this.giveUp(slot);
+  }
+
+  async #writeFile(object: CacheObject, write: BlockWrite, wanted: () => boolean): Promise<Kept> {
+    const { block, slot, data } = write;
     const path = this.#path(object, block);
     const charge = this.queues.bytesOf(slot);
-    await this.#deletions.settled(path);
-    if (this.#stuck.has(path) || !(await this.#room.acquire(charge))) {
+    const parts = [data, this.#tail(object, write, crc32(data))];
+    if (!(await this.#storage.writeFile(path, charge, parts))) {
       this.giveUp(slot);
       return this.#trouble();
     }
-    let failure: Kept | undefined;
-    try {
-      await this.#create(path, [data, this.#tail(object, block, slot, data)]);
-    } catch (error) {
-      this.#failed('write', path, error);
-      failure = this.#trouble();
-    }
-    const known = this.index.entry(objectName(object.vaultId, object.key), object);
-    if (failure === undefined && (!wanted() || known.size !== object.size)) failure = DROPPED;
+    const failure = this.#attach(object, write, wanted);
     if (failure !== undefined) {
-      this.index.forgetIfEmpty(known);
       this.giveUp(slot);
-      this.#remove(path, charge);
+      this.#storage.removeFile(path, charge);
       return failure;
     }
-    this.index.attach(known, block, slot);
+    this.places.inFile(slot);
     this.#unpin(slot);
-    this.changes += 1;
-    this.#trim();
     return KEPT;
+  }
+
+  /** Makes a written block visible, unless it must not become it. */
+  #attach(
+    object: CacheObject,
+    { block, slot }: BlockWrite,
+    wanted: () => boolean,
+  ): Kept | undefined {
+    const known = this.index.entry(objectName(object.vaultId, object.key), object);
+    if (!wanted() || known.size !== object.size) {
+      this.index.forgetIfEmpty(known);
+      return DROPPED;
+    }
+    this.index.attach(known, block, slot);
+    this.changes += 1;
+    return undefined;
   }
 
   /** Verified data of a cached block; undefined: it was damaged and is dropped. Do not keep it. */
@@ -207,14 +273,16 @@ export class BlockDisk {
   async #load(slot: number, owner: BlockOwner): Promise<Uint8Array | undefined> {
     const { object, block } = owner;
     this.queues.pin(slot);
-    const path = blockPath(this.dir, objectHash(object.vaultId, object.key), block);
     let data: Uint8Array | undefined;
+    const place = this.places.placeOf(slot);
+    const path = this.#path(object, block);
     try {
-      const size = blockFileBytes(blockLength(object.size, block), object.keyBytes);
-      const file = await readBlockFile(this.io, path, size);
-      if (file !== undefined) data = verifiedData(file, object.vaultId, object.key, block);
+      data =
+        place === undefined
+          ? await this.#readFile(object, block)
+          : await this.#readSlot(slot, place);
     } catch (error) {
-      this.#warn('a cached block cannot be read', path, error);
+      this.#storage.warn('a cached block cannot be read', path, error);
     }
     this.#loads.delete(slot);
     if (this.index.slotOf(object, block) === slot) {
@@ -222,12 +290,27 @@ export class BlockDisk {
         this.#remember(slot, data);
       } else {
         this.damagedBlocks += 1;
-        this.#warn('a cached block was damaged and is dropped', path, 'length or checksum');
+        const event = 'a cached block was damaged and is dropped';
+        this.#storage.warn(event, path, 'length or checksum');
         this.#retire(slot);
       }
     }
     this.#unpin(slot);
     return data;
+  }
+
+  async #readFile(object: IndexedObject, block: number): Promise<Uint8Array | undefined> {
+    const size = blockFileBytes(blockLength(object.size, block), object.keyBytes);
+    const file = await readBlockFile(this.io, this.#path(object, block), size);
+    if (file === undefined) return undefined;
+    return verifiedData(file, object.vaultId, object.key, block);
+  }
+
+  async #readSlot(slot: number, place: number): Promise<Uint8Array | undefined> {
+    // Not from Buffer's shared pool: the result may be kept in the window of recent blocks.
+    const data = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+    if (!(await this.slabs.read(place, data))) return undefined;
+    return crc32(data) === this.places.crcOf(slot) ? data : undefined;
   }
 
   dropObject(object: IndexedObject): void {
@@ -255,8 +338,20 @@ export class BlockDisk {
     this.#applyCapacity();
   }
 
-  async deletionsSettled(): Promise<void> {
-    await this.#deletions.allSettled();
+  /** Resolves when the disk holds no more than the capacity. */
+  async settled(): Promise<void> {
+    await this.#storage.settled();
+  }
+
+  /** Resolves when what was dropped takes up no disk. */
+  async giveBackIdle(): Promise<void> {
+    await this.#storage.giveBackIdle();
+  }
+
+  /** After it the disk is left alone; writers must have ended. */
+  async close(): Promise<void> {
+    await Promise.all(this.#loads.values());
+    await this.#storage.close();
   }
 
   /** Called about four times a second. */
@@ -266,16 +361,7 @@ export class BlockDisk {
       this.changes += 1;
     }
     this.#trim();
-    if (this.#stuck.size === 0 || this.#clock.monotonic() < this.#brokenUntil) return;
-    let tries = 0;
-    for (const [path, charge] of this.#stuck) {
-      tries += 1;
-      if (tries > STUCK_RETRY_MAX) break;
-      this.#stuck.delete(path);
-      this.#stuckBytes -= charge;
-      this.#remove(path, charge);
-    }
-    this.#applyCapacity();
+    this.#storage.maintain();
   }
 
   #blockCapacity(): number {
@@ -283,8 +369,8 @@ export class BlockDisk {
   }
 
   #applyCapacity(): void {
-    this.#room.setCapacity(this.#blockCapacity());
-    this.queues.setCapacity(Math.max(0, this.#blockCapacity() - this.#stuckBytes));
+    this.#storage.setCapacity(this.#blockCapacity());
+    this.queues.setCapacity(Math.max(0, this.#blockCapacity() - this.#storage.stuckBytes));
     this.#trim();
   }
 
@@ -293,7 +379,7 @@ export class BlockDisk {
     for (const victim of this.queues.trim()) this.#retire(victim);
   }
 
-  /** Forgets a block and removes its file. */
+  /** Forgets a block and removes it from the disk. */
   #retire(slot: number): void {
     const { object, block } = this.index.detach(slot);
     this.queues.remove(slot);
@@ -303,29 +389,56 @@ export class BlockDisk {
       this.#windowUsed -= recent.length;
     }
     this.changes += 1;
-    this.#remove(this.#path(object, block), this.queues.bytesOf(slot));
+    if (this.places.placeOf(slot) === undefined) {
+      this.#storage.removeFile(this.#path(object, block), this.queues.bytesOf(slot));
+    }
     if (this.queues.isPinned(slot)) this.#zombies.add(slot);
-    else this.queues.free(slot);
+    else this.#free(slot);
   }
 
   #unpin(slot: number): void {
     this.queues.unpin(slot);
     if (this.queues.isPinned(slot) || !this.#zombies.delete(slot)) return;
-    this.queues.free(slot);
+    this.#free(slot);
   }
 
-  #remove(path: string, charge: number): void {
-    this.#deletions.add(path, (error) => {
-      if (error === undefined) {
-        this.#room.release(charge);
-        return;
+  /** Nobody reads it any more: its place in a slab may be used for another block. */
+  #free(slot: number): void {
+    const place = this.places.placeOf(slot);
+    this.places.inFile(slot);
+    this.queues.free(slot);
+    if (place !== undefined) this.#storage.removeSlot(place);
+  }
+
+  /** See `MoveBlock`. Pinned meanwhile, so that neither place is used for something else. */
+  async #move(slot: number, from: number, to: number): Promise<boolean> {
+    const isThere = (): boolean =>
+      this.index.ownerIfAny(slot) !== undefined && this.places.placeOf(slot) === from;
+    if (!isThere()) return false;
+    this.queues.pin(slot);
+    try {
+      await this.slabs.copy(from, to);
+      if (!isThere()) {
+        await this.slabs.erase(to);
+        return false;
       }
-      this.#stuck.set(path, charge);
-      this.#stuckBytes += charge;
-      this.#failed('delete', path, error);
-      this.#room.refuseWaiting();
-      this.#applyCapacity();
-    });
+      this.places.inSlab(slot, to, this.places.crcOf(slot));
+      this.slabs.moved(slot, from, to);
+      await this.#loads.get(slot);
+      await this.#eraseMoved(from);
+      return true;
+    } finally {
+      this.#unpin(slot);
+    }
+  }
+
+  /** A row that stays says the same as the one at the new place. */
+  async #eraseMoved(place: number): Promise<void> {
+    try {
+      await this.slabs.erase(place);
+    } catch (error) {
+      this.#storage.failed('delete', `slab place ${place}`, error);
+    }
   }
 
   #remember(slot: number, data: Uint8Array): void {
@@ -339,57 +452,24 @@ export class BlockDisk {
     }
   }
 
-  /** A few at a time: more only wait for each other inside the file system, and spin meanwhile. */
-  async #create(path: string, parts: readonly Uint8Array[]): Promise<void> {
-    if (this.#creating >= CREATING_MAX) {
-      await new Promise<void>((resolve) => {
-        this.#createQueue.push(resolve);
-      });
-    } else {
-      this.#creating += 1;
-    }
-    try {
-      await createBlockFile(this.io, path, parts);
-    } finally {
-      const next = this.#createQueue.shift();
-      if (next === undefined) this.#creating -= 1;
-      else next();
-    }
-  }
-
   #path(object: { readonly vaultId: number; readonly key: string }, block: number): string {
     return blockPath(this.dir, objectHash(object.vaultId, object.key), block);
   }
 
-  #tail(object: CacheObject, block: number, slot: number, data: Uint8Array): Uint8Array {
+  #tail(object: CacheObject, { block, slot, data }: BlockWrite, crc: number): Uint8Array {
     const { vaultId, key, size, indexOffset, tabletId, partitionId } = object;
     // The slot may have left its queue's rules behind meanwhile; what was admitted counts.
     const queue = this.queues.queueOf(slot) ?? queueOf(object, block, this.#clock.now());
     const expiry = this.queues.expiryOf(slot);
     const identity = { vaultId, key, size, indexOffset, tabletId, partitionId };
-    return encodeTail({ ...identity, block, queue, expirySec: expiry }, data);
-  }
-
-  #failed(operation: string, path: string, error: unknown): void {
-    this.writeErrors += 1;
-    this.#brokenUntil = this.#clock.monotonic() + BACK_OFF_MS;
-    this.#lastError = errorCode(error);
-    this.#warn(`the cache cannot ${operation} a block; reads go to the store`, path, error);
-  }
-
-  /** At most one line a minute: a broken disk fails thousands of times a second. */
-  #warn(event: string, path: string, error: unknown): void {
-    const now = this.#clock.monotonic();
-    if (now - this.#loggedAt < LOG_INTERVAL_MS) return;
-    this.#loggedAt = now;
-    this.#log.warn(event, { path, error: errorCode(error) });
+    return encodeTail({ ...identity, block, queue, expirySec: expiry }, data.length, crc);
   }
 
   #trouble(): Kept {
     return {
       kept: false,
       why: 'DISK',
-      text: `the cache disk cannot be written: ${this.#lastError}`,
+      text: `the cache disk cannot be written: ${this.#storage.lastError}`,
     };
   }
 

@@ -1,8 +1,10 @@
 /**
- * The form of a cached block on disk: `data | key | trailer`, at
- * `<dir>/<hash[0]>/<hash>_<offset>`. Sixteen directories for all blocks, since making one for every
- * object costs as much as making a file (0.4 to 0.8 ms of CPU where it was measured). The trailer says everything that the index knows, so that a
- * directory scan rebuilds it, and carries checksums, so that a torn or rotten file is not served.
+ * The form of a block that has a file of its own, since it is shorter than 1 MiB (older versions
+ * wrote all so): `data | key | trailer`, at `<dir>/<hash[0]>/<hash>_<offset>`. Whole blocks lie in
+ * slabs, with the same tail in a row (slabs.ts). Sixteen directories for all files, since making
+ * one for every object costs as much as making a file (0.4 to 0.8 ms of CPU where it was measured).
+ * The trailer says everything that the index knows, so that a start rebuilds it, and carries
+ * checksums, so that a torn or rotten block is not served.
  */
 import { hash } from 'node:crypto';
 import { join } from 'node:path';
@@ -49,8 +51,8 @@ export function parseBlockName(
   return Number.isInteger(block) ? { digest, block } : undefined;
 }
 
-/** Key and trailer, to be written behind `data`. */
-export function encodeTail(header: BlockHeader, data: Uint8Array): Uint8Array {
+/** Key and trailer, to be written behind the data, or into a slab's row. */
+export function encodeTail(header: BlockHeader, dataBytes: number, dataCrc: number): Uint8Array {
   const key = Buffer.from(header.key, 'utf8');
   const tail = Buffer.alloc(key.length + CACHE_TRAILER_BYTES);
   key.copy(tail);
@@ -66,9 +68,9 @@ export function encodeTail(header: BlockHeader, data: Uint8Array): Uint8Array {
   place = tail.writeDoubleLE(header.tabletId, place);
   place = tail.writeDoubleLE(header.partitionId, place);
   place = tail.writeUInt32LE(header.block, place);
-  place = tail.writeUInt32LE(data.length, place);
+  place = tail.writeUInt32LE(dataBytes, place);
   place = tail.writeUInt32LE(key.length, place);
-  place = tail.writeUInt32LE(crc32(data), place);
+  place = tail.writeUInt32LE(dataCrc, place);
   place += 4;
   tail.writeUInt32LE(crc32(tail.subarray(0, place)), place);
   return tail;
@@ -83,10 +85,11 @@ export interface BlockTail extends BlockHeader {
 export const TAIL_BYTES_MAX = 1024 + CACHE_TRAILER_BYTES;
 
 /**
- * Reads a tail from the last bytes of a file of `size` bytes; undefined when it is not a whole
- * block file. `end` holds at least the last `TAIL_BYTES_MAX` bytes, or the whole file.
+ * Reads a tail from the end of a file of `size` bytes, or of a slab's row; undefined when it is not
+ * that of a block, or the file is not a whole one. `end` holds at least the last `TAIL_BYTES_MAX`
+ * bytes, or all.
  */
-export function decodeTail(end: Uint8Array, size: number): BlockTail | undefined {
+export function decodeTail(end: Uint8Array, size?: number): BlockTail | undefined {
   const bytes = Buffer.from(end.buffer, end.byteOffset, end.byteLength);
   let place = bytes.length - CACHE_TRAILER_BYTES;
   if (place < 0 || bytes.readUInt32LE(place) !== MAGIC) return undefined;
@@ -98,7 +101,8 @@ export function decodeTail(end: Uint8Array, size: number): BlockTail | undefined
   const crcPlace = bytes.length - 4;
   if (crc32(bytes.subarray(keyStart, crcPlace)) !== bytes.readUInt32LE(crcPlace)) return undefined;
   const dataBytes = bytes.readUInt32LE(place + 60);
-  if (blockFileBytes(dataBytes, keyBytes) !== size || dataBytes > BLOCK_BYTES) return undefined;
+  if (dataBytes > BLOCK_BYTES) return undefined;
+  if (size !== undefined && blockFileBytes(dataBytes, keyBytes) !== size) return undefined;
   place += 8;
   return {
     key: bytes.toString('utf8', keyStart, keyStart + keyBytes),

@@ -8,10 +8,13 @@ import { promisify } from 'node:util';
  * Numbers are file descriptors. Errors are those of `node:fs` (`code`: ENOSPC, EIO, ...).
  */
 export interface BlockIo {
-  open(path: string, flags: 'r' | 'w'): Promise<number>;
-  writev(fd: number, parts: readonly Uint8Array[]): Promise<number>;
+  /** 'rw': made when it is missing, and not emptied. */
+  open(path: string, flags: 'r' | 'w' | 'rw'): Promise<number>;
+  /** At `position`, or where the last one ended. */
+  writev(fd: number, parts: readonly Uint8Array[], position?: number): Promise<number>;
   /** Reads at `position` until `into` is full or the file ends; bytes read. */
   read(fd: number, into: Uint8Array, position: number): Promise<number>;
+  truncate(fd: number, bytes: number): Promise<void>;
   close(fd: number): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
@@ -26,12 +29,13 @@ export interface BlockIo {
 // promisify(fs.writev) resolves to an object with both results; ours wants the count.
 const openFile = promisify(fs.open);
 const closeFile = promisify(fs.close);
+const READ_WRITE = fs.constants.O_RDWR | fs.constants.O_CREAT;
 
 export const systemBlockIo: BlockIo = {
-  open: (path, flags) => openFile(path, flags),
-  writev: (fd, parts) =>
+  open: (path, flags) => openFile(path, flags === 'rw' ? READ_WRITE : flags),
+  writev: (fd, parts, position) =>
     new Promise((resolve, reject) => {
-      fs.writev(fd, parts, (error, written) => {
+      fs.writev(fd, parts, position ?? null, (error, written) => {
         if (error === null) resolve(written);
         else reject(error);
       });
@@ -43,6 +47,7 @@ export const systemBlockIo: BlockIo = {
         else reject(error);
       });
     }),
+  truncate: promisify(fs.ftruncate),
   close: (fd) => closeFile(fd),
   rename: promisify(fs.rename),
   unlink: promisify(fs.unlink),
@@ -112,11 +117,14 @@ export async function writeAll(
   io: BlockIo,
   fd: number,
   parts: readonly Uint8Array[],
+  position?: number,
 ): Promise<void> {
   let rest = parts;
+  let at = position;
   while (rest.length > 0) {
-    let written = await io.writev(fd, rest);
+    let written = await io.writev(fd, rest, at);
     if (written === 0) throw new Error('wrote nothing');
+    if (at !== undefined) at += written;
     const left: Uint8Array[] = [];
     for (const part of rest) {
       if (written < part.length) left.push(part.subarray(written));
@@ -136,16 +144,26 @@ export async function readBlockFile(
   const into = Buffer.allocUnsafeSlow(size);
   const fd = await io.open(path, 'r');
   try {
-    let filled = 0;
-    while (filled < size) {
-      const count = await io.read(fd, into.subarray(filled), filled);
-      if (count === 0) return undefined;
-      filled += count;
-    }
-    return into;
+    return (await readFully(io, fd, into, 0)) ? into : undefined;
   } finally {
     await io.close(fd);
   }
+}
+
+/** Fills `into` from `position` on; false: the file ends before. */
+export async function readFully(
+  io: BlockIo,
+  fd: number,
+  into: Uint8Array,
+  position: number,
+): Promise<boolean> {
+  let filled = 0;
+  while (filled < into.length) {
+    const count = await io.read(fd, into.subarray(filled), position + filled);
+    if (count === 0) return false;
+    filled += count;
+  }
+  return true;
 }
 
 /** The last `bytes` of a file of `size` bytes; undefined when it is shorter meanwhile. */

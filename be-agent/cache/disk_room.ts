@@ -11,6 +11,10 @@ export class DiskRoom {
     this.#capacity = capacityBytes;
   }
 
+  get capacityBytes(): number {
+    return this.#capacity;
+  }
+
   /** Bytes of files that exist, are being written or are being deleted. */
   get usedBytes(): number {
     return this.#used;

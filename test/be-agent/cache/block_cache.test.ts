@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { truncateSync, writeFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CacheFixture, MIB, blockFiles, content, until } from './cache_fixture.ts';
+import { CacheFixture, MIB, blockFiles, content, slabFiles, until } from './cache_fixture.ts';
 
 let fixture: CacheFixture;
 
@@ -109,18 +109,23 @@ describe('damage', () => {
     ['a flipped bit', flipBit],
   ])('%s is dropped, counted and fetched again', async (_, damage) => {
     const cache = await fixture.cache({ windowBytes: 0 });
-    const object = fixture.object('k', 2 * MIB);
+    // The first block is in a slab, the second has a file of its own.
+    const object = fixture.object('k', MIB + 50_000);
     await cache.read(object, 0, object.size);
     await until(() => cache.hasBlocks(object));
-    const [file = ''] = await blockFiles(fixture.dir);
-    damage(join(fixture.dir, file));
-    const again = await cache.read(object, 0, object.size);
-    expect(Buffer.compare(again, content('k', 0, object.size))).toBe(0);
-    expect(cache.stats().damagedBlocks).toBe(1);
-    expect(fixture.store.gets).toHaveLength(2);
-    await until(() => cache.hasBlocks(object));
-    await cache.read(object, 0, object.size);
-    expect(fixture.store.gets).toHaveLength(2);
+    const own = (await blockFiles(fixture.dir)).map((file) => join(fixture.dir, file));
+    const files = [...slabFiles(fixture.dir), ...own];
+    expect(files).toHaveLength(2);
+    for (const [place, file] of files.entries()) {
+      damage(file);
+      const again = await cache.read(object, 0, object.size);
+      expect(Buffer.compare(again, content('k', 0, object.size))).toBe(0);
+      expect(cache.stats().damagedBlocks).toBe(place + 1);
+      expect(fixture.store.gets).toHaveLength(place + 2);
+      await until(() => cache.hasBlocks(object));
+      await cache.read(object, 0, object.size);
+      expect(fixture.store.gets).toHaveLength(place + 2);
+    }
   });
 });
 

@@ -1,5 +1,5 @@
 /** A cache on a real temporary directory over a store that counts, waits and fails on demand. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { BlockCache } from '../../../be-agent/cache/block_cache.ts';
 import type { BlockCacheOptions } from '../../../be-agent/cache/block_cache.ts';
 import type { CacheObject } from '../../../be-agent/cache/cache_object.ts';
 import { SharedBufferPool } from '../../../be-agent/cache/buffer_pool.ts';
+import { SLABS, slabPath } from '../../../be-agent/cache/slabs.ts';
 import { WarmUpDownloader } from '../../../be-agent/cache/downloader.ts';
 import type { WarmUpDownloaderDeps } from '../../../be-agent/cache/downloader.ts';
 import { id } from '../../../base/ids.ts';
@@ -204,8 +205,8 @@ export class CacheFixture {
   }
 
   /** Bytes on the disk by a walk: what `du` would say, the larger of both its ways. */
-  async diskBytes(): Promise<number> {
-    return await diskBytes(this.dir);
+  async diskBytes(dir = this.dir): Promise<number> {
+    return await diskBytes(dir);
   }
 
   async end(): Promise<void> {
@@ -229,7 +230,18 @@ export async function diskBytes(path: string): Promise<number> {
   }
 }
 
-/** Block files below the cache's directory. */
+/** Slabs that have something in them. */
+export function slabFiles(dir: string): string[] {
+  const paths = Array.from({ length: SLABS }, (_, slab) => slabPath(dir, slab));
+  return paths.filter((path) => (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0);
+}
+
+/** Bytes of all slabs, without their rows. */
+export function slabBytes(dir: string): number {
+  return slabFiles(dir).reduce((sum, path) => sum + statSync(path).size, 0);
+}
+
+/** Files of the blocks that have one of their own. */
 export async function blockFiles(dir: string): Promise<string[]> {
   const names = await readdir(dir, { recursive: true });
   return names.filter((name) => /^[0-9a-f]\/[0-9a-f]{32}_\d+$/.test(name)).sort();

@@ -41,12 +41,12 @@ class FaultyIo implements BlockIo {
 
   open: BlockIo['open'] = async (path, flags) =>
     await this.#call('open', async () => await systemBlockIo.open(path, flags));
-  writev: BlockIo['writev'] = async (fd, parts) => {
+  writev: BlockIo['writev'] = async (fd, parts, position) => {
     const half = parts[0]?.subarray(0, parts[0].length / 2) ?? new Uint8Array(0);
     this.calls += 1;
-    if (!this.fails(this.calls, 'writev')) return await systemBlockIo.writev(fd, parts);
+    if (!this.fails(this.calls, 'writev')) return await systemBlockIo.writev(fd, parts, position);
     this.failures += 1;
-    await systemBlockIo.writev(fd, [half]);
+    await systemBlockIo.writev(fd, [half], position);
     throw Object.assign(new Error(this.code), { code: this.code });
   };
   read: BlockIo['read'] = async (fd, into, position) =>
@@ -62,6 +62,9 @@ class FaultyIo implements BlockIo {
   unlink: BlockIo['unlink'] = async (path) => {
     await this.#call('unlink', async () => await systemBlockIo.unlink(path));
   };
+  truncate: BlockIo['truncate'] = async (fd, bytes) => {
+    await this.#call('truncate', async () => await systemBlockIo.truncate(fd, bytes));
+  };
   mkdir: BlockIo['mkdir'] = async (path) => {
     await this.#call('mkdir', async () => await systemBlockIo.mkdir(path));
   };
@@ -71,24 +74,20 @@ class FaultyIo implements BlockIo {
 }
 
 /** Reads, evicts, warms and reads again in a small cache; checks bytes and the disk all along. */
-async function life(io: FaultyIo, dir: string): Promise<void> {
-  // Room for two of the three blocks.
-  const capacityBytes = 300_000;
+async function life(io: FaultyIo, dir: string, { capacityBytes, sizes }: Life): Promise<void> {
   const cache = await fixture.cache({ io, dir, capacityBytes, windowBytes: 0 });
-  const objects = [1, 2, 3].map((n) => fixture.object(`o${n}`, 100_000 + n));
+  const objects = sizes.map((size, n) => fixture.object(`o${n}`, size));
   for (const object of [...objects, ...objects.toReversed()]) {
     const bytes = await cache.read(object, 500, 90_000);
     expect(Buffer.compare(bytes, content(object.key, 500, 90_000))).toBe(0);
-    await until(() => cache.hasBlocks(object) || io.failures > 0);
+    await until(() => cache.isCached(object, 0) || io.failures > 0);
   }
   const progress = newWarmUpProgress();
   const { signal } = new AbortController();
-  const tablets = objects.slice(0, 2).map((object) => ({
-    tabletId: id<TabletId>(1),
-    objects: [object],
-  }));
+  const warmed = objects.slice(0, 2);
+  const tablets = warmed.map((object) => ({ tabletId: id<TabletId>(1), objects: [object] }));
   await fixture.downloader(cache).run(tablets, { force: true, signal, progress });
-  for (const object of objects.slice(0, 2)) {
+  for (const object of warmed) {
     const failed = progress.failures.some(({ item }) => item === object.key);
     expect(cache.hasBlocks(object) || failed).toBe(true);
   }
@@ -102,40 +101,62 @@ async function life(io: FaultyIo, dir: string): Promise<void> {
   await reopened.close();
 }
 
-describe('disk faults', () => {
-  it('no single failing call makes a read wrong or the cache too large', async () => {
-    const whole = new FaultyIo();
-    await life(whole, `${fixture.dir}/0`);
-    expect(whole.calls).toBeGreaterThan(30);
-    // Open itself may refuse a directory it cannot read; everything later degrades.
-    const opening = new FaultyIo();
-    const cache = await fixture.cache({ io: opening, dir: `${fixture.dir}/open` });
-    const first = opening.calls + 1;
-    await cache.close();
-    let n = first;
-    // A failure shortens a run, so the undisturbed one says how many calls there are; 10 more,
-    // because their number depends on what overlaps.
-    for (; n <= whole.calls + 10; n += 1) {
-      const io = new FaultyIo();
-      io.fails = (call) => call === n;
-      await life(io, `${fixture.dir}/${n}`);
-      await rm(`${fixture.dir}/${n}`, { recursive: true, force: true });
-    }
-  }, 120_000);
+interface Life {
+  readonly capacityBytes: number;
+  readonly sizes: readonly number[];
+}
 
-  it.each(['ENOSPC', 'EROFS', 'EIO'])(
-    '%s: reads go to the store, then it tries again',
-    async (code) => {
+const LIVES: readonly (readonly [string, Life])[] = [
+  ['blocks with files', { capacityBytes: 300_000, sizes: [100_001, 100_002, 100_003] }],
+  // Room for two whole blocks: a small one takes the place of a slot, and the other way round.
+  ['blocks in slabs', { capacityBytes: 2.4 * MIB, sizes: [MIB, MIB + 300_000, 600_000, MIB] }],
+];
+
+describe('disk faults', () => {
+  it.each(LIVES)(
+    '%s: no single failing call makes a read wrong or the cache too large',
+    async (_, what) => {
+      const whole = new FaultyIo();
+      await life(whole, `${fixture.dir}/0`, what);
+      expect(whole.calls).toBeGreaterThan(30);
+      // Open itself may refuse a directory it cannot read; everything later degrades.
+      const opening = new FaultyIo();
+      const cache = await fixture.cache({ io: opening, dir: `${fixture.dir}/open` });
+      const first = opening.calls + 1;
+      await cache.close();
+      let n = first;
+      // A failure shortens a run, so the undisturbed one says how many calls there are; 10 more,
+      // because their number depends on what overlaps.
+      for (; n <= whole.calls + 10; n += 1) {
+        const io = new FaultyIo();
+        io.fails = (call) => call === n;
+        await life(io, `${fixture.dir}/${n}`, what);
+        await rm(`${fixture.dir}/${n}`, { recursive: true, force: true });
+      }
+    },
+    120_000,
+  );
+
+  it.each([
+    ['ENOSPC', 1000],
+    ['EROFS', MIB],
+    ['EIO', 1000],
+    ['ENOSPC', MIB],
+  ])(
+    '%s for blocks of %i bytes: reads go to the store, then it tries again',
+    async (code, size) => {
       const warnings: string[] = [];
       const log: Log = { ...SILENT_LOG, warn: (event) => warnings.push(event) };
       const io = new FaultyIo();
       io.code = code;
       const cache = await fixture.cache({ io, log });
       io.fails = (_, operation) => operation === 'writev' || operation === 'unlink';
-      const objects = Array.from({ length: 5 }, (_, n) => fixture.object(`o${n}`, 1000));
+      const objects = Array.from({ length: 5 }, (_, n) => fixture.object(`o${n}`, size));
       for (const object of objects) {
         const bytes = await cache.read(object, 0, 1000);
         expect(Buffer.compare(bytes, content(object.key, 0, 1000))).toBe(0);
+        // The write, and the removal of what it may have left.
+        await until(() => cache.stats().writeErrors >= 2);
       }
       const progress = newWarmUpProgress();
       const { signal } = new AbortController();
