@@ -85,6 +85,17 @@ export class EventCursorStore {
     });
   }
 
+  /** Transactions behind `firstTxn` belong to the job, too. */
+  async beginEarlier(jobId: JobId, firstTxn: number): Promise<void> {
+    await this.#session.write(async (tx) => {
+      tx.bulk.run('UPDATE warm_up_event_job SET first_txn = ? WHERE job_id = ? AND first_txn > ?', [
+        firstTxn,
+        jobId,
+        firstTxn,
+      ]);
+    });
+  }
+
   targets(jobId: JobId): EventTarget[] {
     const rows = this.#session.bulk.all<[number, number, TargetState, number, number]>(
       `SELECT backend_id, acked_seq, state, catch_up_txn, catch_up_end

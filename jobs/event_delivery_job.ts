@@ -48,7 +48,7 @@ export class JobDelivery {
   readonly jobId: JobId;
   readonly sourceGroup: string;
   readonly #deps: JobDeliveryDeps;
-  readonly #start: EventJobStart;
+  #start: EventJobStart;
   readonly #stats: DeliveryStats;
   readonly #lanes = new Map<BackendId, DeliveryLane>();
   /** Dead backends whose open events others have been given. */
@@ -216,6 +216,7 @@ export class JobDelivery {
     for (;;) {
       const events = source.events(this.sourceGroup, this.#countedSeq, EVENTS_PER_COUNT);
       for (const event of events) {
+        if (event.txnId <= this.#start.firstTxn) await this.#beginEarlier(event.txnId);
         if (this.#matches(event.tableName)) {
           const { counts } = await source.countsOf(event);
           if (counts.segNum > 0) this.#stats.requested(event.seq, counts, event.createdMs);
@@ -225,6 +226,12 @@ export class JobDelivery {
       if (events.length < EVENTS_PER_COUNT) return;
       await nextTurn();
     }
+  }
+
+  /** A long transaction began before the job and ended after: who joins later wants it, too. */
+  async #beginEarlier(txnId: number): Promise<void> {
+    this.#start = { ...this.#start, firstTxn: txnId - 1 };
+    await this.#deps.catalog.eventCursors.beginEarlier(this.jobId, txnId - 1);
   }
 
   // -------------------------------------------------------------------------------------------
@@ -476,8 +483,11 @@ export function skipBacklog(
 ): EventTarget {
   const start = catalog.eventCursors.start(target.jobId);
   if (start === undefined) return target;
-  const first = catalog.eventCursors.firstTxnAfter(start.sourceGroup, target.ackedSeq);
-  const after = Math.max(start.firstTxn, (first ?? lastTxn) - 1);
+  const { sourceGroup, firstTxn } = start;
+  const [next] = catalog.rowsetEvents.after(sourceGroup, target.ackedSeq, 1);
+  const logged = (catalog.eventCursors.firstTxnAfter(sourceGroup, target.ackedSeq) ?? lastTxn) - 1;
+  // A log that does not go back to the cursor says nothing about what is missing of it.
+  const after = next?.seq === target.ackedSeq + 1 ? logged : Math.min(logged, firstTxn);
   return {
     ...target,
     ackedSeq: lastSeq,

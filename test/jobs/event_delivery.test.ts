@@ -181,6 +181,23 @@ describe('event delivery', () => {
     expect(count(jobId)[0]).toBe(count(jobId)[1]);
   });
 
+  it('brings it also what began before the job and ended after', async () => {
+    const older = await world.catalog.eventCursors.newestTxn();
+    const jobId = await world.job();
+    const txnId = await world.load();
+    world.fixture.raw((db) => {
+      db.prepare('UPDATE rowset SET txn_id = ? WHERE txn_id = ?').run(older, txnId);
+      db.prepare('UPDATE rowset_event SET txn_id = ? WHERE txn_id = ?').run(older, txnId);
+    });
+    await untilAcked(jobId);
+    await world.restartServer();
+    const joined = await world.addBackend('dst');
+    await world.tick();
+    await untilAcked(jobId);
+    expect(joined.cache.size).toBeGreaterThan(0);
+    expect(await world.missing()).toEqual([]);
+  });
+
   it('hands over what a dropped backend had not done', async () => {
     const jobId = await world.job();
     const [first] = await dst();
