@@ -15,6 +15,12 @@ import { type PlanDeps, planFromGroup } from './warm_up_plans.ts';
 /** A job WITH COMPUTE GROUP that waited longer for its slot is planned again, milliseconds. */
 const PLAN_KEEPS_MS = 60_000;
 
+const WAITED_FOR: ReadonlySet<string> = new Set([
+  'UNKNOWN_COMPUTE_GROUP',
+  'WARM_UP_SRC_UNKNOWN',
+  'NO_ALIVE_BACKEND',
+]);
+
 export interface StartsDeps extends PlanDeps {
   readonly clock: Clock;
   readonly log: Log;
@@ -38,7 +44,7 @@ export class WarmUpStarts {
     try {
       plan = await planFromGroup(this.#deps, job.dstGroup, job.srcGroup);
     } catch (error) {
-      await this.#failed(job, error);
+      if (!isWaitedFor(error)) await this.#failed(job, error);
       return;
     }
     await this.#begin(job, plan);
@@ -51,12 +57,12 @@ export class WarmUpStarts {
     return this.#deps.clock.now() - job.createMs > PLAN_KEEPS_MS;
   }
 
-  /** The transaction reads the job again: whoever paused or cancelled it meanwhile was faster. */
+  /** The transaction reads the job again: whoever paused it or renamed its group was faster. */
   async #begin(job: WarmUpJob, plan: Plan | undefined): Promise<void> {
     const { changes, catalog } = this.#deps;
     await catalog.transaction(async (tx) => {
       const now = await tx.warmUpJobs.find(job.jobId);
-      if (now === undefined || now.run !== job.run) return;
+      if (now === undefined || now.run !== job.run || !(await hasGroups(tx, now))) return;
       const change = { ...this.#nextRun(now), ...(plan === undefined ? {} : countsOf(plan)) };
       const after = await changes.transition(tx, now, 'started', change);
       if (after === undefined) return;
@@ -91,6 +97,18 @@ export class WarmUpStarts {
     const { finishMs: _, ...next } = this.#nextRun(job);
     await changes.apply(job.jobId, 'initFailed', { ...next, ...nothing, errMsg });
   }
+}
+
+async function hasGroups(tx: CatalogTransaction, job: WarmUpJob): Promise<boolean> {
+  for (const name of [job.dstGroup, job.srcGroup]) {
+    if (name !== null && (await tx.computeGroups.find(name)) === undefined) return false;
+  }
+  return true;
+}
+
+/** A group lost its name or its backends in this very moment: the next round waits for them. */
+function isWaitedFor(error: unknown): boolean {
+  return error instanceof SqlError && WAITED_FOR.has(error.code);
 }
 
 type PlannedWork = Pick<Plan, 'batches' | 'totalBytes' | 'totalTablets'>;

@@ -193,6 +193,26 @@ describe('a periodic warm-up job', () => {
     });
   });
 
+  it('waits as well when the group goes away while the plan is made', async () => {
+    const rename = async (from: string, to: string): Promise<void> => {
+      await world.catalog.computeGroups.rename(from, to);
+      world.jobs.groupRenamed();
+    };
+    let collected = 0;
+    world.collect = async () => {
+      collected += 1;
+      if (collected === 1) await rename('dst', 'elsewhere');
+      else throw new Error('no counts today');
+    };
+    const jobId = await world.periodic(60);
+    world.config.setLive('cloud_warm_up_force_all_partitions', 'false');
+    await world.until(() => world.jobs.board.waitReason(jobId).includes("'dst' does not exist"));
+    expect(await world.job(jobId)).toMatchObject({ state: 'PENDING', startMs: null });
+    await rename('elsewhere', 'dst');
+    await world.until(async () => (await runs(jobId)).length > 0);
+    expect(await runs(jobId)).toMatchObject([{ run: 1, reason: 'no counts today' }]);
+  });
+
   it('gives its name to another group: that one is warmed', async () => {
     await world.addGroup('next', 2);
     const jobId = await world.periodic(2);
