@@ -294,7 +294,10 @@ export class JobDelivery {
     };
   }
 
-  /** Lanes for backends that joined; what those that left have not done goes to the others. */
+  /**
+   * Lanes for backends that joined. What those that left have not done goes to the others, and
+   * what they had done, too: it was in their caches, and their tablets have other homes now.
+   */
   async #follow(members: readonly BackendId[]): Promise<void> {
     const before = this.backends;
     const joined = members.filter((backendId) => !this.#lanes.has(backendId));
@@ -304,15 +307,17 @@ export class JobDelivery {
     const gone = left.flatMap((backendId) => this.#lanes.get(backendId) ?? []);
     const goneTargets = gone.map((lane) => this.#targetOf(lane));
     const staying = before.filter((backendId) => members.includes(backendId));
-    const changed = staying.flatMap((backendId) => {
-      const lane = this.#lanes.get(backendId);
-      return lane === undefined ? [] : [inherit(this.#targetOf(lane), goneTargets)];
-    });
     // Behind the events of now, it catches up on what the job has delivered to the others.
     const ackedSeq = catalog.rowsetEvents.lastSeq(this.sourceGroup);
-    const catchUpEnd = joined.length === 0 ? 0 : await catalog.eventCursors.newestTxn();
+    const catchUpEnd = await catalog.eventCursors.newestTxn();
     const { jobId } = this;
     const { firstSeq, firstTxn } = this.#start;
+    const heirs = left.length === 0 ? [] : staying;
+    const changed = heirs.flatMap((backendId) => {
+      const lane = this.#lanes.get(backendId);
+      if (lane === undefined) return [];
+      return [inherit(this.#targetOf(lane), goneTargets, { firstTxn, catchUpEnd })];
+    });
     const isFresh = before.length === 0 && this.#hasAllEvents(ackedSeq);
     const added = joined.map((backendId): EventTarget => {
       const live = { state: 'LIVE', catchUpTxn: 0, catchUpEnd: 0 } as const;
@@ -343,32 +348,28 @@ export class JobDelivery {
     this.#takenOver.delete(backendId);
   }
 
-  /** Tablets whose home is gone: from where it was, the others go on. */
+  /** Tablets whose home is gone: the others take them over, whole. */
   #inherit(target: EventTarget, gone: readonly EventTarget[], before: readonly BackendId[]): void {
     const lane = this.#lanes.get(target.backendId);
     if (lane === undefined) return;
     this.#stored.set(target.backendId, target);
-    if (lane.catchUp !== undefined && target.catchUpTxn < lane.catchUp.acked) {
+    if (lane.catchUp !== undefined) {
       this.#remove(lane);
       this.#addLane(target);
       return;
     }
+    const { accepts, matches } = this.#rule(target.backendId);
+    const old = new Set(gone.map(({ backendId }) => backendId));
+    const rule: ScanRule = {
+      matches,
+      accepts: (tabletId) => {
+        const home = this.#home(tabletId, before);
+        return home !== undefined && old.has(home) && accepts(tabletId);
+      },
+    };
     const after = Math.min(...gone.map(({ ackedSeq }) => ackedSeq));
-    if (after < lane.log.position) {
-      const { accepts, matches } = this.#rule(target.backendId);
-      const old = new Set(gone.map(({ backendId }) => backendId));
-      const rule: ScanRule = {
-        matches,
-        accepts: (tabletId) => {
-          const home = this.#home(tabletId, before);
-          return home !== undefined && old.has(home) && accepts(tabletId);
-        },
-      };
-      lane.add(this.#takeOver(after, lane.log.position, rule));
-    }
-    if (target.state === 'CATCHING_UP' && lane.catchUp === undefined) {
-      lane.add(this.#catchUp(target));
-    }
+    if (after < lane.log.position) lane.add(this.#takeOver(after, lane.log.position, rule));
+    lane.add(this.#catchUp(target, rule));
   }
 
   /** From where the dead stopped, whoever serves its tablets now gets their rowsets, too. */
@@ -401,10 +402,13 @@ export class JobDelivery {
     return new LogScan(this.#deps.source, { sourceGroup, after, end }, rule);
   }
 
-  #catchUp({ backendId, catchUpTxn, catchUpEnd }: EventTarget): CatalogScan {
+  #catchUp(
+    { backendId, catchUpTxn, catchUpEnd }: EventTarget,
+    rule: ScanRule = this.#rule(backendId),
+  ): CatalogScan {
     const { sourceGroup } = this;
     const from = { sourceGroup, after: catchUpTxn, lastTxn: catchUpEnd };
-    return new CatalogScan(this.#deps.source, from, this.#rule(backendId));
+    return new CatalogScan(this.#deps.source, from, rule);
   }
 
   /** Targets that are too far behind read the catalog instead: the log need not grow for them. */
@@ -459,19 +463,14 @@ export class JobDelivery {
   }
 }
 
-/** A target that is to go on for others that are gone, too. */
-function inherit(target: EventTarget, gone: readonly EventTarget[]): EventTarget {
+/** A target that is to go on for others that are gone, too, from the job's beginning. */
+function inherit(
+  target: EventTarget,
+  gone: readonly EventTarget[],
+  { firstTxn, catchUpEnd }: { readonly firstTxn: number; readonly catchUpEnd: number },
+): EventTarget {
   const ackedSeq = Math.min(target.ackedSeq, ...gone.map((other) => other.ackedSeq));
-  const catching = gone.filter((other) => other.state === 'CATCHING_UP');
-  if (catching.length === 0) return { ...target, ackedSeq };
-  const all = target.state === 'CATCHING_UP' ? [target, ...catching] : catching;
-  return {
-    ...target,
-    ackedSeq,
-    state: 'CATCHING_UP',
-    catchUpTxn: Math.min(...all.map((other) => other.catchUpTxn)),
-    catchUpEnd: Math.max(...all.map((other) => other.catchUpEnd)),
-  };
+  return { ...target, ackedSeq, state: 'CATCHING_UP', catchUpTxn: firstTxn, catchUpEnd };
 }
 
 /** From the log to the catalog: whatever the log has behind the cursor is younger than its first. */
