@@ -36,6 +36,20 @@ describe('an event-driven job', () => {
     expect(world.jobs.board.waitReason(jobId)).toBe('backend 7: no heartbeat for 9 s');
   });
 
+  it('goes on after a restart of the server, as the row says', async () => {
+    const jobId = await world.eventDriven();
+    await world.untilState(jobId, 'RUNNING');
+    const { startMs } = await world.job(jobId);
+    await world.restartServer();
+    const ticks = world.events.ticks;
+    world.jobs.start();
+    await second();
+    expect(world.events.ticks).toBeGreaterThan(ticks);
+    expect(await world.job(jobId)).toMatchObject({ state: 'RUNNING', startMs });
+    const events = (await world.catalog.warmUpJobs.transitions(jobId)).map((t) => t.event);
+    expect(events).toEqual(['created', 'started']);
+  });
+
   it('has no timeout', async () => {
     world.config.setLive('cloud_warm_up_timeout_second', '2');
     const jobId = await world.eventDriven();
