@@ -1,9 +1,9 @@
 /** Statements about the session itself: SET, KILL, transactions, and other small things. */
 import { SqlError } from '../../base/errors.ts';
-import { OK, type SqlValue } from '../../base/values.ts';
+import { OK, type SqlValue, textColumn } from '../../base/values.ts';
 import type { Assignment, Expr } from '../../parser/statement.ts';
 import { setPassword } from './accounts.ts';
-import type { ExecContext, Executor } from './executor.ts';
+import { type ExecContext, type Executor, databaseOf } from './executor.ts';
 
 export const kill: Executor<'Kill'> = ({ what, connectionId }, { services }) => {
   if (!services.connections.kill(connectionId, what)) {
@@ -15,10 +15,33 @@ export const kill: Executor<'Kill'> = ({ what, connectionId }, { services }) => 
 /** There are no transactions over statements: each is its own. Clients that ask are told OK. */
 export const begin: Executor<'Begin'> = () => OK;
 export const commit: Executor<'Commit'> = () => OK;
-export const rollback: Executor<'Rollback'> = ({ savepoint }) => {
-  if (savepoint === undefined) return OK;
-  throw new SqlError('NOT_SUPPORTED', { what: 'SAVEPOINT' });
+export const rollback: Executor<'Rollback'> = () => OK;
+export const savepoint: Executor<'Savepoint'> = () => OK;
+export const releaseSavepoint: Executor<'ReleaseSavepoint'> = () => OK;
+
+/**
+ * Dumps lock what they read: here every statement reads one snapshot anyway. WRITE keeps nobody
+ * out, and says so.
+ */
+export const lockTables: Executor<'LockTables'> = async ({ tables }, { services, session }) => {
+  for (const { db, name } of tables) {
+    await services.catalog.tables.get(databaseOf(db, session), name);
+  }
+  if (tables.some(({ mode }) => mode === 'WRITE' || mode === 'LOW_PRIORITY WRITE')) {
+    const message = 'LOCK TABLES ... WRITE keeps nobody from writing';
+    session.warn({ level: 'Note', code: 1235, message });
+  }
+  return OK;
 };
+
+/** mysqladmin's flush-*: there is nothing that waits to be written, or that is kept too long. */
+export const flush: Executor<'Flush'> = () => OK;
+
+const HELP_COLUMNS = [textColumn('name'), textColumn('is_it_category')];
+
+/** As a server whose help tables were never filled. */
+export const help: Executor<'Help'> = () => ({ kind: 'rows', columns: HELP_COLUMNS, rows: [] });
+
 export const unlockTables: Executor<'UnlockTables'> = () => OK;
 export const empty: Executor<'Empty'> = () => OK;
 

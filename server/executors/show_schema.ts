@@ -69,6 +69,7 @@ const TABLE_STATUS: SchemaView = {
     ['Index_length', 'INDEX_LENGTH'], ['Data_free', 'DATA_FREE'], ['Auto_increment', 'AUTO_INCREMENT'],
     ['Create_time', 'CREATE_TIME'], ['Update_time', 'UPDATE_TIME'], ['Check_time', 'CHECK_TIME'], ['Collation', 'TABLE_COLLATION'],
     ['Checksum', 'CHECKSUM'], ['Create_options', 'CREATE_OPTIONS'], ['Comment', 'TABLE_COMMENT'],
+    ['Max_index_length', 'MAX_INDEX_LENGTH'], ['Temporary', 'TEMPORARY'],
   ],
 };
 
@@ -163,7 +164,7 @@ const INDEX: SchemaView = {
     ['Table', 'TABLE_NAME'], ['Non_unique', 'NON_UNIQUE'], ['Key_name', 'INDEX_NAME'], ['Seq_in_index', 'SEQ_IN_INDEX'],
     ['Column_name', 'COLUMN_NAME'], ['Collation', 'COLLATION'], ['Cardinality', 'CARDINALITY'], ['Sub_part', 'SUB_PART'],
     ['Packed', 'PACKED'], ['Null', 'NULLABLE'], ['Index_type', 'INDEX_TYPE'], ['Comment', 'COMMENT'],
-    ['Index_comment', 'INDEX_COMMENT'], ['Visible', 'IS_VISIBLE'],
+    ['Index_comment', 'INDEX_COMMENT'], ['Ignored', 'IGNORED'],
   ],
 };
 

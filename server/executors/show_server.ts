@@ -58,6 +58,8 @@ function warningRows(
 
 /** Characters of a statement without FULL, as in MySQL. */
 const INFO_LENGTH = 100;
+/** Its place among the columns. */
+const INFO_COLUMN = 7;
 
 // prettier-ignore
 const PROCESSLIST: SchemaView = {
@@ -65,7 +67,7 @@ const PROCESSLIST: SchemaView = {
   like: 'User',
   columns: [
     ['Id', 'ID'], ['User', 'USER'], ['Host', 'HOST'], ['db', 'DB'], ['Command', 'COMMAND'], ['Time', 'TIME'], ['State', 'STATE'],
-    ['Info', 'INFO'],
+    ['Info', 'INFO'], ['Progress', 'PROGRESS'],
   ],
 };
 
@@ -75,7 +77,7 @@ export const showProcesslist: Executor<'ShowProcesslist'> = async ({ full, filte
   if (full || !Array.isArray(rows)) return result;
   const shortened = (rows as readonly (readonly (string | bigint | null)[])[]).map((row) =>
     row.map((cell, at) =>
-      at === row.length - 1 && typeof cell === 'string' ? cell.slice(0, INFO_LENGTH) : cell,
+      at === INFO_COLUMN && typeof cell === 'string' ? cell.slice(0, INFO_LENGTH) : cell,
     ),
   );
   return { ...result, rows: shortened };

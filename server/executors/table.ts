@@ -5,6 +5,7 @@
 import { SqlError } from '../../base/errors.ts';
 import type { StatementResult } from '../../base/values.ts';
 import type { Statement, StatementKind } from '../../parser/statement.ts';
+import { expectAllowed } from '../access/requirements.ts';
 import type { ExecContext, Executor } from './executor.ts';
 import { alterTable } from './alter_table.ts';
 import { cancelAlterTable } from './alter_table_cancel.ts';
@@ -27,7 +28,20 @@ import { adminSetConfig, adminShowConfig, showConfig } from './config.ts';
 import { createDatabase, dropDatabase, use, useComputeGroup } from './databases.ts';
 import { insert } from './insert.ts';
 import { doExpressions, select, setVariables } from './select.ts';
-import { begin, commit, empty, kill, rollback, unlockTables, unsupported } from './session.ts';
+import {
+  begin,
+  commit,
+  empty,
+  flush,
+  help,
+  kill,
+  lockTables,
+  releaseSavepoint,
+  rollback,
+  savepoint,
+  unlockTables,
+  unsupported,
+} from './session.ts';
 import {
   showBackends,
   showCatalogs,
@@ -138,12 +152,12 @@ export const EXECUTORS: {
   Begin: begin,
   Commit: commit,
   Rollback: rollback,
-  Savepoint: LATER,
-  ReleaseSavepoint: LATER,
-  LockTables: LATER,
+  Savepoint: savepoint,
+  ReleaseSavepoint: releaseSavepoint,
+  LockTables: lockTables,
   UnlockTables: unlockTables,
-  Flush: LATER,
-  Help: LATER,
+  Flush: flush,
+  Help: help,
   TableMaintenance: LATER,
   Do: doExpressions,
   Shutdown: LATER,
@@ -244,11 +258,15 @@ export const EXECUTORS: {
   ShowCacheHotspot: showCacheHotspot,
 };
 
-/** Throws NOT_SUPPORTED for what has no executor yet, and what the executor throws. */
+/**
+ * Throws what `expectAllowed` throws, NOT_SUPPORTED for what has no executor yet, and what the
+ * executor throws.
+ */
 export async function executeStatement(
   statement: Statement,
   context: ExecContext,
 ): Promise<StatementResult> {
+  await expectAllowed(statement, context);
   const executor = EXECUTORS[statement.kind];
   if (executor === LATER) {
     throw new SqlError('NOT_SUPPORTED', { what: statementWords(statement.kind) });

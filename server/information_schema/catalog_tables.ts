@@ -32,7 +32,8 @@ export function catalogTables(virtual: VirtualTables): readonly CatalogTable[] {
       'TABLES',
       `TABLE_CATALOG TABLE_SCHEMA TABLE_NAME TABLE_TYPE ENGINE? VERSION#? ROW_FORMAT? TABLE_ROWS#?
        AVG_ROW_LENGTH#? DATA_LENGTH#? MAX_DATA_LENGTH#? INDEX_LENGTH#? DATA_FREE#? AUTO_INCREMENT#?
-       CREATE_TIME@? UPDATE_TIME@? CHECK_TIME@? TABLE_COLLATION? CHECKSUM#? CREATE_OPTIONS? TABLE_COMMENT`,
+       CREATE_TIME@? UPDATE_TIME@? CHECK_TIME@? TABLE_COLLATION? CHECKSUM#? CREATE_OPTIONS? TABLE_COMMENT
+       MAX_INDEX_LENGTH#? TEMPORARY?`,
       async (source) => [
         ...virtual().map((table) => systemTableRow(table.name)),
         ...(await source.tables(undefined)).map(tableRow),
@@ -66,7 +67,7 @@ export function catalogTables(virtual: VirtualTables): readonly CatalogTable[] {
     namedTable(
       'STATISTICS',
       `TABLE_CATALOG TABLE_SCHEMA TABLE_NAME NON_UNIQUE# INDEX_SCHEMA INDEX_NAME SEQ_IN_INDEX# COLUMN_NAME
-       COLLATION? CARDINALITY#? SUB_PART#? PACKED? NULLABLE INDEX_TYPE COMMENT INDEX_COMMENT IS_VISIBLE EXPRESSION~?`,
+       COLLATION? CARDINALITY#? SUB_PART#? PACKED? NULLABLE INDEX_TYPE COMMENT INDEX_COMMENT IS_VISIBLE EXPRESSION~? IGNORED`,
       async (source) => (await source.tables(undefined)).flatMap(statisticsRows),
     ),
     namedTable(
@@ -114,6 +115,8 @@ function systemTableRow(name: string): NamedRow {
     TABLE_COLLATION: COLLATION,
     CREATE_OPTIONS: '',
     TABLE_COMMENT: '',
+    MAX_INDEX_LENGTH: null,
+    TEMPORARY: 'N',
   };
 }
 
@@ -141,6 +144,8 @@ function tableRow({ def, rows, bytes }: SchemaTable): NamedRow {
     TABLE_COLLATION: COLLATION,
     CREATE_OPTIONS: def.partitionKind === 'NONE' ? '' : 'partitioned',
     TABLE_COMMENT: def.comment,
+    MAX_INDEX_LENGTH: 0n,
+    TEMPORARY: 'N',
   };
 }
 
@@ -204,6 +209,7 @@ function statisticsRows({ def, rows }: SchemaTable): readonly NamedRow[] {
     COMMENT: '',
     INDEX_COMMENT: '',
     IS_VISIBLE: 'YES',
+    IGNORED: 'NO',
   }));
 }
 

@@ -37,6 +37,8 @@ export const STATUS = {
   IN_TRANS:            0x0001,
   AUTOCOMMIT:          0x0002,
   MORE_RESULTS_EXISTS: 0x0008,
+  CURSOR_EXISTS:       0x0040,
+  LAST_ROW_SENT:       0x0080,
 } as const;
 
 export function has(capabilities: number, bit: number): boolean {

@@ -4,6 +4,7 @@ import type { ResultColumn } from '../../base/values.ts';
 import { decodeText } from './charset.ts';
 import type { ClientCharset } from './charset.ts';
 import { encodeColumn } from './column_definition.ts';
+import { Cursor } from './cursor.ts';
 import type { SessionHandler } from './handler.ts';
 import type { PacketWriter } from './packet_writer.ts';
 import { PayloadReader, malformed } from './payload_reader.ts';
@@ -53,6 +54,7 @@ const ROWS: Readonly<Record<number, Command>> = {
   0x02: row('Init DB',          initDb),
   0x03: row('Query',            query),
   0x04: row('Field List',       fieldList),
+  0x07: row('Refresh',          (target) => ok(target)),
   0x09: row('Statistics',       statistics),
   0x0c: row('Kill',             processKill),
   0x0d: row('Debug',            (target) => encodeEnd(target.out.packets, target.replyState())),
@@ -74,12 +76,6 @@ export function findCommand(byte: number): Command {
 
 function unknownCommand(byte: number): never {
   throw new SqlError('UNKNOWN_COMMAND', { command: byte });
-}
-
-/** There are no cursors: an execution's whole result has been sent already. */
-function fetchRows(_: CommandTarget, body: Buffer): never {
-  const id = new PayloadReader(body).u32();
-  throw new SqlError('NO_CURSOR', { id });
 }
 
 function ok(target: CommandTarget): void {
@@ -116,16 +112,39 @@ async function prepare(target: CommandTarget, body: Buffer): Promise<void> {
 }
 
 async function execute(target: CommandTarget, body: Buffer): Promise<void> {
-  const execution = target.prepared.execution(body, target.clientCharset);
-  target.statement = execution.query.text;
-  const { signal } = target;
+  const { prepared, out, signal } = target;
+  const {
+    id,
+    query: run,
+    values,
+    wantsCursor,
+  } = await prepared.execution(body, target.clientCharset);
+  target.statement = run.text;
   const state = (): ReplyState => target.replyState();
-  for await (const step of execution.query.run(execution.values, { signal })) {
-    await writeStep(target.out, step, state, signal, 'binary');
+  const steps = run.run(values, { signal })[Symbol.asyncIterator]();
+  const first = await steps.next();
+  signal.throwIfAborted();
+  if (first.done === true) throw new SqlError('EMPTY_QUERY');
+  const { result } = first.value;
+  if (wantsCursor && result.kind === 'rows') {
+    const cursor = new Cursor(result.columns, result.rows, steps);
+    prepared.keepCursor(id, cursor);
+    cursor.open(out, state());
     return;
   }
-  signal.throwIfAborted();
-  throw new SqlError('EMPTY_QUERY');
+  try {
+    await writeStep(out, first.value, state, signal, 'binary');
+  } finally {
+    await steps.return?.();
+  }
+}
+
+async function fetchRows(target: CommandTarget, body: Buffer): Promise<void> {
+  const fields = new PayloadReader(body);
+  const id = fields.u32();
+  const cursor = target.prepared.cursor(id);
+  const isLast = await cursor.fetch(target.out, fields.u32(), target.replyState(), target.signal);
+  if (isLast) await target.prepared.closeCursor(id);
 }
 
 /** As the statement, with its privileges and errors. */
@@ -139,8 +158,8 @@ function longData(target: CommandTarget, body: Buffer): void {
   target.prepared.longData(body, target.packetBytesMax);
 }
 
-function resetStatement(target: CommandTarget, body: Buffer): void {
-  target.prepared.reset(body);
+async function resetStatement(target: CommandTarget, body: Buffer): Promise<void> {
+  await target.prepared.reset(body);
   ok(target);
 }
 

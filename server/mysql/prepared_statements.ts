@@ -1,5 +1,6 @@
 /**
- * Prepared statements of one connection: COM_STMT_PREPARE, EXECUTE, SEND_LONG_DATA, RESET, CLOSE.
+ * Prepared statements of one connection: COM_STMT_PREPARE, EXECUTE, FETCH, SEND_LONG_DATA, RESET,
+ * CLOSE.
  * What a statement means is the session's affair; here are ids, parameters and limits.
  */
 import { SqlError } from '../../base/errors.ts';
@@ -8,6 +9,7 @@ import { textColumn } from '../../base/values.ts';
 import { CAPABILITY, has } from './capabilities.ts';
 import type { ClientCharset } from './charset.ts';
 import { encodeColumn } from './column_definition.ts';
+import type { Cursor } from './cursor.ts';
 import type { PreparedQuery } from './handler.ts';
 import type { PacketEncoder } from './packet_encoder.ts';
 import {
@@ -25,6 +27,8 @@ import type { ReplyState } from './replies.ts';
 const PARAMETERS_MAX = 65_535;
 /** Bytes of statement texts that one connection may keep prepared. */
 const TEXT_BYTES_MAX = 16 * 2 ** 20;
+/** Flag of COM_STMT_EXECUTE; the other kinds of cursor were never made, in MySQL neither. */
+const CURSOR_READ_ONLY = 0x01;
 
 /** Prepared statements of all connections together (max_prepared_stmt_count). */
 export class PreparedCount {
@@ -49,6 +53,7 @@ export class PreparedCount {
 interface Prepared {
   readonly query: PreparedQuery;
   readonly textBytes: number;
+  cursor: Cursor | undefined;
   /** As of the last execution that sent them. */
   types: readonly ParameterType[];
   /** By parameter: what COM_STMT_SEND_LONG_DATA brought since the last execution. */
@@ -59,7 +64,10 @@ interface Prepared {
 }
 
 export interface Execution {
+  readonly id: number;
   readonly query: PreparedQuery;
+  /** The client wants a cursor for the rows. */
+  readonly wantsCursor: boolean;
   readonly values: readonly ParameterValue[];
 }
 
@@ -90,6 +98,7 @@ export class PreparedStatements {
     this.#statements.set(id, {
       query,
       textBytes,
+      cursor: undefined,
       types: [],
       longData: new Map(),
       longBytes: 0,
@@ -118,25 +127,48 @@ export class PreparedStatements {
     }
   }
 
-  /** Reads COM_STMT_EXECUTE. Throws UNKNOWN_PREPARED, MALFORMED_PACKET, WRONG_ARGUMENTS. */
-  execution(body: Buffer, charset: ClientCharset): Execution {
+  /**
+   * Reads COM_STMT_EXECUTE, which closes the statement's cursor. Throws UNKNOWN_PREPARED,
+   * MALFORMED_PACKET, WRONG_ARGUMENTS.
+   */
+  async execution(body: Buffer, charset: ClientCharset): Promise<Execution> {
     const fields = new PayloadReader(body);
-    const prepared = this.#find(fields.u32(), 'mysqld_stmt_execute');
-    // A cursor that is asked for is not opened: the whole result follows, which the protocol
-    // allows and clients handle (the status has no CURSOR_EXISTS).
-    fields.u8();
+    const id = fields.u32();
+    const prepared = this.#find(id, 'mysqld_stmt_execute');
+    await closeCursor(prepared);
+    const wantsCursor = (fields.u8() & CURSOR_READ_ONLY) !== 0;
     fields.u32();
     try {
       if (prepared.longError !== undefined) throw prepared.longError;
-      return { query: prepared.query, values: readValues(fields, prepared, charset) };
+      const values = readValues(fields, prepared, charset);
+      return { id, query: prepared.query, values, wantsCursor };
     } finally {
       forgetLongData(prepared);
     }
   }
 
-  /** COM_STMT_RESET: drops long data. */
-  reset(body: Buffer): void {
-    forgetLongData(this.#find(new PayloadReader(body).u32(), 'mysqld_stmt_reset'));
+  /** Keeps the cursor until its rows are fetched, or its statement is run again or closed. */
+  keepCursor(id: number, cursor: Cursor): void {
+    this.#find(id, 'mysqld_stmt_execute').cursor = cursor;
+  }
+
+  /** Throws UNKNOWN_PREPARED, NO_CURSOR. */
+  cursor(id: number): Cursor {
+    const { cursor } = this.#find(id, 'mysqld_stmt_fetch');
+    if (cursor === undefined) throw new SqlError('NO_CURSOR', { id });
+    return cursor;
+  }
+
+  async closeCursor(id: number): Promise<void> {
+    const prepared = this.#statements.get(id);
+    if (prepared !== undefined) await closeCursor(prepared);
+  }
+
+  /** COM_STMT_RESET: drops long data and the cursor. */
+  async reset(body: Buffer): Promise<void> {
+    const prepared = this.#find(new PayloadReader(body).u32(), 'mysqld_stmt_reset');
+    forgetLongData(prepared);
+    await closeCursor(prepared);
   }
 
   /** COM_STMT_CLOSE; an unknown id is nothing to close. */
@@ -146,12 +178,14 @@ export class PreparedStatements {
     const prepared = this.#statements.get(id);
     if (prepared === undefined) return;
     this.#statements.delete(id);
+    abandonCursor(prepared);
     this.#textBytes -= prepared.textBytes;
     this.#total.release(1);
   }
 
   closeAll(): void {
     this.#total.release(this.#statements.size);
+    for (const prepared of this.#statements.values()) abandonCursor(prepared);
     this.#statements.clear();
     this.#textBytes = 0;
   }
@@ -161,6 +195,17 @@ export class PreparedStatements {
     if (prepared === undefined) throw new SqlError('UNKNOWN_PREPARED', { id, command });
     return prepared;
   }
+}
+
+async function closeCursor(prepared: Prepared): Promise<void> {
+  const { cursor } = prepared;
+  prepared.cursor = undefined;
+  await cursor?.close();
+}
+
+/** Nobody waits for its end: what its statement says of it then interests nobody. */
+function abandonCursor(prepared: Prepared): void {
+  closeCursor(prepared).catch(() => undefined);
 }
 
 function forgetLongData(prepared: Prepared): void {

@@ -249,6 +249,87 @@ describe('results', () => {
   });
 });
 
+describe('cursors', () => {
+  const CURSOR_EXISTS = 0x40;
+  const LAST_ROW_SENT = 0x80;
+
+  async function openCursor(statement: number): Promise<void> {
+    const body = executeBody(statement, []);
+    body[4] = 1;
+    client.command(EXECUTE, body);
+    expect((await packet()).payload).toEqual(Buffer.of(1));
+    await packet();
+    const end = (await packet()).payload;
+    expect([end[0], end.readUInt16LE(3) & CURSOR_EXISTS]).toEqual([0xfe, CURSOR_EXISTS]);
+  }
+
+  /** Texts of the rows, and the status behind them. */
+  async function fetch(statement: number, count: number): Promise<[string[], number]> {
+    client.command(FETCH, Buffer.concat([id(statement), id(count)]));
+    const rows: string[] = [];
+    for (;;) {
+      const { payload } = await packet();
+      if (payload[0] === 0xfe) return [rows, payload.readUInt16LE(3)];
+      if (payload[0] === 0xff) throw new Error(parseError(payload).message);
+      rows.push(payload.subarray(3).toString());
+    }
+  }
+
+  let ended: number;
+
+  beforeEach(() => {
+    ended = 0;
+    server.door.onQuery = async function* answer() {
+      await Promise.resolve();
+      async function* rows(): AsyncGenerator<SqlRow[]> {
+        yield [['a'], ['b']];
+        await Promise.resolve();
+        yield [['c']];
+      }
+      try {
+        yield {
+          result: rowsResult([{ name: 't', type: { kind: 'STRING' } }], rows()),
+          warnings: 0,
+          more: false,
+        };
+      } finally {
+        ended += 1;
+      }
+    };
+  });
+
+  it('hand out rows a few at a time', async () => {
+    const statement = await prepare('SELECT');
+    await openCursor(statement);
+    const [first, status] = await fetch(statement, 1);
+    expect([first, status & (CURSOR_EXISTS | LAST_ROW_SENT)]).toEqual([['a'], CURSOR_EXISTS]);
+    expect(ended).toBe(0);
+    const [rest, last] = await fetch(statement, 5);
+    expect([rest, last & (CURSOR_EXISTS | LAST_ROW_SENT)]).toEqual([['b', 'c'], LAST_ROW_SENT]);
+    expect(ended).toBe(1);
+    await expect(fetch(statement, 1)).rejects.toThrow('no open cursor');
+  });
+
+  it('end with a reset, another execution, or their statement', async () => {
+    const statement = await prepare('SELECT');
+    await openCursor(statement);
+    client.command(RESET, id(statement));
+    await packet();
+    expect(ended).toBe(1);
+    await openCursor(statement);
+    await openCursor(statement);
+    expect(ended).toBe(2);
+    client.command(CLOSE, id(statement));
+    client.command(PING);
+    await packet();
+    expect(ended).toBe(3);
+    await openCursor(await prepare('SELECT'));
+    client.destroy();
+    await server.listener.close(0);
+    expect(ended).toBe(4);
+  });
+});
+
 describe('limits', () => {
   it('ids that are not there', async () => {
     for (const command of [EXECUTE, RESET]) {
@@ -256,6 +337,8 @@ describe('limits', () => {
       expect(await errno()).toBe(1243);
     }
     client.command(FETCH, Buffer.concat([id(99), id(1)]));
+    expect(await errno()).toBe(1243);
+    client.command(FETCH, Buffer.concat([id(await prepare('a')), id(1)]));
     expect(await errno()).toBe(1421);
     client.command(CLOSE, id(99));
     client.command(CLOSE, 'x');
