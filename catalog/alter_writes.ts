@@ -112,6 +112,29 @@ export class AlterWrites {
     }));
   }
 
+  /**
+   * Writes of jobs that have ended, which only a crash at the wrong moment leaves: garbage after
+   * `graceMs`. At most `limit`; how many.
+   */
+  async dropStrays(graceMs: number, limit: number): Promise<number> {
+    const rows = this.#session.bulk.all<[number, string, number | null]>(
+      `SELECT alter_write.tablet_id, alter_write.rowset_id, table_def.vault_id FROM alter_write
+       LEFT JOIN alter_job ON alter_job.job_id = alter_write.job_id
+       LEFT JOIN table_def ON table_def.table_id = alter_job.table_id
+       WHERE alter_job.state IS NULL OR alter_job.state IN ('FINISHED', 'CANCELLED') LIMIT ?`,
+      [limit],
+    );
+    if (rows.length === 0) return 0;
+    await this.#session.write(async (tx) => {
+      for (const [tablet, rowset, vaultId] of rows) {
+        const write = { tabletId: id<TabletId>(tablet), rowsetId: rowsetId(rowset) };
+        forgetWrite(tx, write);
+        if (vaultId !== null) addGarbage(tx, vaultId, write, graceMs);
+      }
+    });
+    return rows.length;
+  }
+
   /** Rewritten rowsets that do not fit what there is to rewrite now (a compaction came between). */
   async discard(tabletId: TabletId, rowsets: readonly RewrittenRowset[]): Promise<void> {
     await this.#session.write(async (tx) => {

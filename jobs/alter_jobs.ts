@@ -6,13 +6,15 @@ import { SqlError } from '../base/errors.ts';
 import type { JobId } from '../base/ids.ts';
 import type { AlterJob, NewAlterJob } from '../catalog/alter_jobs.ts';
 import { ALTER } from './alter_lifecycle.ts';
-import { AlterLane, type AlterLaneDeps } from './alter_lane.ts';
+import { AlterLane, type AlterLaneDeps, LOST_WRITE_GRACE_MS } from './alter_lane.ts';
 
 /** Lanes that run at once; those that wait for loads or backends do not count. */
 const LANES_MAX = 4;
 const TICK_MS = 500;
 /** Old jobs forgotten per tick. */
 const EXPIRE_PER_TICK = 50;
+/** Leftover writes forgotten at a start; more than the calls of all lanes have cannot be there. */
+const STRAYS_MAX = 600;
 
 interface Entry {
   readonly lane: AlterLane;
@@ -29,6 +31,7 @@ export class AlterJobs {
   #stopTimer: () => void = () => undefined;
   #ticking: Promise<void> | undefined;
   #tickAgain = false;
+  #isFirst = true;
   #closed = false;
 
   constructor(deps: AlterLaneDeps) {
@@ -95,6 +98,8 @@ export class AlterJobs {
     const { catalog, clock, config, log } = this.#deps;
     this.#tickAgain = false;
     try {
+      if (this.#isFirst) await catalog.alterWrites.dropStrays(LOST_WRITE_GRACE_MS, STRAYS_MAX);
+      this.#isFirst = false;
       const jobs = await catalog.alterJobs.active();
       this.#forgetEnded(new Set(jobs.map(({ jobId }) => jobId)));
       for (const job of jobs) {

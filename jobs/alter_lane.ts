@@ -43,7 +43,7 @@ const PAUSE_MS = 500;
 /** Tries after a failure that may pass, with doubling pauses, before the job gives up. */
 const TRIES_MAX = 12;
 /** A backend that was given up may go on writing for this long. */
-const LOST_WRITE_GRACE_MS = 600_000;
+export const LOST_WRITE_GRACE_MS = 600_000;
 /** Leftover writes forgotten in one transaction. */
 const WRITES_PER_TRANSACTION = 300;
 

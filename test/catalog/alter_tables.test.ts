@@ -208,6 +208,13 @@ describe('a schema change', () => {
     expect(fixture.number('count(*) FROM garbage')).toBe(4);
     expect(fixture.number('count(*) FROM tablet')).toBe(4);
     expect(fixture.number('count(*) FROM alter_write')).toBe(0);
+    // A backend was told to write while the job was cancelled, and the server died.
+    await catalog.alterWrites.planWrites(job, [
+      { tabletId: id(1), rowsetId: rowsetId('d'.repeat(32)) },
+    ]);
+    expect(await catalog.alterWrites.dropStrays(1000, 10)).toBe(1);
+    expect(fixture.number('count(*) FROM alter_write')).toBe(0);
+    expect(fixture.number('count(*) FROM garbage')).toBe(5);
     expect(await doSwitch(await run(await schemaChange()))).toBe(true);
     await expectWhole(table);
   });
