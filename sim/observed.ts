@@ -73,16 +73,18 @@ export interface TableView {
 
 export const FINAL_STATES: ReadonlySet<string> = new Set(['FINISHED', 'CANCELLED']);
 
-/** Visible: its version is visible, and its partition, table and database are there. */
+/** Visible: its version is visible, and its index, partition, table and database are there. */
 const VISIBLE_ROWSETS = `
   SELECT r.tablet_id, r.partition_id, r.rowset_id, r.vault_id, r.created_ms, r.segments,
     r.source_group, d.name || '.' || t.name, t.definition
   FROM rowset r
   INNER JOIN tablet ON tablet.tablet_id = r.tablet_id
+  INNER JOIN index_def i ON i.table_id = tablet.table_id AND i.index_id = tablet.index_id
   INNER JOIN partition_def p ON p.partition_id = r.partition_id
   INNER JOIN table_def t ON t.table_id = p.table_id
   INNER JOIN database_def d ON d.database_id = t.database_id
-  WHERE r.end_version <= p.visible_version AND p.state = 'NORMAL' AND t.state = 'NORMAL'`;
+  WHERE r.end_version <= p.visible_version AND p.state = 'NORMAL'
+    AND i.state = 'NORMAL' AND t.state = 'NORMAL'`;
 
 export class CatalogView {
   readonly #connection: SqliteConnection;
@@ -174,10 +176,11 @@ export class CatalogView {
     }));
   }
 
-  /** Changes with every commit, compaction and drop. */
+  /** Changes with every commit, compaction, schema change and drop. */
   rowsetMark(): string {
-    const [row] = this.#connection.all<[number, number | null]>(
-      'SELECT count(*), max(txn_id) FROM rowset',
+    const [row] = this.#connection.all<[number, number | null, number | null]>(
+      `SELECT count(*), max(txn_id),
+        (SELECT sum(index_id) FROM index_def WHERE state = 'NORMAL') FROM rowset`,
       [],
     );
     return String(row);

@@ -80,6 +80,7 @@ export function drawOptions(random: SeededRandom, events?: number): SimOptions {
       cloud_warm_up_timeout_second: String(random.one([20, 100_000, 100_000])),
       cloud_warm_up_force_all_partitions: String(random.chance(0.5)),
       cumulative_compaction_min_deltas: String(random.one([2, 5])),
+      cumulative_compaction_quiet_second: String(random.one([0, 5])),
       disable_auto_compaction: String(random.chance(0.5)),
       cloud_warm_up_table_filter_refresh_interval_ms: String(random.one([1000, 60_000])),
       warm_up_event_backlog_max: String(random.one([100, 100_000])),

@@ -15,7 +15,7 @@ import type {
 import { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import type { BackendId, JobId } from '../base/ids.ts';
-import type { Log } from '../base/ports.ts';
+import { type Log, ObjectStoreError } from '../base/ports.ts';
 import { type RowsetMeta, segmentKey } from '../base/schema.ts';
 import { AccessCounts } from '../be-agent/access_counts.ts';
 import { BlockCache } from '../be-agent/cache/block_cache.ts';
@@ -185,7 +185,12 @@ export class SimBackend implements Endpoint {
     if (life === undefined) {
       throw new SqlError('AGENT_LOST', { backend: this.backendId, what: name, timeoutMs: 0 });
     }
-    return await this.#answer(life, name as AgentCallName, request);
+    try {
+      return await this.#answer(life, name as AgentCallName, request);
+    } catch (error) {
+      if (!(error instanceof ObjectStoreError)) throw error;
+      throw new SqlError('STORE_FAILED', { what: error.message }, { cause: error });
+    }
   }
 
   async #answer(life: Life, name: AgentCallName, request: unknown): Promise<unknown> {

@@ -56,7 +56,7 @@ export class Workload {
     for (let place = 0; place < options.tables; place += 1) {
       statements.push(createTable(`t${place}`, options));
     }
-    for (let place = 0; place < options.eventJobs; place += 1) {
+    for (let place = 0; place < Math.min(options.eventJobs, options.groups.length); place += 1) {
       const target = (place + 1) % options.groups.length;
       const source = place % options.groups.length;
       statements.push(
