@@ -14,6 +14,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { EventJobStart, EventTarget } from '../catalog/event_cursors.ts';
 import type { WarmUpJob } from '../catalog/warm_up_jobs.ts';
 import type { BackendRegistry } from './backend_registry.ts';
+import { inherit, isSame, skipBacklog } from './event_delivery_cursors.ts';
 import { DeliveryLane, type LaneDeps } from './event_delivery_lane.ts';
 import { CatalogScan, LogScan, type ScanRule } from './event_delivery_scan.ts';
 import type { RowsetSource } from './event_delivery_source.ts';
@@ -461,46 +462,4 @@ export class JobDelivery {
     }
     return lanes.some((lane) => lane.open > 0 && lane.throttled) ? 'throttled' : '';
   }
-}
-
-/** A target that is to go on for others that are gone, too, from the job's beginning. */
-function inherit(
-  target: EventTarget,
-  gone: readonly EventTarget[],
-  { firstTxn, catchUpEnd }: { readonly firstTxn: number; readonly catchUpEnd: number },
-): EventTarget {
-  const ackedSeq = Math.min(target.ackedSeq, ...gone.map((other) => other.ackedSeq));
-  return { ...target, ackedSeq, state: 'CATCHING_UP', catchUpTxn: firstTxn, catchUpEnd };
-}
-
-/** From the log to the catalog: whatever the log has behind the cursor is younger than its first. */
-export function skipBacklog(
-  target: EventTarget,
-  lastSeq: number,
-  lastTxn: number,
-  catalog: EventDeliveryDeps['catalog'],
-): EventTarget {
-  const start = catalog.eventCursors.start(target.jobId);
-  if (start === undefined) return target;
-  const { sourceGroup, firstTxn } = start;
-  const [next] = catalog.rowsetEvents.after(sourceGroup, target.ackedSeq, 1);
-  const logged = (catalog.eventCursors.firstTxnAfter(sourceGroup, target.ackedSeq) ?? lastTxn) - 1;
-  // A log that does not go back to the cursor says nothing about what is missing of it.
-  const after = next?.seq === target.ackedSeq + 1 ? logged : Math.min(logged, firstTxn);
-  return {
-    ...target,
-    ackedSeq: lastSeq,
-    state: 'CATCHING_UP',
-    catchUpTxn: target.state === 'CATCHING_UP' ? Math.min(after, target.catchUpTxn) : after,
-    catchUpEnd: lastTxn,
-  };
-}
-
-function isSame(a: EventTarget, b: EventTarget): boolean {
-  return (
-    a.ackedSeq === b.ackedSeq &&
-    a.state === b.state &&
-    a.catchUpTxn === b.catchUpTxn &&
-    a.catchUpEnd === b.catchUpEnd
-  );
 }
