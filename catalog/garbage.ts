@@ -58,6 +58,24 @@ export class GarbageStore {
     return row?.[0] ?? 0;
   }
 
+  /** Items numbered above `after`, up to and with `newestId`, due or not; oldest first. */
+  between(
+    after: number,
+    newestId: number,
+    limit: number,
+  ): Pick<GarbageItem, 'garbageId' | 'vaultId' | 'prefix'>[] {
+    const rows = this.#session.bulk.all<[number, number, string]>(
+      `SELECT garbage_id, vault_id, prefix FROM garbage
+       WHERE garbage_id > ? AND garbage_id <= ? ORDER BY garbage_id LIMIT ?`,
+      [after, newestId, limit],
+    );
+    return rows.map(([garbageId, vaultId, prefix]) => ({
+      garbageId,
+      vaultId: id<VaultId>(vaultId),
+      prefix,
+    }));
+  }
+
   /**
    * Up to `limit` due items no newer than `newestId`, oldest first. A claim holds for `leaseMs`:
    * what is neither `done` nor `retry`ed by then is due again, so that a crash loses nothing.

@@ -24,6 +24,7 @@ import {
 } from './compaction_policy.ts';
 import { CompactionQueue, type WaitingTablet } from './compaction_queue.ts';
 import { RetryPauses } from './compaction_retries.ts';
+import { RestingTablets } from './resting_tablets.ts';
 import type { SnapshotHolds } from './snapshot_holds.ts';
 
 /** Commits are gathered for so long: a tablet that many loads touch is looked at once. */
@@ -34,6 +35,8 @@ const TABLETS_PER_TURN = 500;
 const SWEEP_PAUSE_MS = 200;
 const SWEEP_ROWSETS = 2000;
 const WAITING_MAX = 100_000;
+/** With so many rowsets a tablet is compacted while it is being loaded, too. */
+const BUSY_ROWSETS = 20;
 /** The backend gives up first, so that its word is heard. */
 const CALL_MARGIN_MS = 5000;
 
@@ -78,6 +81,7 @@ export class CompactionScheduler {
   readonly #deps: CompactionDeps;
   readonly #queue = new CompactionQueue(WAITING_MAX);
   readonly #retries: RetryPauses;
+  readonly #resting: RestingTablets;
   readonly #running = new Map<TabletId, Promise<void>>();
   /** Asked for again while it runs. */
   readonly #again = new Map<TabletId, WaitingTablet>();
@@ -93,6 +97,10 @@ export class CompactionScheduler {
   constructor(deps: CompactionDeps) {
     this.#deps = deps;
     this.#retries = new RetryPauses(deps.clock, () => {
+      this.#pump();
+    });
+    this.#resting = new RestingTablets(deps.clock, WAITING_MAX, (tablets) => {
+      for (const tablet of tablets) this.#queue.add({ ...tablet, mode: 'AUTO' });
       this.#pump();
     });
   }
@@ -125,6 +133,7 @@ export class CompactionScheduler {
     this.#stopGather?.();
     this.#stopSweep?.();
     this.#retries.close();
+    this.#resting.close();
     await Promise.all(this.#running.values());
   }
 
@@ -205,11 +214,14 @@ export class CompactionScheduler {
   #consider(tableId: TableId, tablets: readonly TabletId[]): void {
     const { catalog, config } = this.#deps;
     const min = config.get('cumulative_compaction_min_deltas');
+    const quietMs = config.get('cumulative_compaction_quiet_second') * 1000;
     for (const tabletId of tablets) {
       // Who runs looks again when it has merged; who failed waits for its pause.
       if (this.#running.has(tabletId) || this.#retries.has(tabletId)) continue;
-      if (catalog.compactions.rowsetCount(tabletId) < min) continue;
-      this.#queue.add({ tableId, tabletId, mode: 'AUTO' });
+      const rowsets = catalog.compactions.rowsetCount(tabletId);
+      if (rowsets < min) continue;
+      if (rowsets < BUSY_ROWSETS && quietMs > 0) this.#resting.rest({ tableId, tabletId }, quietMs);
+      else this.#queue.add({ tableId, tabletId, mode: 'AUTO' });
     }
   }
 

@@ -40,6 +40,8 @@ export class GarbageCollector {
   #endGrace: () => void = () => undefined;
   #turn = 0;
   #isReleased = false;
+  /** Newest item whose blocks the caches were told to drop. */
+  #droppedTo = 0;
 
   constructor(deps: GarbageCollectorDeps) {
     this.#deps = deps;
@@ -82,6 +84,7 @@ export class GarbageCollector {
     const alive = registry.alive(backends);
     if (alive.length === 0) return 0;
     const newest = this.#horizon.advance(catalog.garbage.newestId());
+    await this.#dropCached(newest, alive);
     const items = await catalog.garbage.claim(ITEMS_PER_TICK, LEASE_MS, newest);
     let deleted = 0;
     for (const [vaultId, group] of byVault(items)) {
@@ -89,6 +92,29 @@ export class GarbageCollector {
       if (await this.#delete(vaultId, group, alive)) deleted += group.length;
     }
     return deleted;
+  }
+
+  /**
+   * Nobody refers to these any more: their blocks leave the caches at once, while the objects stay
+   * for their grace. Backends that are away now hear of it when the objects are deleted.
+   */
+  async #dropCached(newest: number, alive: readonly BackendId[]): Promise<void> {
+    const { catalog, transport } = this.#deps;
+    const options = { timeoutMs: CALL_TIMEOUT_MS, signal: this.#stop.signal };
+    while (!this.#stop.signal.aborted) {
+      const items = catalog.garbage.between(this.#droppedTo, newest, ITEMS_PER_TICK);
+      const last = items.at(-1);
+      if (last === undefined) break;
+      for (const [vaultId, group] of byVault(items)) {
+        const prefixes = group.map((item) => item.prefix);
+        await Promise.allSettled(
+          alive.map((backend) =>
+            transport.call(backend, 'dropCached', { vaultId, prefixes }, options),
+          ),
+        );
+      }
+      this.#droppedTo = last.garbageId;
+    }
   }
 
   async #delete(
@@ -121,8 +147,10 @@ export class GarbageCollector {
   }
 }
 
-function byVault(items: readonly GarbageItem[]): Map<VaultId, GarbageItem[]> {
-  const groups = new Map<VaultId, GarbageItem[]>();
+function byVault<Item extends Pick<GarbageItem, 'vaultId'>>(
+  items: readonly Item[],
+): Map<VaultId, Item[]> {
+  const groups = new Map<VaultId, Item[]>();
   for (const item of items) {
     const group = groups.get(item.vaultId);
     if (group === undefined) groups.set(item.vaultId, [item]);

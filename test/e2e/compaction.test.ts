@@ -8,7 +8,10 @@ import { ServerProcess, until } from './server_process.ts';
 import { jobRow, storeReads, warmUp } from './warm_up_steps.ts';
 
 const INSERTS = 200;
-const FAST = ['--set', 'garbage_grace_ms=200', '--embedded', 'write_group=1,read_group=1'];
+const FAST = [
+  ...['--set', 'garbage_grace_ms=200', '--set', 'cumulative_compaction_quiet_second=0'],
+  ...['--embedded', 'write_group=1,read_group=1'],
+];
 
 describe('compaction', () => {
   let server: ServerProcess;

@@ -28,7 +28,10 @@ export class CompactionWorld {
   readonly fixture = new CatalogFixture();
   readonly clock = new ManualClock();
   /** A backend stays alive without heartbeats for as long as a test takes. */
-  readonly config = new Config({ max_backend_heartbeat_failure_tolerance_count: '100' });
+  readonly config = new Config({
+    max_backend_heartbeat_failure_tolerance_count: '100',
+    cumulative_compaction_quiet_second: '0',
+  });
   readonly holds = new SnapshotHolds();
   readonly requests: CompactRequest[] = [];
   readonly held: HeldCompaction[] = [];
