@@ -63,6 +63,15 @@ export const CONFIG = {
   shutdown_grace_ms: { type: 'int', default: 10_000, min: 0, max: INT_MAX, ...MUTABLE, help: 'Milliseconds that running statements and requests get to finish at shutdown.' },
   log_level: { type: 'text', default: 'info', pattern: /^(debug|info|warn|error|silent)$/, allowed: 'debug, info, warn, error or silent', ...FIXED, help: 'Least important log lines written to stderr (JSON lines).' },
 
+  // users
+  failed_login_attempts: { type: 'int', default: 10, min: 0, max: 1_000_000, ...MUTABLE, help: 'Failed logins in a row of a user from an address after which further ones are refused for failed_login_lock_second; 0: never.' },
+  failed_login_lock_second: { type: 'int', default: 60, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which logins of a user from an address are refused after failed_login_attempts failures.' },
+  validate_password_length: { type: 'int', default: 0, min: 0, max: 256, ...MUTABLE, help: 'Fewest characters of a new password (error 1819); 0: any, also none.' },
+  validate_password_mixed_case_count: { type: 'int', default: 0, min: 0, max: 256, ...MUTABLE, help: 'Fewest lower case letters, and fewest upper case letters, of a new password.' },
+  validate_password_number_count: { type: 'int', default: 0, min: 0, max: 256, ...MUTABLE, help: 'Fewest digits of a new password.' },
+  validate_password_special_char_count: { type: 'int', default: 0, min: 0, max: 256, ...MUTABLE, help: 'Fewest characters of a new password that are neither letters nor digits.' },
+  validate_password_check_user_name: { type: 'bool', default: false, ...MUTABLE, help: 'Refuse a password that is the name of the user, forwards or backwards.' },
+
   // loads and reads
   streaming_load_max_bytes: { type: 'bytes', default: 10 * 2 ** 30, min: 1, max: TIB, ...MUTABLE, agent: true, help: 'Largest body of one stream load, bytes.' },
   segment_max_bytes: { type: 'bytes', default: 64 * 2 ** 20, min: 2 ** 16, max: 2 ** 30, ...MUTABLE, agent: true, help: 'Raw bytes of rows collected before a segment is written.' },
@@ -71,6 +80,7 @@ export const CONFIG = {
   label_keep_max_second: { type: 'int', default: 259_200, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which the label of a finished load is remembered.' },
   disable_auto_compaction: { type: 'bool', default: false, ...MUTABLE, help: 'No compaction begins by itself; ALTER TABLE ... COMPACT still works. One table: its property of this name.' },
   cumulative_compaction_min_deltas: { type: 'int', default: 5, min: 2, max: 1000, ...MUTABLE, help: 'Neighbouring small rowsets of a tablet that are merged at least; also the factor between two tiers of size.' },
+  cumulative_compaction_quiet_second: { type: 'int', default: 120, min: 0, max: 86_400, ...MUTABLE, help: 'A tablet is compacted by itself only when nothing was loaded into it for this long, seconds, or when it has 20 rowsets. 0: at once.' },
   cumulative_compaction_max_deltas: { type: 'int', default: 1000, min: 2, max: 100_000, ...MUTABLE, help: 'Most rowsets merged by one compaction; more than 900 are 900.' },
   compaction_promotion_size_mbytes: { type: 'int', default: 1024, min: 1, max: 1_048_576, ...MUTABLE, help: 'MiB from which on a rowset is large: merging such ones is a base compaction.' },
   base_compaction_min_rowset_num: { type: 'int', default: 5, min: 2, max: 1000, ...MUTABLE, help: 'Neighbouring rowsets that a base compaction merges at least.' },
