@@ -147,6 +147,17 @@ export const ERRORS = {
   PLUGIN_NOT_LOADED:       row(1524, 'HY000', "Plugin '{name}' is not loaded; there are caching_sha2_password and mysql_native_password"),
   BAD_PASSWORD_HASH:       row(1827, 'HY000', "The password hash doesn't have the expected format."),
   PASSWORD_TOO_LONG:       row(1105, 'HY000', 'The password is too long: {bytes} bytes, at most {limit} are allowed'),
+  DB_ACCESS_DENIED:        row(1044, '42000', "Access denied for user '{user}'@'{host}' to database '{name}'"),
+  TABLE_ACCESS_DENIED:     row(1142, '42000', "{command} command denied to user '{user}'@'{host}' for table '{name}'"),
+  PRIVILEGE_NEEDED:        row(1227, '42000', 'Access denied; you need (at least one of) the {privilege} privilege(s) for this operation'),
+  NOT_OWNER_OF_THREAD:     row(1095, 'HY000', 'You are not owner of thread {id}'),
+  ACCOUNT_LOCKED:          row(3118, 'HY000', "Access denied for user '{user}'@'{host}'. Account is locked."),
+  WEAK_PASSWORD:           row(1819, 'HY000', 'Your password does not satisfy the current policy requirements: {what}'),
+  BAD_PRIVILEGE:           row(1105, 'HY000', "Privilege '{name}' cannot be given on {scope}; allowed: {allowed}"),
+  ROLE_EXISTS:             row(1396, 'HY000', "Operation CREATE ROLE failed for '{role}'@'%'"),
+  UNKNOWN_ROLE:            row(3523, 'HY000', 'Unknown authorization ID `{role}`@`%`'),
+  ROOT_IS_FIXED:           row(1105, 'HY000', "'root'@'%' may do everything: it cannot be {what}"),
+  NO_CREATE_BY_GRANT:      row(1410, '42000', 'You are not allowed to create a user with GRANT: there is no {account}'),
   UNKNOWN_USER:            row(1396, 'HY000', "Operation {what} failed for '{user}'@'{host}': no such user"),
 
   // catalog and data directory

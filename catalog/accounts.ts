@@ -1,5 +1,7 @@
 /** Accounts: who may log in, from where, and how the password is checked. */
+import type { Selectable, Updateable } from 'kysely';
 import { SqlError } from '../base/errors.ts';
+import { GrantStore } from './grants.ts';
 import type { CatalogRows } from './rows.ts';
 import type { Session } from './session.ts';
 
@@ -12,7 +14,13 @@ export interface Account {
   /** The plugin's hash; empty: no password. Never a password in clear. */
   readonly authString: string;
   readonly createdMs: number;
+  /** ACCOUNT LOCK: nobody logs in with it. */
+  readonly locked: boolean;
+  readonly comment: string;
 }
+
+export type NewAccount = Pick<Account, 'user' | 'host' | 'plugin' | 'authString'> &
+  Partial<Pick<Account, 'comment'>>;
 
 export class AccountStore {
   readonly #session: Session;
@@ -48,7 +56,7 @@ export class AccountStore {
   }
 
   /** Throws USER_EXISTS. */
-  async create(account: Omit<Account, 'createdMs'>): Promise<Account> {
+  async create(account: NewAccount): Promise<Account> {
     return this.#session.write(async (tx) => {
       const { user, host } = account;
       const taken = await new AccountStore(tx).find(user, host);
@@ -59,6 +67,9 @@ export class AccountStore {
         plugin: account.plugin,
         auth_string: account.authString,
         created_ms: tx.clock.now(),
+        locked: 0 as const,
+        comment: account.comment ?? '',
+        password_changed_ms: null,
       };
       await tx.db.insertInto('account').values(row).execute();
       return toAccount(row);
@@ -67,10 +78,29 @@ export class AccountStore {
 
   /** Throws UNKNOWN_USER. */
   async setAuth(user: string, host: string, plugin: string, authString: string): Promise<void> {
+    const password_changed_ms = this.#session.clock.now();
+    await this.#update(user, host, { plugin, auth_string: authString, password_changed_ms });
+  }
+
+  /** ACCOUNT LOCK and UNLOCK. Throws UNKNOWN_USER. */
+  async setLocked(user: string, host: string, locked: boolean): Promise<void> {
+    await this.#update(user, host, { locked: locked ? 1 : 0 });
+  }
+
+  /** Throws UNKNOWN_USER. */
+  async setComment(user: string, host: string, comment: string): Promise<void> {
+    await this.#update(user, host, { comment });
+  }
+
+  async #update(
+    user: string,
+    host: string,
+    change: Updateable<CatalogRows['account']>,
+  ): Promise<void> {
     await this.#session.write(async (tx) => {
       const result = await tx.db
         .updateTable('account')
-        .set({ plugin, auth_string: authString })
+        .set(change)
         .where('user_name', '=', user)
         .where('host', '=', host)
         .executeTakeFirst();
@@ -80,7 +110,7 @@ export class AccountStore {
     });
   }
 
-  /** Throws UNKNOWN_USER. */
+  /** With what it was given. Throws UNKNOWN_USER. */
   async drop(user: string, host: string): Promise<void> {
     await this.#session.write(async (tx) => {
       const result = await tx.db
@@ -91,16 +121,20 @@ export class AccountStore {
       if (result.numDeletedRows !== 1n) {
         throw new SqlError('UNKNOWN_USER', { what: 'DROP USER', user, host });
       }
+      await new GrantStore(tx).removeAll({ kind: 'USER', user, host });
+      await new GrantStore(tx).removeLoginLocks(user);
     });
   }
 }
 
-function toAccount(row: CatalogRows['account']): Account {
+function toAccount(row: Selectable<CatalogRows['account']>): Account {
   return {
     user: row.user_name,
     host: row.host,
     plugin: row.plugin,
     authString: row.auth_string,
     createdMs: row.created_ms,
+    locked: row.locked === 1,
+    comment: row.comment,
   };
 }

@@ -20,6 +20,7 @@ import { DatabaseStore } from './databases.ts';
 import { DirectoryLock } from './directory_lock.ts';
 import { EventCursorStore } from './event_cursors.ts';
 import { GarbageStore } from './garbage.ts';
+import { GrantStore } from './grants.ts';
 import { HotspotStore } from './hotspots.ts';
 import { type CommitCounts, LoadCommit } from './load_commit.ts';
 import { LoadStore, type LoadTxn } from './loads.ts';
@@ -82,6 +83,7 @@ class Stores {
   readonly warmUpRuns: WarmUpRunStore;
   readonly hotspots: HotspotStore;
   readonly accounts: AccountStore;
+  readonly grants: GrantStore;
   readonly configOverrides: ConfigOverrideStore;
   readonly garbage: GarbageStore;
 
@@ -107,6 +109,7 @@ class Stores {
     this.warmUpRuns = new WarmUpRunStore(session);
     this.hotspots = new HotspotStore(session);
     this.accounts = new AccountStore(session);
+    this.grants = new GrantStore(session);
     this.configOverrides = new ConfigOverrideStore(session);
     this.garbage = new GarbageStore(session);
   }

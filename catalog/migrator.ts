@@ -5,6 +5,7 @@ import { WARM_UP_RUNS } from './migrations/0002_warm_up_runs.ts';
 import { ROWSET_EVENTS } from './migrations/0003_rowset_events.ts';
 import { COMPACTION } from './migrations/0004_compaction.ts';
 import { ALTER_JOBS } from './migrations/0005_alter_jobs.ts';
+import { PRIVILEGES } from './migrations/0006_privileges.ts';
 import type { Migration } from './migrations/migration.ts';
 import type { SqliteConnection } from './sqlite_connection.ts';
 
@@ -15,6 +16,7 @@ export const MIGRATIONS: readonly Migration[] = [
   ROWSET_EVENTS,
   COMPACTION,
   ALTER_JOBS,
+  PRIVILEGES,
 ];
 
 /**

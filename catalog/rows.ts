@@ -1,5 +1,6 @@
 /** The columns of every table as Kysely sees them; `migrations/` is where they come from. */
 import type { Generated } from 'kysely';
+import type { Privilege, ScopeKind } from '../base/privileges.ts';
 import type { BackendAdminState } from '../base/schema.ts';
 
 /** CREATING: being written in chunks, invisible. DROPPED: invisible, being purged. */
@@ -41,7 +42,24 @@ export interface CatalogRows {
     plugin: string;
     auth_string: string;
     created_ms: number;
+    locked: Generated<Bit>;
+    comment: Generated<string>;
+    password_changed_ms: Generated<number | null>;
   };
+  role: { role_name: string; created_ms: number };
+  role_member: { role_name: string; user_name: string; host: string };
+  privilege_grant: {
+    grantee_kind: 'USER' | 'ROLE';
+    grantee: string;
+    /** Empty for a role. */
+    host: string;
+    scope_kind: ScopeKind;
+    scope_db: string;
+    scope_name: string;
+    privilege: Privilege;
+    created_ms: number;
+  };
+  login_lock: { user_name: string; address: string; until_ms: number };
   compute_group: { compute_group_id: number; name: string; created_ms: number };
   backend: {
     backend_id: number;

@@ -8,14 +8,18 @@ import type {
 import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import type { BackendId } from '../base/ids.ts';
+import type { AccountName } from '../base/privileges.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendRegistry } from '../jobs/backend_registry.ts';
 import type { LoadCoordinator } from '../jobs/loads.ts';
 import type { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
+import type { AccessControl } from './access/access_control.ts';
+import { defaultGroup } from './access/default_group.ts';
 import type { PasswordCheck } from './password_check.ts';
 
 export interface FrontendCallsDeps {
   readonly catalog: Catalog;
+  readonly access: AccessControl;
   readonly config: Config;
   readonly registry: BackendRegistry;
   readonly loads: LoadCoordinator;
@@ -53,8 +57,9 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
       return { computeGroupName: backend.computeGroupName, config: config.agentValues() };
     },
     vault: async ({ vaultId }) => (await catalog.vaults.byId(vaultId)).spec,
-    beginLoad: async (request) => {
-      await passwords.expect(request.credentials);
+    beginLoad: async (request, from) => {
+      const account = await passwords.expect(request.credentials);
+      await expectLoad(deps, account, request, from);
       const { database, table, label, timeoutMs } = request;
       return await loads.begin(database, table, label, timeoutMs);
     },
@@ -72,6 +77,27 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
       return NOTHING;
     },
   };
+}
+
+/**
+ * LOAD on the table, and USAGE of the backend's compute group unless it is the user's default.
+ * Throws TABLE_ACCESS_DENIED, PRIVILEGE_NEEDED.
+ */
+async function expectLoad(
+  { access, catalog }: FrontendCallsDeps,
+  account: AccountName,
+  { database, table, credentials }: FrontendCalls['beginLoad']['request'],
+  from: BackendId,
+): Promise<void> {
+  const rights = access.rightsOf(account);
+  if (!rights.onTable('LOAD', database, table)) {
+    const { user, peer: host } = credentials;
+    throw new SqlError('TABLE_ACCESS_DENIED', { command: 'INSERT', user, host, name: table });
+  }
+  const group = (await catalog.backends.get(from)).computeGroupName;
+  if (rights.mayUse('COMPUTE_GROUP', group)) return;
+  if (group === defaultGroup(await catalog.computeGroups.list(), rights)) return;
+  throw new SqlError('PRIVILEGE_NEEDED', { privilege: 'USAGE_PRIV' });
 }
 
 function expectSelf(claimed: BackendId, from: BackendId): void {

@@ -7,6 +7,8 @@ import {
   basicCredentials,
 } from '../base/http_server.ts';
 import type { BackendDef } from '../base/schema.ts';
+import { defaultGroup } from './access/default_group.ts';
+import type { Rights } from './access/rights.ts';
 import type { PasswordCheck } from './password_check.ts';
 import type { ServerMetrics } from './server_metrics.ts';
 import type { Services } from './services.ts';
@@ -64,9 +66,13 @@ async function redirectLoad(deps: HttpRoutesDeps, request: HttpRequest): Promise
   const credentials = basicCredentials(message.headers.authorization);
   if (credentials === undefined) return unauthorized();
   try {
-    await deps.passwords.expect({ ...credentials, peer });
+    const account = await deps.passwords.expect({ ...credentials, peer });
     const header = message.headers['compute_group'] ?? message.headers['cloud_cluster'];
-    const backend = await pickBackend(deps.services, header === undefined ? '' : String(header));
+    const backend = await pickBackend(
+      deps.services,
+      deps.services.access.rightsOf(account),
+      header === undefined ? '' : String(header),
+    );
     const host = reachableHost(backend.host, message.socket.localAddress ?? backend.host);
     const location = `http://${host}:${backend.httpPort}${request.target}`;
     return { status: TEMPORARY_REDIRECT, headers: { location }, body: '' };
@@ -86,11 +92,14 @@ function reachableHost(host: string, usedByClient: string): string {
 
 async function pickBackend(
   { catalog, registry, random }: Services,
+  rights: Rights,
   named: string,
 ): Promise<BackendDef> {
-  const groups = await catalog.computeGroups.list();
-  const first = groups.toSorted((a, b) => a.computeGroupId - b.computeGroupId)[0];
-  const name = named === '' ? (first?.name ?? '') : named;
+  if (named !== '' && !rights.mayUse('COMPUTE_GROUP', named)) {
+    throw new SqlError('PRIVILEGE_NEEDED', { privilege: 'USAGE_PRIV' });
+  }
+  const first = defaultGroup(await catalog.computeGroups.list(), rights) ?? '';
+  const name = named === '' ? first : named;
   const group = await catalog.computeGroups.get(name);
   const members = await catalog.backends.ofGroup(group.computeGroupId);
   const alive = members.filter((backend) => registry.isAlive(backend.backendId));

@@ -4,32 +4,55 @@
  */
 import type { LoadCredentials } from '../base/agent_messages.ts';
 import { SqlError } from '../base/errors.ts';
-import type { Catalog } from '../catalog/catalog.ts';
+import type { AccountName } from '../base/privileges.ts';
+import type { AccessControl } from './access/access_control.ts';
+import { isLoopback } from './access/host_pattern.ts';
+import type { LoginGuard } from './access/login_guard.ts';
 import type { Account, AuthPlugin } from './mysql/handler.ts';
 import { makeNative, verifyCachingSha2 } from './mysql/passwords.ts';
 
-export class PasswordCheck {
-  readonly #catalog: Catalog;
+/** A hash that nothing matches, after the same work as for one that something does. */
+const NOBODY: Account = { plugin: 'caching_sha2_password', authString: '-' };
 
-  constructor(catalog: Catalog) {
-    this.#catalog = catalog;
+export class PasswordCheck {
+  readonly #access: AccessControl;
+  readonly #guard: LoginGuard;
+
+  constructor(access: AccessControl, guard: LoginGuard) {
+    this.#access = access;
+    this.#guard = guard;
   }
 
-  /** The account that applies to a user coming from an address; undefined: none does. */
-  async find(user: string, host: string): Promise<Account | undefined> {
-    const accounts = await this.#catalog.accounts.ofUser(user);
-    const account = accounts
-      .toSorted((a, b) => b.host.replaceAll('%', '').length - a.host.replaceAll('%', '').length)
-      .find((candidate) => hostMatches(candidate.host, host));
-    if (account === undefined) return undefined;
+  /** The account that applies to a user coming from an address; undefined: none does, for now. */
+  find(user: string, host: string): Account | undefined {
+    const account = this.#access.match(user, host);
+    if (account === undefined || this.#guard.isLocked(user, host)) return undefined;
     if (account.authString === '' && !isLoopback(host)) return undefined;
     return { plugin: account.plugin as AuthPlugin, authString: account.authString };
   }
 
-  /** Throws ACCESS_DENIED; does not tell an unknown user from a wrong password. */
-  async expect({ user, password, peer }: LoadCredentials): Promise<void> {
-    const account = await this.find(user, peer);
-    if (account !== undefined && (await matches(account, password))) return;
+  /** The password was wrong, or there is no such account. */
+  failed(user: string, host: string): void {
+    this.#guard.failed(user, host, this.#access.match(user, host) !== undefined);
+  }
+
+  /** The password was right: whose it is. Throws ACCOUNT_LOCKED. */
+  admit(user: string, host: string): AccountName {
+    const account = this.#access.match(user, host);
+    // It was dropped since its password was checked.
+    if (account === undefined) throw new SqlError('ACCESS_DENIED', { user, host, using: 'YES' });
+    if (account.locked) throw new SqlError('ACCOUNT_LOCKED', { user, host });
+    this.#guard.succeeded(user, host);
+    return { user: account.user, host: account.host };
+  }
+
+  /**
+   * Throws ACCESS_DENIED, which does not tell an unknown user from a wrong password or from too
+   * many of them; ACCOUNT_LOCKED.
+   */
+  async expect({ user, password, peer }: LoadCredentials): Promise<AccountName> {
+    if (await matches(this.find(user, peer) ?? NOBODY, password)) return this.admit(user, peer);
+    this.failed(user, peer);
     const using = password === '' ? 'NO' : 'YES';
     throw new SqlError('ACCESS_DENIED', { user, host: peer, using });
   }
@@ -43,20 +66,4 @@ async function matches(account: Account, password: string): Promise<boolean> {
     case 'caching_sha2_password':
       return await verifyCachingSha2(account.authString, Buffer.from(password));
   }
-}
-
-/** IPv4, IPv6 and IPv4-mapped forms of this machine. */
-export function isLoopback(host: string): boolean {
-  return /^(::ffff:)?127\.\d+\.\d+\.\d+$/.test(host) || host === '::1' || host === 'localhost';
-}
-
-/** `%` stands for any run of characters, `_` for one, as in MySQL's host patterns. */
-function hostMatches(pattern: string, host: string): boolean {
-  if (pattern === '%' || pattern === host) return true;
-  if (pattern === 'localhost') return isLoopback(host);
-  const source = pattern
-    .replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
-    .replaceAll('%', '.*')
-    .replaceAll('_', '.');
-  return new RegExp(`^${source}$`, 'i').test(host);
 }

@@ -2,7 +2,8 @@
 import { SqlError } from '../base/errors.ts';
 import type { ResultColumn, RowsResult } from '../base/values.ts';
 import type { ExecContext } from './executors/executor.ts';
-import { computeGroupOf } from './executors/executor.ts';
+import { tableDenied } from './access/ask.ts';
+import { computeGroupOf, rightsOf } from './executors/executor.ts';
 import { InformationSchema } from './information_schema/information_schema.ts';
 import { isSystemDatabase } from './information_schema/system_databases.ts';
 import { SCHEMA, SchemaSource } from './schema_source.ts';
@@ -74,6 +75,8 @@ export class Selects {
     if (database === '__internal_schema' && table === 'cloud_cache_hotspot') {
       return SCHEMA.resolve(table, new SchemaSource(context));
     }
+    const rights = rightsOf(context);
+    if (!rights.onTable('SELECT', database, table)) throw tableDenied(context, 'SELECT', table);
     if (isSystemDatabase(database)) return undefined;
     const found = await services.catalog.tables.find(database, table);
     if (found !== undefined) return userTable(services, found, await computeGroupOf(context));
@@ -89,7 +92,7 @@ function selectSession(session: SessionState): SelectSession {
   return {
     database: session.database,
     user: `${session.user}@${session.host}`,
-    currentUser: `${session.user}@%`,
+    currentUser: `${session.account.user}@${session.account.host}`,
     connectionId: session.connectionId,
     rowCount: session.affectedRows,
     foundRows: session.foundRows,

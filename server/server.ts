@@ -19,6 +19,8 @@ import { SnapshotHolds } from '../jobs/snapshot_holds.ts';
 import { SourceCache } from '../jobs/source_cache.ts';
 import { SyncStats } from '../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
+import { AccessControl } from './access/access_control.ts';
+import { LoginGuard } from './access/login_guard.ts';
 import { BackendControl } from './backend_control.ts';
 import { CacheStatsBoard } from './cache_stats_board.ts';
 import { EmbeddedAgents } from './embedded_agents.ts';
@@ -125,7 +127,11 @@ interface Parts {
 async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Parts> {
   const { config, clock, random, log, dataDir, host } = options;
   const registry = new BackendRegistry(clock, config);
-  const passwords = new PasswordCheck(catalog);
+  const access = new AccessControl(catalog);
+  const logins = new LoginGuard({ config, clock, log, catalog });
+  const passwords = new PasswordCheck(access, logins);
+  await access.load();
+  await logins.load();
   const agents: EmbeddedAgents = new EmbeddedAgents({
     clock,
     log,
@@ -139,6 +145,8 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   const syncStats = new SyncStats(clock);
   const shared = {
     catalog,
+    access,
+    logins,
     config,
     clock,
     random,
@@ -158,7 +166,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   const compactions = new CompactionScheduler(shared);
   const matchedTables = new MatchedTables(shared);
   const backends = new BackendControl({ ...shared, agents, dataDir, host });
-  const portOf = frontendPorts({ catalog, config, registry, loads, warmUps, passwords });
+  const portOf = frontendPorts({ ...shared, loads, warmUps, passwords });
   const globals = globalVariables(config, dataDir);
   // The listener needs the sessions, the sessions need the services, and these the listener's list
   // of connections: the sessions come last and are reached through a function.
@@ -170,7 +178,10 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     log,
     tls: new TlsCertificate({ config, clock, log, dataDir }),
     frontDoor: {
-      findAccount: async (user, from) => await passwords.find(user, from),
+      findAccount: async (user, from) => await Promise.resolve(passwords.find(user, from)),
+      loginFailed: (user, from) => {
+        passwords.failed(user, from);
+      },
       openSession: async (login) => await sessionsOf(front).openSession(login),
     },
   });

@@ -12,6 +12,8 @@ import type { MatchedTables } from '../jobs/matched_tables.ts';
 import type { SnapshotHolds } from '../jobs/snapshot_holds.ts';
 import type { SyncStats } from '../jobs/sync_stats.ts';
 import type { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
+import type { AccessControl } from './access/access_control.ts';
+import type { LoginGuard } from './access/login_guard.ts';
 import type { BackendControl } from './backend_control.ts';
 import type { CacheStatsBoard } from './cache_stats_board.ts';
 import type { ConnectionRegistry } from './mysql/connection_registry.ts';
@@ -22,6 +24,9 @@ export interface Services {
   readonly random: Random;
   readonly log: Log;
   readonly catalog: Catalog;
+  /** Accounts, and what they may do. */
+  readonly access: AccessControl;
+  readonly logins: LoginGuard;
   readonly transport: AgentTransport;
   readonly registry: BackendRegistry;
   /** Taken before rowsets are read from the catalog, released when they are not needed any more. */

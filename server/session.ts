@@ -7,6 +7,7 @@ import type { StatementResult } from '../base/values.ts';
 import { StatementReader } from '../parser/parse.ts';
 import { formatStatement } from '../parser/format.ts';
 import type { Statement, StatementKind } from '../parser/statement.ts';
+import { expectSeenDatabase, expectUsage } from './access/ask.ts';
 import { expectDatabase } from './executors/databases.ts';
 import type { ExecContext } from './executors/executor.ts';
 import { executeStatement } from './executors/table.ts';
@@ -138,8 +139,13 @@ export class Session implements SessionHandler {
   async useDatabase(name: string): Promise<void> {
     const { services, state } = this.#deps;
     const { database, computeGroup } = splitDatabase(name);
-    if (database !== '') await expectDatabase(services, database);
+    const context = this.#context(this.#closed.signal);
+    if (database !== '') {
+      expectSeenDatabase(context, database);
+      await expectDatabase(services, database);
+    }
     if (computeGroup !== undefined) {
+      expectUsage(context, 'COMPUTE_GROUP', computeGroup);
       state.computeGroup = (await services.catalog.computeGroups.get(computeGroup)).name;
     }
     if (database !== '' || computeGroup === undefined) state.database = database;

@@ -1,4 +1,5 @@
 /** What a session remembers between statements. Executors read and change it. */
+import type { AccountName } from '../base/privileges.ts';
 import type { Warning } from '../base/values.ts';
 import type { TlsInfo } from './mysql/handler.ts';
 import type { SessionVariables } from './variables.ts';
@@ -10,6 +11,8 @@ export class SessionState {
   readonly connectionId: number;
   readonly user: string;
   readonly host: string;
+  /** The account that the login matched. */
+  readonly account: AccountName;
   readonly variables: SessionVariables;
   readonly tls: TlsInfo | undefined;
   /** Empty: none selected. */
@@ -26,6 +29,8 @@ export class SessionState {
     readonly connectionId: number;
     readonly user: string;
     readonly host: string;
+    /** Default: of the user's name, for any host. */
+    readonly account?: AccountName;
     readonly database: string;
     readonly variables: SessionVariables;
     readonly tls?: TlsInfo | undefined;
@@ -33,6 +38,7 @@ export class SessionState {
     this.connectionId = login.connectionId;
     this.user = login.user;
     this.host = login.host;
+    this.account = login.account ?? { user: login.user, host: '%' };
     this.database = login.database;
     this.variables = login.variables;
     this.tls = login.tls;

@@ -1,5 +1,6 @@
 /** The front door of the MySQL listener: who may come in, and a session for each who did. */
 import { SqlError } from '../base/errors.ts';
+import { privilegeNeeded } from './access/ask.ts';
 import { splitDatabase } from './database_name.ts';
 import { expectDatabase } from './executors/databases.ts';
 import { charsetOfCollation } from './mysql/charset.ts';
@@ -28,19 +29,32 @@ export class Sessions implements FrontDoor {
   }
 
   async findAccount(user: string, host: string): Promise<Account | undefined> {
-    return await this.#deps.passwords.find(user, host);
+    return await Promise.resolve(this.#deps.passwords.find(user, host));
+  }
+
+  loginFailed(user: string, host: string): void {
+    this.#deps.passwords.failed(user, host);
   }
 
   async openSession(login: LoginInfo): Promise<SessionHandler> {
-    const { services, globals, selects } = this.#deps;
+    const { services, globals, selects, passwords } = this.#deps;
+    const account = passwords.admit(login.user, login.host);
+    const rights = services.access.rightsOf(account);
     const { database, computeGroup } = splitDatabase(login.database);
-    if (database !== '') await expectDatabase(services, database);
+    if (database !== '') {
+      if (!rights.seesDatabase(database)) {
+        const { user, host } = login;
+        throw new SqlError('DB_ACCESS_DENIED', { user, host, name: database });
+      }
+      await expectDatabase(services, database);
+    }
     const variables = new SessionVariables(globals);
     // The login says what the client speaks, as SET NAMES would.
     const charset = charsetOfCollation(login.collationId);
     if (charset !== 'utf8mb4') variables.setNames(charset, undefined);
-    const state = new SessionState({ ...login, database, variables });
+    const state = new SessionState({ ...login, account, database, variables });
     if (computeGroup !== undefined) {
+      if (!rights.mayUse('COMPUTE_GROUP', computeGroup)) throw privilegeNeeded('USAGE');
       const known = await services.catalog.computeGroups.find(computeGroup);
       if (known === undefined) throw new SqlError('BAD_DB', { name: login.database });
       state.computeGroup = known.name;

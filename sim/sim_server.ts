@@ -23,6 +23,8 @@ import { SourceCache } from '../jobs/source_cache.ts';
 import { SyncStats } from '../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import { StatementReader } from '../parser/parse.ts';
+import { AccessControl } from '../server/access/access_control.ts';
+import { LoginGuard } from '../server/access/login_guard.ts';
 import { BackendControl } from '../server/backend_control.ts';
 import { CacheStatsBoard } from '../server/cache_stats_board.ts';
 import type { EmbeddedAgents } from '../server/embedded_agents.ts';
@@ -188,9 +190,14 @@ export class SimServer implements Endpoint {
     const matchedTables = new MatchedTables(basis);
     const loads = new LoadCoordinator(basis);
     const alters = new AlterJobs(basis);
-    const passwords = new PasswordCheck(catalog);
+    const access = new AccessControl(catalog);
+    const logins = new LoginGuard(basis);
+    const passwords = new PasswordCheck(access, logins);
+    await access.load();
     const services: Services = {
       ...basis,
+      access,
+      logins,
       backends: new BackendControl({ ...basis, agents, dataDir: this.dir, host: 'sim' }),
       warmUps,
       matchedTables,
@@ -204,7 +211,7 @@ export class SimServer implements Endpoint {
       statements: () => 0,
       startedMs: clock.now(),
     };
-    const ports = frontendPorts({ catalog, config, registry, loads, warmUps, passwords });
+    const ports = frontendPorts({ ...basis, access, loads, warmUps, passwords });
     const garbage = new GarbageCollector(basis);
     const workers = [warmUps, loads, alters, hotspots, garbage, compactions, matchedTables];
     return { process, catalog, services, ports, workers };

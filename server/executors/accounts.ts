@@ -1,8 +1,12 @@
-/** Passwords of accounts, and what they may do. Making accounts and giving rights comes later. */
+/** Accounts: who there is, and their passwords. */
 import { SqlError } from '../../base/errors.ts';
-import { OK, textColumn } from '../../base/values.ts';
+import { type AccountName, accountText, isRoot } from '../../base/privileges.ts';
+import { OK } from '../../base/values.ts';
 import type { Account } from '../../catalog/accounts.ts';
 import type { AccountRef, Credential } from '../../parser/statement.ts';
+import { privilegeNeeded } from '../access/ask.ts';
+import { hostPatternFault } from '../access/host_pattern.ts';
+import { expectGoodPassword } from '../access/password_policy.ts';
 import type { AuthPlugin } from '../mysql/handler.ts';
 import {
   PASSWORD_BYTES_MAX,
@@ -11,50 +15,158 @@ import {
   makeCachingSha2,
   makeNative,
 } from '../mysql/passwords.ts';
-import type { ExecContext, Executor } from './executor.ts';
+import { type ExecContext, type Executor, rightsOf } from './executor.ts';
 
 /** For passwords given in clear without a plugin: the safer of the two. */
 const DEFAULT_PLUGIN: AuthPlugin = 'caching_sha2_password';
 const PLUGINS: readonly AuthPlugin[] = ['caching_sha2_password', 'mysql_native_password'];
+const USER_LENGTH_MAX = 64;
 
-/** SET PASSWORD. Throws UNKNOWN_USER, BAD_PASSWORD_HASH, PASSWORD_TOO_LONG. */
-export const setPassword: Executor<'SetPassword'> = async ({ account, password }, context) => {
-  const found = await accountOf(account ?? { kind: 'current' }, 'SET PASSWORD', context);
-  const { plugin, authString } = await authOf({ plugin: undefined, password }, context);
-  await context.services.catalog.accounts.setAuth(found.user, found.host, plugin, authString);
-  return OK;
-};
-
-/** ALTER USER ... IDENTIFIED: all accounts named, or with a missing one none of them. */
-export const alterUser: Executor<'AlterUser'> = async (statement, context) => {
-  const { users, ifExists, lock, comment } = statement;
-  if (lock !== undefined) throw new SqlError('NOT_SUPPORTED', { what: 'ACCOUNT LOCK and UNLOCK' });
-  if (comment !== undefined) throw new SqlError('NOT_SUPPORTED', { what: 'COMMENT of a user' });
-  const changes: { readonly account: Account; readonly auth: Auth }[] = [];
+/** All of them or none. Without IF NOT EXISTS throws USER_EXISTS. */
+export const createUser: Executor<'CreateUser'> = async (statement, context) => {
+  const { users, ifNotExists, defaultRole, comment = '' } = statement;
+  const { access } = context.services;
+  if (defaultRole !== undefined) expectMayGive(defaultRole, context);
+  const added: (AccountName & Auth)[] = [];
   for (const { account: ref, credential } of users) {
-    const account = await findAccount(ref, context);
-    if (account === undefined) {
-      if (!ifExists) throw unknownUser(ref, 'ALTER USER', context);
-      const message = unknownUser(ref, 'ALTER USER', context).message;
-      context.session.warn({ level: 'Note', code: 3162, message });
-    } else if (credential !== undefined) {
-      changes.push({ account, auth: await authOf(credential, context) });
+    const account = nameOf(ref, context);
+    const taken = added.some((one) => one.user === account.user && one.host === account.host);
+    if (taken || access.find(account) !== undefined) {
+      if (!ifNotExists) throw new SqlError('USER_EXISTS', { ...account });
+      const message = `Authorization ID ${accountText(account)} already exists.`;
+      context.session.warn({ level: 'Note', code: 3163, message });
+      continue;
     }
+    expectAccountName(account);
+    added.push({ ...account, ...(await authOf(account.user, credential ?? NO_PASSWORD, context)) });
   }
-  await context.services.catalog.transaction(async (tx) => {
-    for (const { account, auth } of changes) {
-      await tx.accounts.setAuth(account.user, account.host, auth.plugin, auth.authString);
+  await access.change(async (tx) => {
+    for (const account of added) {
+      await tx.accounts.create({ ...account, comment });
+      if (defaultRole === undefined) continue;
+      await tx.grants.addMember({ role: defaultRole, user: account.user, host: account.host });
     }
   });
   return OK;
 };
+
+const NO_PASSWORD: Credential = { plugin: undefined, password: { kind: 'clear', text: '' } };
+
+/** Throws WRONG_NAME. */
+function expectAccountName({ user, host }: AccountName): void {
+  const length = Array.from(user).length;
+  const fault =
+    user === ''
+      ? 'it is empty'
+      : length > USER_LENGTH_MAX
+        ? `it is longer than ${USER_LENGTH_MAX} characters`
+        : /[\p{Cc}]/u.test(user)
+          ? 'it has a control character in it'
+          : undefined;
+  if (fault !== undefined)
+    throw new SqlError('WRONG_NAME', { kind: 'user', name: user, why: fault });
+  const why = hostPatternFault(host);
+  if (why !== undefined) throw new SqlError('WRONG_NAME', { kind: 'host', name: host, why });
+}
+
+/** SET PASSWORD. Throws UNKNOWN_USER, BAD_PASSWORD_HASH, PASSWORD_TOO_LONG, WEAK_PASSWORD. */
+export const setPassword: Executor<'SetPassword'> = async ({ account: ref, password }, context) => {
+  const account = findAccount(ref ?? { kind: 'current' }, context);
+  if (account === undefined) throw unknownUser(ref ?? { kind: 'current' }, 'SET PASSWORD', context);
+  expectMayChange(account, context);
+  const auth = await authOf(account.user, { plugin: undefined, password }, context);
+  await context.services.access.change(async (tx) => {
+    await tx.accounts.setAuth(account.user, account.host, auth.plugin, auth.authString);
+    await tx.grants.removeLoginLocks(account.user);
+  });
+  context.services.logins.forget(account.user);
+  return OK;
+};
+
+interface AccountChange {
+  readonly account: Account;
+  readonly auth: Auth | undefined;
+}
+
+/** ALTER USER: all accounts named, or with a missing one none of them. */
+export const alterUser: Executor<'AlterUser'> = async (statement, context) => {
+  const { users, ifExists, lock, comment } = statement;
+  const changes: AccountChange[] = [];
+  for (const { account: ref, credential } of users) {
+    const account = findAccount(ref, context);
+    if (account === undefined) {
+      if (!ifExists) throw unknownUser(ref, 'ALTER USER', context);
+      const message = unknownUser(ref, 'ALTER USER', context).message;
+      context.session.warn({ level: 'Note', code: 3162, message });
+      continue;
+    }
+    expectMayChange(account, context);
+    if (lock === true && isRoot(account)) throw new SqlError('ROOT_IS_FIXED', { what: 'locked' });
+    const auth =
+      credential === undefined ? undefined : await authOf(account.user, credential, context);
+    changes.push({ account, auth });
+  }
+  await context.services.access.change(async (tx) => {
+    for (const { account, auth } of changes) {
+      const { user, host } = account;
+      if (auth !== undefined) await tx.accounts.setAuth(user, host, auth.plugin, auth.authString);
+      if (lock !== undefined) await tx.accounts.setLocked(user, host, lock);
+      if (comment !== undefined) await tx.accounts.setComment(user, host, comment);
+      if (auth !== undefined || lock === false) await tx.grants.removeLoginLocks(user);
+    }
+  });
+  for (const { account, auth } of changes) {
+    if (auth !== undefined || lock === false) context.services.logins.forget(account.user);
+  }
+  return OK;
+};
+
+/** All of them or none; what they were given goes with them. Their sessions may do nothing then. */
+export const dropUser: Executor<'DropUser'> = async ({ accounts, ifExists }, context) => {
+  const found: Account[] = [];
+  for (const ref of accounts) {
+    const account = findAccount(ref, context);
+    if (account === undefined) {
+      if (!ifExists) throw unknownUser(ref, 'DROP USER', context);
+      const message = unknownUser(ref, 'DROP USER', context).message;
+      context.session.warn({ level: 'Note', code: 3162, message });
+      continue;
+    }
+    if (isRoot(account)) throw new SqlError('ROOT_IS_FIXED', { what: 'dropped' });
+    expectMayChange(account, context);
+    if (!found.includes(account)) found.push(account);
+  }
+  await context.services.access.change(async (tx) => {
+    for (const { user, host } of found) await tx.accounts.drop(user, host);
+  });
+  return OK;
+};
+
+/** Nobody takes over an account that may do more than he may himself. Throws PRIVILEGE_NEEDED. */
+export function expectMayChange(account: AccountName, context: ExecContext): void {
+  const { services, session } = context;
+  const own = session.account.user === account.user && session.account.host === account.host;
+  if (own || rightsOf(context).covers(services.access.rightsOf(account))) return;
+  throw privilegeNeeded('ADMIN');
+}
+
+/** Throws UNKNOWN_ROLE, PRIVILEGE_NEEDED. */
+export function expectMayGive(role: string, context: ExecContext): void {
+  const rights = context.services.access.roleRights(role);
+  if (rights === undefined) throw new SqlError('UNKNOWN_ROLE', { role });
+  if (!rightsOf(context).covers(rights)) throw privilegeNeeded('ADMIN');
+}
 
 interface Auth {
   readonly plugin: AuthPlugin;
   readonly authString: string;
 }
 
-async function authOf(credential: Credential, { services }: ExecContext): Promise<Auth> {
+async function authOf(
+  user: string,
+  credential: Credential,
+  { services }: ExecContext,
+): Promise<Auth> {
   const named = credential.plugin?.toLowerCase();
   const plugin = PLUGINS.find((known) => known === named);
   if (named !== undefined && plugin === undefined) {
@@ -69,6 +181,7 @@ async function authOf(credential: Credential, { services }: ExecContext): Promis
   if (bytes > PASSWORD_BYTES_MAX) {
     throw new SqlError('PASSWORD_TOO_LONG', { bytes, limit: PASSWORD_BYTES_MAX });
   }
+  expectGoodPassword(services.config, user, password.text);
   switch (plugin ?? DEFAULT_PLUGIN) {
     case 'mysql_native_password':
       return { plugin: 'mysql_native_password', authString: makeNative(password.text) };
@@ -88,48 +201,14 @@ function hashAuth(text: string, named: AuthPlugin | undefined): Auth {
   return { plugin, authString: text };
 }
 
-async function findAccount(ref: AccountRef, context: ExecContext): Promise<Account | undefined> {
-  const { accounts } = context.services.catalog;
-  if (ref.kind === 'account') return await accounts.find(ref.user, ref.host);
-  const { user, host } = context.session;
-  return (await accounts.find(user, host)) ?? (await accounts.find(user, '%'));
+export function nameOf(ref: AccountRef, { session }: ExecContext): AccountName {
+  return ref.kind === 'account' ? { user: ref.user, host: ref.host } : session.account;
 }
 
-/** Throws UNKNOWN_USER. */
-async function accountOf(ref: AccountRef, what: string, context: ExecContext): Promise<Account> {
-  const account = await findAccount(ref, context);
-  if (account === undefined) throw unknownUser(ref, what, context);
-  return account;
+export function findAccount(ref: AccountRef, context: ExecContext): Account | undefined {
+  return context.services.access.find(nameOf(ref, context));
 }
 
-function unknownUser(ref: AccountRef, what: string, { session }: ExecContext): SqlError {
-  const { user, host } = ref.kind === 'account' ? ref : session;
-  return new SqlError('UNKNOWN_USER', { what, user, host });
+export function unknownUser(ref: AccountRef, what: string, context: ExecContext): SqlError {
+  return new SqlError('UNKNOWN_USER', { what, ...nameOf(ref, context) });
 }
-
-/**
- * MySQL's text: every account may do everything until there are grants. `SHOW ALL GRANTS` has
- * the first of Doris's columns, one row per account.
- */
-export const showGrants: Executor<'ShowGrants'> = async ({ account: ref, all }, context) => {
-  if (all) {
-    const accounts = await context.services.catalog.accounts.list();
-    return {
-      kind: 'rows',
-      columns: ['UserIdentity', 'Comment', 'Password', 'Roles', 'GlobalPrivs'].map(textColumn),
-      rows: accounts.map(({ user, host, authString }) => {
-        const identity = `'${user}'@'${host}'`;
-        return [identity, '', authString === '' ? 'No' : 'Yes', '', 'Admin_priv'];
-      }),
-    };
-  }
-  const account = await findAccount(ref ?? { kind: 'current' }, context);
-  if (account === undefined) {
-    const { user, host } = ref?.kind === 'account' ? ref : context.session;
-    throw new SqlError('NO_SUCH_GRANT', { user, host });
-  }
-  const { user, host } = account;
-  const text = `GRANT ALL PRIVILEGES ON *.* TO '${user}'@'${host}' WITH GRANT OPTION`;
-  const columns = [textColumn(`Grants for ${user}@${host}`)];
-  return { kind: 'rows', columns, rows: [[text]] };
-};

@@ -2,6 +2,8 @@
 import type { RowsResult, StatementResult } from '../../base/values.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { StatementKind, StatementOf, TableName } from '../../parser/statement.ts';
+import { defaultGroup } from '../access/default_group.ts';
+import type { Rights } from '../access/rights.ts';
 import type { Services } from '../services.ts';
 import type { SessionState } from '../session_state.ts';
 
@@ -39,13 +41,22 @@ export function tableNameOf(
   return { db: databaseOf(db, session), table: name };
 }
 
-/** The session's compute group: what USE @group chose, else the first of the catalog. */
-export async function computeGroupOf({ services, session }: ExecContext): Promise<string> {
+/** What the session's account may do now. */
+export function rightsOf({ services, session }: ExecContext): Rights {
+  return services.access.rightsOf(session.account);
+}
+
+/**
+ * The session's compute group: what USE @group chose, else the first of the catalog that the user
+ * was given USAGE of, else the first.
+ */
+export async function computeGroupOf(context: ExecContext): Promise<string> {
+  const { services, session } = context;
   if (session.computeGroup !== '') return session.computeGroup;
   const groups = await services.catalog.computeGroups.list();
-  const first = groups.toSorted((a, b) => a.computeGroupId - b.computeGroupId)[0];
+  const first = defaultGroup(groups, rightsOf(context));
   if (first === undefined) {
     throw new SqlError('UNKNOWN_COMPUTE_GROUP', { name: '(default)', existing: 'none' });
   }
-  return first.name;
+  return first;
 }

@@ -10,7 +10,7 @@ import type { ExecContext, Executor } from './executor.ts';
 import { alterTable } from './alter_table.ts';
 import { cancelAlterTable } from './alter_table_cancel.ts';
 import { showAlterTable } from './alter_table_show.ts';
-import { alterUser, setPassword, showGrants } from './accounts.ts';
+import { alterUser, createUser, dropUser, setPassword } from './accounts.ts';
 import {
   addBackend,
   alterComputeGroup,
@@ -26,6 +26,7 @@ import {
 import { showCompactionStatus } from './compaction.ts';
 import { adminSetConfig, adminShowConfig, showConfig } from './config.ts';
 import { createDatabase, dropDatabase, use, useComputeGroup } from './databases.ts';
+import { createRole, dropRole, grant, grantRole, revoke, revokeRole } from './grants.ts';
 import { insert } from './insert.ts';
 import { doExpressions, select, setVariables } from './select.ts';
 import {
@@ -49,6 +50,7 @@ import {
   showFrontends,
   showStorageVaults,
 } from './show_cluster.ts';
+import { showGrants, showRoles } from './show_grants.ts';
 import { showLoad, showStreamLoad, showTransaction } from './show_loads.ts';
 import {
   describe,
@@ -114,18 +116,18 @@ export const EXECUTORS: {
   readonly [Kind in StatementKind]: Executor<Kind> | typeof LATER;
 } = {
   // accounts
-  CreateUser: LATER,
+  CreateUser: createUser,
   AlterUser: alterUser,
-  DropUser: LATER,
+  DropUser: dropUser,
   SetPassword: setPassword,
-  CreateRole: LATER,
-  DropRole: LATER,
-  Grant: LATER,
-  Revoke: LATER,
-  GrantRole: LATER,
-  RevokeRole: LATER,
+  CreateRole: createRole,
+  DropRole: dropRole,
+  Grant: grant,
+  Revoke: revoke,
+  GrantRole: grantRole,
+  RevokeRole: revokeRole,
   ShowGrants: showGrants,
-  ShowRoles: LATER,
+  ShowRoles: showRoles,
 
   // cluster
   CreateComputeGroup: createComputeGroup,

@@ -35,13 +35,13 @@ export interface AuthChannel {
 const NOBODY: Account = { plugin: 'caching_sha2_password', authString: '-' };
 
 export class Authenticator {
-  readonly #frontDoor: Pick<FrontDoor, 'findAccount'>;
+  readonly #frontDoor: Pick<FrontDoor, 'findAccount' | 'loginFailed'>;
   readonly #cache = new FastAuthCache();
   readonly #rsa = new RsaKey();
   /** Ends when the slow hashes asked for so far are done: one at a time finishes first sooner. */
   #hashing: Promise<unknown> = Promise.resolve();
 
-  constructor(frontDoor: Pick<FrontDoor, 'findAccount'>) {
+  constructor(frontDoor: Pick<FrontDoor, 'findAccount' | 'loginFailed'>) {
     this.#frontDoor = frontDoor;
   }
 
@@ -54,6 +54,7 @@ export class Authenticator {
     const response = await this.#responseFor(account.plugin, channel, claim);
     const accepted = await this.#check(account, channel, claim.user, response);
     if (accepted) return;
+    this.#frontDoor.loginFailed?.(claim.user, channel.host);
     throw new SqlError('ACCESS_DENIED', {
       user: claim.user,
       host: channel.host,

@@ -123,6 +123,8 @@ export interface QueryOptions {
 export interface FrontDoor {
   /** undefined: no such account. Takes equal time either way as far as it can. */
   findAccount(user: string, host: string): Promise<Account | undefined>;
+  /** The client did not prove who it is; called for users that do not exist, too. */
+  loginFailed?(user: string, host: string): void;
   /** Called after authentication succeeded; rejects when the database does not exist. */
   openSession(login: LoginInfo, control: ConnectionControl): Promise<SessionHandler>;
 }

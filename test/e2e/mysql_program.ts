@@ -9,7 +9,7 @@ export interface ProgramAnswer {
   readonly output: string;
 }
 
-/** `mysql -e`; `options` come before it. */
+/** `mysql -e` as root; `options` come before it, so that `-u` among them wins. */
 export async function mysqlProgram(
   port: number,
   statement: string,

@@ -3,7 +3,7 @@ CREATE TABLE account (
   host TEXT NOT NULL,
   plugin TEXT NOT NULL,
   auth_string TEXT NOT NULL,
-  created_ms INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL, locked INTEGER NOT NULL DEFAULT 0 CHECK (locked IN (0, 1)), comment TEXT NOT NULL DEFAULT '', password_changed_ms INTEGER,
   PRIMARY KEY (user_name, host)
 ) STRICT, WITHOUT ROWID;
 
@@ -174,6 +174,13 @@ CREATE TABLE load_txn (
   timeout_ms INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE login_lock (
+  user_name TEXT NOT NULL,
+  address TEXT NOT NULL,
+  until_ms INTEGER NOT NULL,
+  PRIMARY KEY (user_name, address)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE partition_def (
   partition_id INTEGER PRIMARY KEY,
   table_id INTEGER NOT NULL,
@@ -185,6 +192,31 @@ CREATE TABLE partition_def (
   state TEXT NOT NULL CHECK (state IN ('CREATING', 'NORMAL', 'DROPPED')),
   version INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE privilege_grant (
+  grantee_kind TEXT NOT NULL CHECK (grantee_kind IN ('USER', 'ROLE')),
+  grantee TEXT NOT NULL,
+  host TEXT NOT NULL,
+  scope_kind TEXT NOT NULL
+    CHECK (scope_kind IN ('TABLE', 'COMPUTE_GROUP', 'RESOURCE', 'STORAGE_VAULT')),
+  scope_db TEXT NOT NULL,
+  scope_name TEXT NOT NULL,
+  privilege TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  PRIMARY KEY (grantee_kind, grantee, host, scope_kind, scope_db, scope_name, privilege)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE role (
+  role_name TEXT NOT NULL PRIMARY KEY,
+  created_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE role_member (
+  role_name TEXT NOT NULL,
+  user_name TEXT NOT NULL,
+  host TEXT NOT NULL,
+  PRIMARY KEY (role_name, user_name, host)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE rowset (
   tablet_id INTEGER NOT NULL,
@@ -405,6 +437,8 @@ CREATE INDEX index_def_by_state ON index_def (state, table_id);
 CREATE INDEX load_txn_by_database ON load_txn (database_id, created_ms);
 
 CREATE INDEX load_txn_by_state ON load_txn (state, finished_ms);
+
+CREATE INDEX login_lock_by_time ON login_lock (until_ms);
 
 CREATE INDEX partition_def_by_state ON partition_def (state, partition_id);
 

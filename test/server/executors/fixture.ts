@@ -22,6 +22,8 @@ import { SnapshotHolds } from '../../../jobs/snapshot_holds.ts';
 import { SyncStats } from '../../../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../../../jobs/warm_up_jobs.ts';
 import { parseStatements } from '../../../parser/parse.ts';
+import { AccessControl } from '../../../server/access/access_control.ts';
+import { LoginGuard } from '../../../server/access/login_guard.ts';
 import { BackendControl } from '../../../server/backend_control.ts';
 import { CacheStatsBoard } from '../../../server/cache_stats_board.ts';
 import { EmbeddedAgents } from '../../../server/embedded_agents.ts';
@@ -76,6 +78,8 @@ export class ShowFixture {
     this.#events = new EventDelivery({ ...shared, stats: shared.syncStats });
     this.services = {
       ...shared,
+      access: new AccessControl(catalog),
+      logins: new LoginGuard(shared),
       backends: new BackendControl({
         ...shared,
         agents: this.agents,
@@ -106,6 +110,7 @@ export class ShowFixture {
   static async open(): Promise<ShowFixture> {
     const files = new CatalogFixture();
     const fixture = new ShowFixture(files, await files.open());
+    await fixture.services.access.load();
     fixture.services.matchedTables.start();
     return fixture;
   }
