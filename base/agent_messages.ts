@@ -164,6 +164,12 @@ export interface WarmUpTablet {
   readonly rowsets: readonly RowsetMeta[];
 }
 
+/** Rowsets of a tablet that were just written. */
+export interface NewlyWritten extends WarmUpTablet {
+  /** Only if most bytes of these, which they stand for now, are in the cache. */
+  readonly replaces?: readonly RowsetMeta[];
+}
+
 /** Identifies a dispatch; agents treat a repeat as done already and refuse an older epoch. */
 export interface BatchKey {
   readonly jobId: JobId;
@@ -315,8 +321,8 @@ export interface AgentCalls {
     request: { readonly jobId: JobId; readonly epoch: number; readonly run?: number };
     reply: Nothing;
   };
-  /** New rowsets of the backend's own group, to be cached if there is room: no warm-up. */
-  cacheRowsets: { request: { readonly tablets: readonly WarmUpTablet[] }; reply: Nothing };
+  /** New rowsets to be cached if there is room: no warm-up. */
+  cacheRowsets: { request: { readonly tablets: readonly NewlyWritten[] }; reply: Nothing };
   /** Commits of this backend's rowsets that event-driven jobs deliver. May get lost. */
   eventsTriggered: { request: { readonly events: readonly TriggeredEvents[] }; reply: Nothing };
   cacheStats: { request: Nothing; reply: CacheStats };

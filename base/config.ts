@@ -81,6 +81,7 @@ export const CONFIG = {
   disable_auto_compaction: { type: 'bool', default: false, ...MUTABLE, help: 'No compaction begins by itself; ALTER TABLE ... COMPACT still works. One table: its property of this name.' },
   cumulative_compaction_min_deltas: { type: 'int', default: 5, min: 2, max: 1000, ...MUTABLE, help: 'Neighbouring small rowsets of a tablet that are merged at least; also the factor between two tiers of size.' },
   cumulative_compaction_quiet_second: { type: 'int', default: 120, min: 0, max: 86_400, ...MUTABLE, help: 'A tablet is compacted by itself only when nothing was loaded into it for this long, seconds, or when it has 20 rowsets. 0: at once.' },
+  file_cache_follow_compaction: { type: 'bool', default: true, ...MUTABLE, help: 'Whether a compute group that has most of the rowsets cached which a compaction merges gets the result into its cache, too.' },
   cumulative_compaction_max_deltas: { type: 'int', default: 1000, min: 2, max: 100_000, ...MUTABLE, help: 'Most rowsets merged by one compaction; more than 900 are 900.' },
   compaction_promotion_size_mbytes: { type: 'int', default: 1024, min: 1, max: 1_048_576, ...MUTABLE, help: 'MiB from which on a rowset is large: merging such ones is a base compaction.' },
   base_compaction_min_rowset_num: { type: 'int', default: 5, min: 2, max: 1000, ...MUTABLE, help: 'Neighbouring rowsets that a base compaction merges at least.' },

@@ -1,9 +1,9 @@
 /**
  * Rowsets that loads of the backend's own group just wrote, brought into its cache (as Doris's
- * loads fill the file cache). Best effort, a few downloads at a time, and no warm-up: what comes
+ * loads fill the file cache), and what compactions anywhere made of rowsets that it has cached. Best effort, a few downloads at a time, and no warm-up: what comes
  * while too much is waiting is left to the first query that wants it.
  */
-import type { WarmUpTablet } from '../base/agent_messages.ts';
+import type { NewlyWritten, WarmUpTablet } from '../base/agent_messages.ts';
 import type { Log } from '../base/ports.ts';
 import { BLOCK_BYTES } from '../base/schema.ts';
 import type { BlockCache } from './cache/block_cache.ts';
@@ -12,6 +12,8 @@ import { joinBlocks } from './cache/reading.ts';
 
 /** Tablets that wait; more are not taken. */
 const WAITING_MAX = 2000;
+/** Share of the replaced blocks that must be cached for the new ones to be. */
+const FOLLOW_SHARE_MIN = 0.5;
 /** Objects downloaded at once. */
 const DOWNLOADS_MAX = 2;
 
@@ -25,7 +27,7 @@ export interface NewRowsetCachingDeps {
 
 export class NewRowsetCaching {
   readonly #deps: NewRowsetCachingDeps;
-  readonly #waiting: WarmUpTablet[] = [];
+  readonly #waiting: NewlyWritten[] = [];
   readonly #stop = new AbortController();
   #running = 0;
   /** Tablets refused because too many were waiting. */
@@ -35,7 +37,7 @@ export class NewRowsetCaching {
     this.#deps = deps;
   }
 
-  add(tablets: readonly WarmUpTablet[]): void {
+  add(tablets: readonly NewlyWritten[]): void {
     const room = Math.max(0, WAITING_MAX - this.#waiting.length);
     this.#waiting.push(...tablets.slice(0, room));
     this.refused += Math.max(0, tablets.length - room);
@@ -53,6 +55,7 @@ export class NewRowsetCaching {
       const tablet = this.#waiting.shift();
       if (tablet === undefined || this.#stop.signal.aborted) break;
       try {
+        if (!(await this.#isWanted(tablet))) continue;
         for (const object of await this.#deps.open(tablet)) await this.#bring(object);
       } catch (error) {
         if (this.#stop.signal.aborted) break;
@@ -61,6 +64,21 @@ export class NewRowsetCaching {
       }
     }
     this.#running -= 1;
+  }
+
+  /** What replaces something is wanted where that was. */
+  async #isWanted({ replaces, ...tablet }: NewlyWritten): Promise<boolean> {
+    if (replaces === undefined) return true;
+    let blocks = 0;
+    let cached = 0;
+    for (const object of await this.#deps.open({ ...tablet, rowsets: replaces })) {
+      const count = blockCount(object.size);
+      blocks += count;
+      for (let block = 0; block < count; block += 1) {
+        if (this.#deps.cache.isCached(object, block)) cached += 1;
+      }
+    }
+    return cached > blocks * FOLLOW_SHARE_MIN;
   }
 
   async #bring(object: CacheObject): Promise<void> {

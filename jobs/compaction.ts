@@ -12,9 +12,10 @@ import { rowsetId } from '../base/ids.ts';
 import type { BackendId, TableId, TabletId, TxnId } from '../base/ids.ts';
 import { servingBackend } from '../base/placement.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
-import { type RowsetMeta, type TableDef, columnsOfIndex } from '../base/schema.ts';
+import { type NewRowset, type RowsetMeta, type TableDef, columnsOfIndex } from '../base/schema.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { COMPACTION_INPUTS_MAX, type Compaction } from '../catalog/compactions.ts';
+import { tellFollowers } from './cache_followers.ts';
 import type { BackendRegistry } from './backend_registry.ts';
 import {
   type CompactionChoice,
@@ -377,10 +378,22 @@ export class CompactionScheduler {
     this.#counts.succeeded += 1;
     this.#counts.readBytes += bytesRead;
     this.#counts.writtenBytes += rowset.bytes;
+    this.#follow(work, rowset, compaction);
     const ms = Math.round(clock.monotonic() - startedMs);
     const { kind } = compaction;
     log.debug('compaction', { tabletId, kind, rowsets: inputs.length, rows: rowset.rows, ms });
     return true;
+  }
+
+  #follow({ table, inputs, backendId }: Work, rowset: NewRowset, { vaultId }: Compaction): void {
+    const [oldest] = inputs;
+    const newest = inputs.at(-1);
+    if (oldest === undefined || newest === undefined) return;
+    const { startVersion } = oldest;
+    const { endVersion, txnId, createdMs } = newest;
+    const output = { ...rowset, startVersion, endVersion, vaultId, txnId, createdMs };
+    const { ttlSeconds } = table;
+    this.#background(tellFollowers(this.#deps, { ttlSeconds, inputs, output, writer: backendId }));
   }
 
   /** The tablet's serving backend in the group of the newest rows, or in any that is alive. */

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { WarmUpTablet } from '../../base/agent_messages.ts';
 import { type PartitionId, type TabletId, id } from '../../base/ids.ts';
 import { ObjectStoreError, SILENT_LOG } from '../../base/ports.ts';
+import type { RowsetMeta } from '../../base/schema.ts';
 import type { BlockCache } from '../../be-agent/cache/block_cache.ts';
 import type { CacheObject } from '../../be-agent/cache/cache_object.ts';
 import { NewRowsetCaching } from '../../be-agent/new_rowset_caching.ts';
@@ -21,9 +22,9 @@ describe('new rowsets of the own group', () => {
       cache,
       log: SILENT_LOG,
       rangeBytes: () => 8 * MIB,
-      open: async ({ tabletId }) => {
+      open: async ({ tabletId, rowsets: [first] }) => {
         await Promise.resolve();
-        const object = objects.get(tabletId);
+        const object = objects.get(first?.rows ?? tabletId);
         return object === undefined ? [] : [object];
       },
     });
@@ -42,10 +43,26 @@ describe('new rowsets of the own group', () => {
       rowsets: [],
     };
   };
+  /** One whose object is that of the tablet with this number. */
+  const rowset = (number: number): RowsetMeta => ({ rows: number }) as RowsetMeta;
   const isThere = (number: number): boolean => {
     const object = objects.get(number);
     return object !== undefined && cache.hasBlocks(object);
   };
+
+  it('that replace others come where most of those are cached', async () => {
+    caching.add([tablet(1)]);
+    await until(() => isThere(1));
+    for (const number of [2, 3, 4]) tablet(number);
+    const { remoteRequests } = cache.stats();
+    caching.add([
+      { ...tablet(3), replaces: [rowset(2)] },
+      { ...tablet(4), replaces: [rowset(1)] },
+    ]);
+    await until(() => isThere(4));
+    expect(isThere(3)).toBe(false);
+    expect(cache.stats().remoteRequests).toBe(remoteRequests + 1);
+  });
 
   it('come into the cache, and count neither as misses nor as warm-up', async () => {
     caching.add([tablet(1), tablet(2), tablet(3)]);

@@ -136,6 +136,22 @@ describe('compaction', () => {
     expect(await storeReads(server, 'read_group')).toBe(before);
   }, 60_000);
 
+  it('leaves a group warm that was warmed once', async () => {
+    await server.sql('ALTER TABLE d.t SET ("disable_auto_compaction" = "true")');
+    await insert(0, 12);
+    const jobId = await warmUp(server, 'WARM UP COMPUTE GROUP read_group WITH TABLE d.t');
+    await server.sql(`WAIT FOR WARM UP JOB ${jobId} TIMEOUT 30`);
+    const before = await storeReads(server, 'read_group');
+    await server.sql('ALTER TABLE d.t COMPACT FULL');
+    await until('one rowset per tablet', async () => (await total('Rowsets')) === 2);
+    const both = async (): Promise<boolean> =>
+      (await storeReads(server, 'read_group')) === before + 2;
+    await until('both results in the caches of the readers', both);
+    await server.sql('USE @read_group');
+    expect(await sums()).toEqual(expected(12));
+    expect(await both()).toBe(true);
+  }, 60_000);
+
   it('can be switched off for a table, and says what it would do', async () => {
     await server.sql('ALTER TABLE d.t SET ("disable_auto_compaction" = "true")');
     await insert(0, 8);
