@@ -9,8 +9,12 @@ import { jobRow, storeReads, warmUp } from './warm_up_steps.ts';
 
 const INSERTS = 200;
 const FAST = [
-  ...['--set', 'garbage_grace_ms=200', '--set', 'cumulative_compaction_quiet_second=0'],
-  ...['--embedded', 'write_group=1,read_group=1'],
+  '--set',
+  'garbage_grace_ms=200',
+  '--set',
+  'cumulative_compaction_quiet_second=0',
+  '--embedded',
+  'write_group=1,read_group=1',
 ];
 
 describe('compaction', () => {
