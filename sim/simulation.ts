@@ -290,7 +290,10 @@ class Simulation {
 
   /** Lets everything go on that can, then checks. */
   async #settle(): Promise<void> {
-    await untilQuiet();
+    if (!(await untilQuiet())) {
+      const problem = 'something takes turns of the event loop without end';
+      this.#found('nothing-fails-inside', 'Nothing goes round in circles.', problem);
+    }
     this.#counts.steps += 1;
     for (const backend of this.#server.backends.values()) backend.noticeEvictions();
     this.#throwFound();
