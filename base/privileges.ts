@@ -48,7 +48,8 @@ export function isRoot({ user, host }: AccountName): boolean {
   return user === ROOT.user && host === ROOT.host;
 }
 
-/** `'user'@'host'`. */
+/** `'user'@'host'`, as statements take it. */
 export function accountText({ user, host }: AccountName): string {
-  return `'${user}'@'${host}'`;
+  const text = (name: string): string => name.replaceAll('\\', '\\\\').replaceAll("'", "''");
+  return `'${text(user)}'@'${text(host)}'`;
 }

@@ -6,10 +6,12 @@ import { shownText } from '../parser/shown_text.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type TableDef, baseIndexOf } from '../base/schema.ts';
 import type { SqlRow } from '../base/values.ts';
-import { type ExecContext, computeGroupOf } from './executors/executor.ts';
+import { type ExecContext, computeGroupOf, rightsOf } from './executors/executor.ts';
+import { accountsSeen, byScope } from './executors/show_grants.ts';
 import { catalogTables } from './information_schema/catalog_tables.ts';
 import { InformationSchema } from './information_schema/information_schema.ts';
 import type {
+  Grantee,
   InformationSchemaSource,
   ProcessRow,
   SchemaTable,
@@ -23,7 +25,7 @@ import { COMPACTION_STATUS } from './listings/compaction_status.ts';
 import { COMPUTE_GROUPS } from './listings/compute_groups.ts';
 import { CONFIG_ENTRIES } from './listings/config.ts';
 import { FILE_CACHE_STATISTICS } from './listings/file_cache_statistics.ts';
-import type { Listing } from './listings/listing.ts';
+import { type Listing, seenRows } from './listings/listing.ts';
 import { LOADS } from './listings/loads.ts';
 import { STORAGE_VAULTS } from './listings/storage_vaults.ts';
 import { WARM_UP_JOB_FAILURES } from './listings/warm_up_job_failures.ts';
@@ -56,17 +58,25 @@ export class SchemaSource implements InformationSchemaSource {
     return (scoped ? OF_USERS.get(name) : undefined) ?? SCHEMA.table(name);
   }
 
+  /** A database of users or of the server. */
+  sees(database: string): boolean {
+    return rightsOf(this.context).seesDatabase(database);
+  }
+
   async databases(): Promise<readonly string[]> {
     const { catalog } = this.context.services;
-    return (await catalog.databases.list()).map((database) => database.name);
+    const names = (await catalog.databases.list()).map((database) => database.name);
+    return names.filter((name) => this.sees(name));
   }
 
   async tables(database: string | undefined): Promise<readonly SchemaTable[]> {
     const { catalog } = this.context.services;
     const name = database ?? this.#scope?.database;
+    const rights = rightsOf(this.context);
     if (name !== undefined && this.#scope?.table !== undefined) {
       const one = await catalog.tables.find(name, this.#scope.table);
-      return one === undefined ? [] : [this.#sized(one)];
+      const isSeen = one !== undefined && rights.seesTable(name, one.name);
+      return isSeen ? [this.#sized(one)] : [];
     }
     const known = name === undefined ? undefined : await catalog.databases.find(name);
     if (name !== undefined && known === undefined) return [];
@@ -74,7 +84,8 @@ export class SchemaSource implements InformationSchemaSource {
     for (const [at, { tableId }] of (await catalog.tables.list(known?.databaseId)).entries()) {
       if (at % TABLES_PER_TURN === TABLES_PER_TURN - 1) await nextTurn();
       const def = await catalog.tables.byId(tableId);
-      if (def !== undefined) tables.push(this.#sized(def));
+      if (def === undefined || !rights.seesTable(def.databaseName, def.name)) continue;
+      tables.push(this.#sized(def));
     }
     return tables;
   }
@@ -91,7 +102,10 @@ export class SchemaSource implements InformationSchemaSource {
 
   processes(): readonly ProcessRow[] {
     const { connections, clock } = this.context.services;
-    return connections.list().map((entry) => ({
+    const { user } = this.context.session;
+    const all = rightsOf(this.context).isAdmin;
+    const seen = connections.list().filter((entry) => all || entry.user === user);
+    return seen.map((entry) => ({
       id: entry.id,
       user: entry.user,
       host: `${entry.host}:${entry.port}`,
@@ -111,17 +125,20 @@ export class SchemaSource implements InformationSchemaSource {
     return serverStatus(this.context.services, this.context.session.tls);
   }
 
-  /** Every account may do everything until there are grants. */
-  async administrators(): Promise<readonly string[]> {
-    const accounts = await this.context.services.catalog.accounts.list();
-    return accounts.map(({ user, host }) => `'${user}'@'${host}'`);
+  /** One's own account, or with GRANT on *.* all of them, each with what it and its roles have. */
+  grantees(): readonly Grantee[] {
+    const { access } = this.context.services;
+    return accountsSeen(this.context).flatMap((account) => {
+      const scopes = [...byScope(access.rightsOf(account).list).values()];
+      return scopes.map(([scope, privileges]) => ({ ...account, scope, privileges }));
+    });
   }
 }
 
 function ours(name: string, listing: Listing<Services>): VirtualTable<SchemaSource> {
   return listingTable(name, {
     columns: listing.columns,
-    rows: ({ context }) => listing.rows(context.services),
+    rows: async ({ context }) => await seenRows(listing, context.services, rightsOf(context)),
   });
 }
 
@@ -130,7 +147,7 @@ export async function computeGroupRows(context: ExecContext): Promise<readonly S
   const { services } = context;
   const groups = await services.catalog.computeGroups.list();
   const current = groups.length === 0 ? '' : await computeGroupOf(context);
-  return await COMPUTE_GROUPS.rows({ services, current });
+  return await seenRows(COMPUTE_GROUPS, { services, current }, rightsOf(context));
 }
 
 /** Made of the same listings as the SHOW statements, so that both always say the same. */

@@ -1,10 +1,13 @@
 /** SELECT for sessions: the engine, with user tables and the system's own behind it. */
 import { SqlError } from '../base/errors.ts';
+import type { AccountName } from '../base/privileges.ts';
 import type { ResultColumn, RowsResult } from '../base/values.ts';
 import type { ExecContext } from './executors/executor.ts';
 import { tableDenied } from './access/ask.ts';
+import { ACCOUNTS_DATABASE } from './access/rights.ts';
 import { computeGroupOf, rightsOf } from './executors/executor.ts';
-import { InformationSchema } from './information_schema/information_schema.ts';
+import { InformationSchema, virtualTable } from './information_schema/information_schema.ts';
+import { mysqlTable } from './information_schema/mysql_tables.ts';
 import { isSystemDatabase } from './information_schema/system_databases.ts';
 import { SCHEMA, SchemaSource } from './schema_source.ts';
 import { SelectEngine } from './select/select_engine.ts';
@@ -77,6 +80,7 @@ export class Selects {
     }
     const rights = rightsOf(context);
     if (!rights.onTable('SELECT', database, table)) throw tableDenied(context, 'SELECT', table);
+    if (database === ACCOUNTS_DATABASE) return accountsTable(table, context);
     if (isSystemDatabase(database)) return undefined;
     const found = await services.catalog.tables.find(database, table);
     if (found !== undefined) return userTable(services, found, await computeGroupOf(context));
@@ -85,6 +89,19 @@ export class Selects {
     }
     return undefined;
   }
+}
+
+/** `mysql.user` and its like. */
+function accountsTable(name: string, context: ExecContext): SelectTable | undefined {
+  const table = mysqlTable(name);
+  if (table === undefined) return undefined;
+  const { access } = context.services;
+  const source = {
+    accounts: access.accounts(),
+    rightsOf: (account: AccountName) => access.rightsOf(account),
+    showsHashes: rightsOf(context).isAdmin,
+  };
+  return virtualTable(ACCOUNTS_DATABASE, table, source);
 }
 
 function selectSession(session: SessionState): SelectSession {

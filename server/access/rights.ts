@@ -74,13 +74,12 @@ export class Rights {
   /** That it is there, and its tables as far as they are seen themselves. */
   seesDatabase(db: string): boolean {
     if (db.toLowerCase() === OPEN_DATABASE || this.#databases.has(db)) return true;
-    // Who may read all databases does not thereby read the accounts.
     return this.#seesAllTables && (this.isAdmin || db !== ACCOUNTS_DATABASE);
   }
 
   /** That it is there, and what it looks like: with any right on it. */
   seesTable(db: string, name: string): boolean {
-    if (this.#seesAllTables) return true;
+    if (this.isAdmin || (this.#seesAllTables && db !== ACCOUNTS_DATABASE)) return true;
     const onDatabase: PrivilegeScope = { kind: 'TABLE', db, name: ANY };
     return showsTables(this.#on(onDatabase)) || showsTables(this.#on({ ...onDatabase, name }));
   }
@@ -104,6 +103,8 @@ function keyOf({ kind, db, name }: PrivilegeScope): string {
 /** A scope and all that contain it. */
 function containers(scope: PrivilegeScope): readonly PrivilegeScope[] {
   if (scope.kind !== 'TABLE') return [scope, { ...scope, name: ANY }];
+  // Who may read all databases does not thereby read the accounts.
+  if (scope.db === ACCOUNTS_DATABASE) return [scope, { ...scope, name: ANY }];
   return [scope, { ...scope, name: ANY }, GLOBAL];
 }
 

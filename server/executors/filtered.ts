@@ -3,8 +3,8 @@ import type { ResultColumn, RowsResult, SqlRow } from '../../base/values.ts';
 import type { ShowFilter } from '../../parser/statement.ts';
 import { filterRows } from '../row_filter.ts';
 import type { SchemaSource } from '../schema_source.ts';
-import type { Listing } from '../listings/listing.ts';
-import type { ExecContext } from './executor.ts';
+import { type Listing, seenRows } from '../listings/listing.ts';
+import { type ExecContext, rightsOf } from './executor.ts';
 
 /** Columns of a listing, apart from where its rows come from. */
 export type Heading = Pick<Listing<never>, 'columns' | 'likeColumns' | 'likeLists'>;
@@ -42,7 +42,8 @@ export async function showListing<Source>(
   filter: ShowFilter,
   context: ExecContext,
 ): Promise<RowsResult> {
-  return filtered(listing, await listing.rows(source), filter, context);
+  const rows = await seenRows(listing, source, rightsOf(context));
+  return filtered(listing, rows, filter, context);
 }
 
 /** A SHOW statement over a table of information_schema: its columns under other names. */

@@ -4,11 +4,13 @@ import { type RowsResult, textColumn } from '../../base/values.ts';
 import type { ShowFilter, TableName } from '../../parser/statement.ts';
 import { columnsOfIndex } from '../../base/schema.ts';
 import { RESERVED_DATABASES } from '../../catalog/names.ts';
+import { ACCOUNTS_DATABASE } from '../access/rights.ts';
+import { MYSQL_TABLES } from '../information_schema/mysql_tables.ts';
 import { InformationSchema } from '../information_schema/information_schema.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { SCHEMA, SchemaSource } from '../schema_source.ts';
 import { expectDatabase } from './databases.ts';
-import { type ExecContext, type Executor, databaseOf, tableNameOf } from './executor.ts';
+import { type ExecContext, type Executor, databaseOf, rightsOf, tableNameOf } from './executor.ts';
 import { NO_FILTER, type SchemaView, filtered, showView } from './filtered.ts';
 
 /** The database whose tables `information_schema` has too, and the one table it has. */
@@ -21,8 +23,9 @@ function listName(name: string, { like }: ShowFilter): string {
 }
 
 export const showDatabases: Executor<'ShowDatabases'> = async ({ filter }, context) => {
-  const own = await new SchemaSource(context).databases();
-  const names = [...RESERVED_DATABASES, ...own].toSorted();
+  const source = new SchemaSource(context);
+  const system = [...RESERVED_DATABASES].filter((database) => source.sees(database));
+  const names = [...system, ...(await source.databases())].toSorted();
   const name = listName('Database', filter);
   const heading = { columns: [textColumn(name)], likeColumns: [name] };
   const rows = names.map((database) => [database]);
@@ -50,12 +53,18 @@ async function tablesOf(database: string, context: ExecContext): Promise<readonl
     const tables = SCHEMA.tables.map(({ name }) => name);
     return tables.toSorted().map((name) => ({ name, type: 'SYSTEM VIEW' }));
   }
+  if (database === ACCOUNTS_DATABASE) {
+    return MYSQL_TABLES.map(({ name }) => ({ name, type: 'BASE TABLE' }));
+  }
   if (isSystemDatabase(database)) {
     return database === INTERNAL_SCHEMA ? [{ name: INTERNAL_TABLE, type: 'SYSTEM VIEW' }] : [];
   }
   const known = await catalog.databases.find(database);
   if (known === undefined) throw new SqlError('BAD_DB', { name: database });
-  const tables = await catalog.tables.list(known.databaseId);
+  const rights = rightsOf(context);
+  const tables = (await catalog.tables.list(known.databaseId)).filter((table) =>
+    rights.seesTable(database, table.name),
+  );
   return tables.map(({ name }) => ({ name, type: 'BASE TABLE' }));
 }
 

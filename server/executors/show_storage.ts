@@ -11,7 +11,13 @@ import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { PARTITIONS } from '../listings/partitions.ts';
 import { TABLETS } from '../listings/tablets.ts';
 import { expectDatabase } from './databases.ts';
-import { type ExecContext, type Executor, computeGroupOf, tableNameOf } from './executor.ts';
+import {
+  type ExecContext,
+  type Executor,
+  computeGroupOf,
+  rightsOf,
+  tableNameOf,
+} from './executor.ts';
 import { filtered, showListing } from './filtered.ts';
 
 /** Throws NO_DB, BAD_DB, NO_SUCH_TABLE; NOT_SUPPORTED for the server's own tables. */
@@ -135,7 +141,11 @@ async function databaseData(
   if (isSystemDatabase(name)) throw new SqlError('NOT_SUPPORTED', { what: `SHOW DATA of ${name}` });
   const { databaseId } = await catalog.databases.get(name);
   let [bytes, count] = [0, 0];
-  const rows = (await catalog.tables.list(databaseId)).map((table): SqlRow => {
+  const rights = rightsOf(context);
+  const tables = (await catalog.tables.list(databaseId)).filter((table) =>
+    rights.seesTable(name, table.name),
+  );
+  const rows = tables.map((table): SqlRow => {
     const size = catalog.tablets.tableSize(table.tableId);
     bytes += size.bytes;
     count += size.tablets;

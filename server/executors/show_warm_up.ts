@@ -6,12 +6,12 @@ import { type RowsResult, type SqlRow, textColumn } from '../../base/values.ts';
 import type { HotPartitionWeight } from '../../catalog/hotspots.ts';
 import type { WarmUpJob } from '../../catalog/warm_up_jobs.ts';
 import type { Expr, ShowFilter } from '../../parser/statement.ts';
-import type { Listing } from '../listings/listing.ts';
+import { type Listing, everyRow, splitTable } from '../listings/listing.ts';
 import { WARM_UP_JOB_FAILURES, warmUpFailureRows } from '../listings/warm_up_job_failures.ts';
 import { WARM_UP_JOB_RUNS, warmUpRunRows } from '../listings/warm_up_job_runs.ts';
-import { WARM_UP_JOBS, matchesKnown, warmUpRow } from '../listings/warm_up_jobs.ts';
+import { WARM_UP_JOBS, matchesKnown, seesJob, warmUpRow } from '../listings/warm_up_jobs.ts';
 import type { Services } from '../services.ts';
-import type { ExecContext, Executor } from './executor.ts';
+import { type ExecContext, type Executor, rightsOf } from './executor.ts';
 import { filtered, showListing } from './filtered.ts';
 
 /**
@@ -25,17 +25,24 @@ export const showWarmUpJobs: Executor<'ShowWarmUpJobs'> = async ({ filter }, con
   const job = await findJob(pinned, context);
   if (job === undefined) return filtered(WARM_UP_JOBS, [], filter, context);
   await matchesKnown(services, [job]);
-  return filtered(WARM_UP_JOBS, [warmUpRow(services, job, 'detailed')], filter, context);
+  const rows = [warmUpRow(services, job, 'detailed')];
+  return await showListing({ ...WARM_UP_JOBS, ...known(rows) }, services, filter, context);
 };
 
+/** Rows of a job that the user sees. */
+const known = (rows: readonly SqlRow[]): Pick<Listing<Services>, 'rows' | 'seen'> => ({
+  rows: () => rows,
+  seen: everyRow,
+});
+
 /** Undefined, and a warning, when there is none. */
-async function findJob(
-  wanted: string,
-  { services, session }: ExecContext,
-): Promise<WarmUpJob | undefined> {
+async function findJob(wanted: string, context: ExecContext): Promise<WarmUpJob | undefined> {
+  const { services, session } = context;
   const number = Number(wanted);
-  const known = Number.isSafeInteger(number);
-  const job = known ? await services.catalog.warmUpJobs.find(id<JobId>(number)) : undefined;
+  const isId = Number.isSafeInteger(number);
+  const found = isId ? await services.catalog.warmUpJobs.find(id<JobId>(number)) : undefined;
+  // One that the user may not see is not there.
+  const job = found !== undefined && seesJob(rightsOf(context), found) ? found : undefined;
   if (job === undefined) {
     const message = `cloud warm up with job ${wanted} does not exist`;
     session.warn({ level: 'Warning', code: 1105, message });
@@ -68,7 +75,7 @@ async function showOfJob(
   if (wanted === undefined) return await showListing(listing, context.services, filter, context);
   const job = await findJob(wanted, context);
   const rows = job === undefined ? [] : await rowsOf(context.services, job.jobId);
-  return filtered(listing, rows, filter, context);
+  return await showListing({ ...listing, ...known(rows) }, context.services, filter, context);
 }
 
 export const showWarmUpJobRuns: Executor<'ShowWarmUpJobRuns'> = async (statement, context) =>
@@ -104,9 +111,13 @@ export const showCacheHotspot: Executor<'ShowCacheHotspot'> = async ({ path }, c
 
 async function hotPartitions(
   computeGroupId: ComputeGroupId,
-  { services }: ExecContext,
+  context: ExecContext,
 ): Promise<readonly HotPartitionWeight[]> {
-  return await services.catalog.hotspots.top(computeGroupId, HOT_PARTITIONS_MAX);
+  const rights = rightsOf(context);
+  const hot = await context.services.catalog.hotspots.top(computeGroupId, HOT_PARTITIONS_MAX);
+  return rights.seesAllTables
+    ? hot
+    : hot.filter(({ tableName }) => rights.seesTable(...splitTable(tableName)));
 }
 
 async function hottestTables(context: ExecContext): Promise<RowsResult> {
@@ -114,6 +125,7 @@ async function hottestTables(context: ExecContext): Promise<RowsResult> {
   await hotspots.collect();
   const rows: SqlRow[] = [];
   for (const { computeGroupId, name } of await catalog.computeGroups.list()) {
+    if (!rightsOf(context).mayUse('COMPUTE_GROUP', name)) continue;
     const [first] = byTable(await hotPartitions(computeGroupId, context));
     if (first === undefined) continue;
     const { tableId, tableName } = first.hottest;

@@ -8,7 +8,8 @@ import { planFromGroup, planFromTables, resolveItems } from '../../jobs/warm_up_
 import type { WarmUp, WarmUpTable } from '../../parser/statement.ts';
 import { type WarmUpRules, checkWarmUp } from '../../parser/warm_up_rules.ts';
 import type { MatchedNow } from '../../jobs/matched_tables.ts';
-import { type ExecContext, type Executor, databaseOf } from './executor.ts';
+import { splitTable } from '../listings/listing.ts';
+import { type ExecContext, type Executor, databaseOf, rightsOf } from './executor.ts';
 
 const JOB_ID_COLUMN = [textColumn('JobId')];
 
@@ -144,14 +145,17 @@ async function eventFacts(
   { count, first }: MatchedNow,
   context: ExecContext,
 ): Promise<RowsResult> {
+  const rights = rightsOf(context);
+  const seen = first.filter((name) => rights.seesTable(...splitTable(name)));
   const rows: SqlRow[] = [
     ['sync mode', syncModeText],
     ...(await backendFacts('source', srcGroup ?? '', context)),
     ...(await backendFacts('target', dstGroup, context)),
     ['table filter', tableFilter ?? 'none: every table'],
-    ...first.map((name) => ['matched table', name]),
+    ...seen.map((name) => ['matched table', name]),
   ];
-  if (count > first.length) rows.push(['matched table', `... and ${count - first.length} more`]);
+  if (rights.seesAllTables && count > first.length)
+    rows.push(['matched table', `... and ${count - first.length} more`]);
   return { kind: 'rows', columns: ['Item', 'Value'].map(textColumn), rows };
 }
 

@@ -7,8 +7,9 @@ import { OK, type RowsResult } from '../../base/values.ts';
 import type { JobRef } from '../../parser/statement.ts';
 import { jobIdOf } from '../../parser/job_ref.ts';
 import { alteration } from '../../parser/warm_up_rules.ts';
+import { everyRow, seenRows } from '../listings/listing.ts';
 import { WARM_UP_JOBS, warmUpRow } from '../listings/warm_up_jobs.ts';
-import type { Executor } from './executor.ts';
+import { type Executor, rightsOf } from './executor.ts';
 import { jobIdRow } from './warm_up.ts';
 
 /** Throws WARM_UP_NO_ID, WARM_UP_WHERE. */
@@ -56,12 +57,14 @@ export const alterWarmUpJob: Executor<'AlterWarmUpJob'> = async (statement, { se
  */
 export const waitForWarmUpJob: Executor<'WaitForWarmUpJob'> = async (
   { job, timeoutSeconds },
-  { services, signal },
+  context,
 ): Promise<RowsResult> => {
+  const { services, signal } = context;
   const limit = timeoutSeconds === undefined ? {} : { timeoutMs: timeoutSeconds * 1000 };
   try {
     const done = await services.warmUps.waitFor(wanted(job), { ...limit, signal });
-    const rows = [warmUpRow(services, done, 'detailed')];
+    const one = { seen: everyRow, rows: () => [warmUpRow(services, done, 'detailed')] };
+    const rows = await seenRows({ ...WARM_UP_JOBS, ...one }, services, rightsOf(context));
     return { kind: 'rows', columns: WARM_UP_JOBS.columns, rows };
   } catch (error) {
     if (signal.aborted && !(error instanceof SqlError)) throw new SqlError('QUERY_INTERRUPTED');

@@ -20,13 +20,18 @@ export type VirtualTables = () => readonly {
   readonly columns: readonly SelectColumn[];
 }[];
 
+/** Those that show to the asking user. */
+function systemDatabases(source: InformationSchemaSource): readonly string[] {
+  return [...RESERVED_DATABASES].filter((name) => source.sees(name));
+}
+
 export function catalogTables(virtual: VirtualTables): readonly CatalogTable[] {
   return [
     namedTable(
       'SCHEMATA',
       'CATALOG_NAME SCHEMA_NAME DEFAULT_CHARACTER_SET_NAME DEFAULT_COLLATION_NAME SQL_PATH? DEFAULT_ENCRYPTION',
       async (source) =>
-        [...RESERVED_DATABASES, ...(await source.databases())].toSorted().map(schemaRow),
+        [...systemDatabases(source), ...(await source.databases())].toSorted().map(schemaRow),
     ),
     namedTable(
       'TABLES',

@@ -42,22 +42,30 @@ export class InformationSchema<Source extends InformationSchemaSource> {
 
   resolve(name: string, source: Source): SelectTable | undefined {
     const table = this.table(name);
-    if (table === undefined) return undefined;
-    const { columns } = table;
-    return {
-      database: INFORMATION_SCHEMA,
-      name: table.name,
-      columns,
-      nocase: true,
-      async *scan(wanted) {
-        const rows = await table.rows(source);
-        const places = wanted.map((column) => columns.findIndex(({ name }) => name === column));
-        for (let at = 0; at < rows.length; at += BATCH_ROWS) {
-          yield columnar(rows.slice(at, at + BATCH_ROWS), places);
-        }
-      },
-    };
+    return table === undefined ? undefined : virtualTable(INFORMATION_SCHEMA, table, source);
   }
+}
+
+/** A table that SELECT reads from memory. */
+export function virtualTable<Source>(
+  database: string,
+  table: VirtualTable<Source>,
+  source: Source,
+): SelectTable {
+  const { columns } = table;
+  return {
+    database,
+    name: table.name,
+    columns,
+    nocase: true,
+    async *scan(wanted) {
+      const rows = await table.rows(source);
+      const places = wanted.map((column) => columns.findIndex(({ name }) => name === column));
+      for (let at = 0; at < rows.length; at += BATCH_ROWS) {
+        yield columnar(rows.slice(at, at + BATCH_ROWS), places);
+      }
+    },
+  };
 }
 
 function columnar(

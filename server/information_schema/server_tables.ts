@@ -1,19 +1,32 @@
 /** The server's own state under MySQL's names, and MySQL's tables that are empty here. */
+import { ANY, type PrivilegeScope, accountText } from '../../base/privileges.ts';
+import { shownPrivileges } from '../access/privilege_words.ts';
 import type { InformationSchemaSource } from './source.ts';
 import { emptyTable, namedTable, type NamedRow, type VirtualTable } from './virtual_table.ts';
 
 type ServerTable = VirtualTable<InformationSchemaSource>;
 
-const ADMIN_PRIVILEGES = [
-  'SELECT',
-  'INSERT',
-  'CREATE',
-  'DROP',
-  'ALTER',
-  'PROCESS',
-  'SUPER',
-  'GRANT',
-];
+/** Rows of the tables of privileges: MySQL's words, one a row. */
+function privilegeRows(
+  source: InformationSchemaSource,
+  belongs: (scope: PrivilegeScope) => boolean,
+  columns: (scope: PrivilegeScope) => NamedRow,
+): readonly NamedRow[] {
+  return source.grantees().flatMap((grantee) => {
+    const { scope, privileges } = grantee;
+    if (!belongs(scope)) return [];
+    const { words, grantable } = shownPrivileges(privileges);
+    return words.map((word) => ({
+      GRANTEE: accountText(grantee),
+      TABLE_CATALOG: 'def',
+      ...columns(scope),
+      PRIVILEGE_TYPE: word,
+      IS_GRANTABLE: grantable ? 'YES' : 'NO',
+    }));
+  });
+}
+
+const isTable = ({ kind }: PrivilegeScope): boolean => kind === 'TABLE';
 
 const pairs = (rows: readonly (readonly [string, string])[]): readonly NamedRow[] =>
   rows.map(([name, value]) => ({ VARIABLE_NAME: name, VARIABLE_VALUE: value }));
@@ -34,12 +47,12 @@ export const SERVER_TABLES: readonly ServerTable[] = [
   namedTable('GLOBAL_VARIABLES', PAIR, (source) => pairs(source.variables('global'))),
   namedTable('SESSION_STATUS', PAIR, (source) => pairs(source.status())),
   namedTable('GLOBAL_STATUS', PAIR, (source) => pairs(source.status())),
-  namedTable('USER_PRIVILEGES', 'GRANTEE TABLE_CATALOG PRIVILEGE_TYPE IS_GRANTABLE', async (source) =>
-    (await source.administrators()).flatMap((grantee) => ADMIN_PRIVILEGES.map((privilege) => ({
-      GRANTEE: grantee, TABLE_CATALOG: 'def', PRIVILEGE_TYPE: privilege, IS_GRANTABLE: 'YES',
-    })))),
-  emptyTable('SCHEMA_PRIVILEGES', 'GRANTEE TABLE_CATALOG TABLE_SCHEMA PRIVILEGE_TYPE IS_GRANTABLE'),
-  emptyTable('TABLE_PRIVILEGES', 'GRANTEE TABLE_CATALOG TABLE_SCHEMA TABLE_NAME PRIVILEGE_TYPE IS_GRANTABLE'),
+  namedTable('USER_PRIVILEGES', 'GRANTEE TABLE_CATALOG PRIVILEGE_TYPE IS_GRANTABLE', (source) =>
+    privilegeRows(source, (scope) => isTable(scope) && scope.db === ANY, () => ({}))),
+  namedTable('SCHEMA_PRIVILEGES', 'GRANTEE TABLE_CATALOG TABLE_SCHEMA PRIVILEGE_TYPE IS_GRANTABLE', (source) =>
+    privilegeRows(source, (scope) => isTable(scope) && scope.db !== ANY && scope.name === ANY, ({ db }) => ({ TABLE_SCHEMA: db }))),
+  namedTable('TABLE_PRIVILEGES', 'GRANTEE TABLE_CATALOG TABLE_SCHEMA TABLE_NAME PRIVILEGE_TYPE IS_GRANTABLE', (source) =>
+    privilegeRows(source, (scope) => isTable(scope) && scope.name !== ANY, ({ db, name }) => ({ TABLE_SCHEMA: db, TABLE_NAME: name }))),
   emptyTable('COLUMN_PRIVILEGES', 'GRANTEE TABLE_CATALOG TABLE_SCHEMA TABLE_NAME COLUMN_NAME PRIVILEGE_TYPE IS_GRANTABLE'),
   emptyTable('REFERENTIAL_CONSTRAINTS', 'CONSTRAINT_CATALOG CONSTRAINT_SCHEMA CONSTRAINT_NAME UNIQUE_CONSTRAINT_CATALOG UNIQUE_CONSTRAINT_SCHEMA UNIQUE_CONSTRAINT_NAME? MATCH_OPTION UPDATE_RULE DELETE_RULE TABLE_NAME REFERENCED_TABLE_NAME'),
   emptyTable('CHECK_CONSTRAINTS', 'CONSTRAINT_CATALOG CONSTRAINT_SCHEMA CONSTRAINT_NAME CHECK_CLAUSE~'),

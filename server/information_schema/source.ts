@@ -2,6 +2,7 @@
  * What `information_schema` is made of: the port that the server's wiring implements. Everything
  * it returns is already limited to what the asking user may see.
  */
+import type { Privilege, PrivilegeScope } from '../../base/privileges.ts';
 import type { TableDef } from '../../base/schema.ts';
 
 export interface SchemaTable {
@@ -24,6 +25,13 @@ export interface ProcessRow {
   readonly info: string;
 }
 
+export interface Grantee {
+  readonly user: string;
+  readonly host: string;
+  readonly scope: PrivilegeScope;
+  readonly privileges: ReadonlySet<Privilege>;
+}
+
 export interface InformationSchemaSource {
   /** User databases, without the system ones. */
   databases(): Promise<readonly string[]>;
@@ -32,6 +40,8 @@ export interface InformationSchemaSource {
   processes(): readonly ProcessRow[];
   variables(scope: 'session' | 'global'): readonly (readonly [name: string, value: string])[];
   status(): readonly (readonly [name: string, value: string])[];
-  /** `'user'@'host'` of accounts that may do everything. */
-  administrators(): Promise<readonly string[]> | readonly string[];
+  /** What accounts were given: one entry for each account and scope. */
+  grantees(): readonly Grantee[];
+  /** Whether a database shows, also one of the server's own. */
+  sees(database: string): boolean;
 }

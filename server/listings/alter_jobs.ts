@@ -3,8 +3,9 @@ import { timeText, timeTextOrNull } from '../../base/units.ts';
 import { type SqlRow, type SqlValue, bigintColumn, textColumn } from '../../base/values.ts';
 import type { AlterIndex, AlterJob, AlterKind } from '../../catalog/alter_jobs.ts';
 import type { DatabaseDef } from '../../catalog/databases.ts';
+import type { Rights } from '../access/rights.ts';
 import type { Services } from '../services.ts';
-import type { Listing } from './listing.ts';
+import { type Listing, type RowTest, ofTable } from './listing.ts';
 
 type AlterServices = Pick<Services, 'catalog' | 'alters'>;
 
@@ -12,6 +13,12 @@ export interface DatabaseAlters {
   readonly services: AlterServices;
   readonly database: DatabaseDef;
 }
+
+/** Of a listing whose rows name a table and no database. */
+const ofNamedTable =
+  (rights: Rights, { database }: DatabaseAlters): RowTest =>
+  (cell) =>
+    rights.seesTable(database.name, String(cell('TableName')));
 
 /** What Doris shows when there is nothing to show. */
 const NOTHING = 'N/A';
@@ -58,6 +65,7 @@ export const ALTER_COLUMNS: Listing<DatabaseAlters> = {
     bigintColumn('Timeout'),
   ],
   likeColumns: ['TableName'],
+  seen: ofNamedTable,
   rows: async ({ services, database }) =>
     rowsOf(services, 'SCHEMA_CHANGE', database, (job, index, table) => [
       BigInt(job.jobId),
@@ -88,6 +96,7 @@ export const ALTER_ROLLUPS: Listing<DatabaseAlters> = {
     bigintColumn('Timeout'),
   ],
   likeColumns: ['TableName'],
+  seen: ofNamedTable,
   rows: async ({ services, database }) =>
     rowsOf(services, 'ROLLUP', database, (job, index, table) => [
       BigInt(job.jobId),
@@ -117,6 +126,7 @@ export const ALTER_JOBS: Listing<AlterServices> = {
     bigintColumn('Timeout'),
   ],
   likeColumns: ['TableName'],
+  seen: ofTable('DbName', 'TableName'),
   rows: async (services) => {
     const rows: SqlRow[] = [];
     for (const database of await services.catalog.databases.list()) {

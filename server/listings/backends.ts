@@ -4,7 +4,7 @@ import { bytesText, timeText } from '../../base/units.ts';
 import { type SqlRow, textColumn } from '../../base/values.ts';
 import type { Services } from '../services.ts';
 import { VERSION } from '../version.ts';
-import type { Listing } from './listing.ts';
+import { type Listing, ofGroup } from './listing.ts';
 
 export const BACKENDS: Listing<Services> = {
   columns: [
@@ -37,6 +37,7 @@ export const BACKENDS: Listing<Services> = {
     'CacheCapacity',
   ].map(textColumn),
   likeColumns: ['Host', 'ComputeGroup'],
+  seen: ofGroup('ComputeGroup'),
   rows: async (services) => {
     const backends = await services.catalog.backends.list();
     return backends.map((backend) => backendRow(services, backend));

@@ -2,7 +2,7 @@
 import { timeText } from '../../base/units.ts';
 import { type ResultColumn, bigintColumn, textColumn } from '../../base/values.ts';
 import type { Services } from '../services.ts';
-import type { Listing } from './listing.ts';
+import { type Listing, type RowTest, splitTable } from './listing.ts';
 
 const day: ResultColumn = { name: 'insert_day', type: { kind: 'DATE' } };
 const lastAccess: ResultColumn = {
@@ -20,6 +20,11 @@ export const CLOUD_CACHE_HOTSPOT: Listing<Pick<Services, 'catalog'>> = {
     lastAccess,
   ],
   likeColumns: ['table_name', 'cluster_name'],
+  seen:
+    (rights): RowTest =>
+    (cell) =>
+      rights.mayUse('COMPUTE_GROUP', String(cell('cluster_name'))) &&
+      rights.seesTable(...splitTable(String(cell('table_name')))),
   rows: async ({ catalog }) =>
     (await catalog.hotspots.list()).map((row) => [
       String(row.computeGroupId),

@@ -5,7 +5,7 @@ import { timeTextOrNull } from '../../base/units.ts';
 import { type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
 import type { TabletInfo } from '../../catalog/tablet_index.ts';
 import type { Services } from '../services.ts';
-import type { Listing } from './listing.ts';
+import { type Listing, everyRow, ofTable } from './listing.ts';
 
 /** Tablets listed before the event loop gets its turn. */
 const TABLETS_PER_TURN = 200;
@@ -29,6 +29,7 @@ export const TABLE_COMPACTION_STATUS: Listing<{
 }> = {
   columns: COLUMNS,
   likeColumns: ['PartitionName'],
+  seen: everyRow,
   rows: async ({ services, table }) => await tableRows(services, table),
 };
 
@@ -36,6 +37,7 @@ export const TABLE_COMPACTION_STATUS: Listing<{
 export const COMPACTION_STATUS: Listing<CompactionServices> = {
   columns: COLUMNS,
   likeColumns: ['TableName'],
+  seen: ofTable('DbName', 'TableName'),
   rows: async (services) => {
     const rows: SqlRow[] = [];
     for (const { tableId } of await services.catalog.tables.list()) {

@@ -1,7 +1,7 @@
 /** SHOW COMPUTE GROUPS (and SHOW CLUSTERS, the older word): Doris's columns, then AliveBackendNum. */
 import { textColumn } from '../../base/values.ts';
 import type { Services } from '../services.ts';
-import type { Listing } from './listing.ts';
+import { type Listing, ofGroup } from './listing.ts';
 
 export interface ComputeGroupsSource {
   readonly services: Services;
@@ -12,6 +12,7 @@ export interface ComputeGroupsSource {
 export const COMPUTE_GROUPS: Listing<ComputeGroupsSource> = {
   columns: ['Name', 'IsCurrent', 'Users', 'BackendNum', 'AliveBackendNum'].map(textColumn),
   likeColumns: ['Name'],
+  seen: ofGroup('Name'),
   rows: async ({ services, current }) => {
     const { catalog, registry } = services;
     const backends = await catalog.backends.list();

@@ -2,13 +2,14 @@
 import { CONFIG, CONFIG_KEYS } from '../../base/config.ts';
 import { textColumn } from '../../base/values.ts';
 import type { Services } from '../services.ts';
-import type { Listing } from './listing.ts';
+import { type Listing, nobody } from './listing.ts';
 
 const TYPE_WORDS = { int: 'int', bytes: 'long', bool: 'boolean', text: 'String' } as const;
 
 export const CONFIG_ENTRIES: Listing<Pick<Services, 'config'>> = {
   columns: ['Key', 'Value', 'Type', 'IsMutable', 'MasterOnly', 'Comment'].map(textColumn),
   likeColumns: ['Key'],
+  seen: nobody,
   rows: ({ config }) =>
     CONFIG_KEYS.toSorted().map((key) => {
       const { type, mutable, help } = CONFIG[key];

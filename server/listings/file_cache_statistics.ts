@@ -5,7 +5,7 @@
 import type { CacheStats } from '../../base/agent_messages.ts';
 import { type ResultColumn, bigintColumn, textColumn } from '../../base/values.ts';
 import type { Services } from '../services.ts';
-import type { Listing } from './listing.ts';
+import { type Listing, type RowTest } from './listing.ts';
 
 const value: ResultColumn = { name: 'METRIC_VALUE', type: { kind: 'DOUBLE' } };
 
@@ -17,6 +17,14 @@ export const FILE_CACHE_STATISTICS: Listing<Pick<Services, 'catalog' | 'cacheSta
     { name: 'STALE', type: { kind: 'BOOLEAN' } },
   ],
   likeColumns: ['METRIC_NAME'],
+  seen: async (rights, { catalog }): Promise<RowTest> => {
+    const backends = await catalog.backends.list();
+    const usable = backends.filter(({ computeGroupName }) =>
+      rights.mayUse('COMPUTE_GROUP', computeGroupName),
+    );
+    const ids = new Set(usable.map(({ backendId }) => String(backendId)));
+    return (cell) => ids.has(String(cell('BE_ID')));
+  },
   rows: async ({ catalog, cacheStats }) => {
     const known = await cacheStats.fetch(await catalog.backends.list());
     return known.flatMap(({ backend, stats, stale }) =>

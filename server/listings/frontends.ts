@@ -4,7 +4,7 @@ import { textColumn } from '../../base/values.ts';
 import type { Services } from '../services.ts';
 import type { SessionState } from '../session_state.ts';
 import { VERSION } from '../version.ts';
-import type { Listing } from './listing.ts';
+import { type Listing, everyRow } from './listing.ts';
 
 export interface FrontendsSource {
   readonly services: Pick<Services, 'clock' | 'startedMs' | 'catalog'>;
@@ -35,6 +35,7 @@ export const FRONTENDS: Listing<FrontendsSource> = {
     'CurrentConnected',
   ].map(textColumn),
   likeColumns: ['Name', 'Host'],
+  seen: everyRow,
   rows: ({ services, session }) => {
     const host = String(session.variables.get('hostname').value);
     const port = String(session.variables.get('port').value);

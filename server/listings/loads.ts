@@ -1,11 +1,13 @@
 /** Load transactions: `information_schema.loads`, SHOW LOAD, SHOW STREAM LOAD, SHOW TRANSACTION. */
 import type { TableId } from '../../base/ids.ts';
+import { ANY } from '../../base/privileges.ts';
 import type { DatabaseDef } from '../../catalog/databases.ts';
 import type { LoadTxn } from '../../catalog/loads.ts';
 import { timeText, timeTextOrNull } from '../../base/units.ts';
 import { type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
+import type { Rights } from '../access/rights.ts';
 import type { Services } from '../services.ts';
-import type { Listing } from './listing.ts';
+import { type Listing, type RowTest, ofTable } from './listing.ts';
 
 /** Newest loads listed of each database. */
 const LOADS_MAX = 2000;
@@ -22,6 +24,12 @@ interface NamedLoad extends LoadTxn {
   /** null: the table was dropped. */
   readonly tableName: string | null;
 }
+
+/** Rows without a table in a column of theirs: for who may see all tables of the database. */
+const ofDatabase = (rights: Rights, { database }: DatabaseLoads): RowTest => {
+  const all = rights.seesTable(database.name, ANY);
+  return () => all;
+};
 
 async function loadsOf({ catalog }: LoadServices, database: DatabaseDef): Promise<NamedLoad[]> {
   const loads = await catalog.loads.list(database.databaseId, LOADS_MAX);
@@ -46,6 +54,7 @@ export const LOADS: Listing<LoadServices> = {
     ...['CreateTime', 'FinishTime', 'ErrorMsg'].map(textColumn),
   ],
   likeColumns: ['Label'],
+  seen: ofTable('Db', 'Table'),
   rows: async (services) => {
     const rows: SqlRow[] = [];
     for (const database of await services.catalog.databases.list()) {
@@ -92,6 +101,7 @@ export const LOAD_JOBS: Listing<DatabaseLoads> = {
     'TransactionId',
   ].map(textColumn),
   likeColumns: ['Label'],
+  seen: ofDatabase,
   rows: async ({ services, database }) =>
     (await loadsOf(services, database)).map((load) => [
       String(load.txnId),
@@ -134,6 +144,7 @@ export const STREAM_LOADS: Listing<DatabaseLoads> = {
     ...['StartTime', 'FinishTime'].map(textColumn),
   ],
   likeColumns: ['Label'],
+  seen: ofTable('Db', 'Table'),
   rows: async ({ services, database }) =>
     (await loadsOf(services, database)).map((load) => [
       load.label,
@@ -179,6 +190,7 @@ export const TRANSACTIONS: Listing<DatabaseLoads> = {
     'ErrMsg',
   ].map(textColumn),
   likeColumns: ['Label'],
+  seen: ofDatabase,
   rows: async ({ services, database }) =>
     (await loadsOf(services, database)).map((load) => [
       String(load.txnId),

@@ -8,7 +8,7 @@ import {
 import { bytesText } from '../../base/units.ts';
 import { type SqlValue, textColumn } from '../../base/values.ts';
 import type { Services } from '../services.ts';
-import type { Listing } from './listing.ts';
+import { type Listing, everyRow } from './listing.ts';
 
 export interface PartitionsSource {
   readonly services: Pick<Services, 'catalog'>;
@@ -44,6 +44,7 @@ export const PARTITIONS: Listing<PartitionsSource> = {
     'RowCount',
   ].map(textColumn),
   likeColumns: ['PartitionName'],
+  seen: everyRow,
   rows: ({ services, table }) => {
     const base = baseIndexOf(table).indexId;
     return table.partitions.map((partition) => {

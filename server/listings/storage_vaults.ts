@@ -2,7 +2,7 @@
 import type { VaultSpec } from '../../base/schema.ts';
 import { textColumn } from '../../base/values.ts';
 import type { Services } from '../services.ts';
-import type { Listing } from './listing.ts';
+import { type Listing, type RowTest } from './listing.ts';
 
 /** What stands in place of a secret. */
 export const MASKED = '******';
@@ -10,6 +10,10 @@ export const MASKED = '******';
 export const STORAGE_VAULTS: Listing<Services> = {
   columns: ['Name', 'Id', 'Properties', 'IsDefault'].map(textColumn),
   likeColumns: ['Name'],
+  seen:
+    (rights): RowTest =>
+    (cell) =>
+      rights.mayUse('STORAGE_VAULT', String(cell('Name'))),
   rows: async ({ catalog }) =>
     (await catalog.vaults.list()).map(({ spec, isDefault }) => [
       spec.name,

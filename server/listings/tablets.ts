@@ -4,7 +4,7 @@ import { servingBackend } from '../../base/placement.ts';
 import { bytesText } from '../../base/units.ts';
 import { type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
 import type { Services } from '../services.ts';
-import type { Listing } from './listing.ts';
+import { type Listing, everyRow } from './listing.ts';
 
 export interface TabletsSource {
   readonly services: Pick<Services, 'catalog' | 'registry'>;
@@ -25,6 +25,7 @@ export const TABLETS: Listing<TabletsSource> = {
     ...['ComputeGroup', 'IndexName'].map(textColumn),
   ],
   likeColumns: ['PartitionName'],
+  seen: everyRow,
   rows: async (source) => {
     const { services, table, partitions, computeGroup } = source;
     const { catalog, registry } = services;

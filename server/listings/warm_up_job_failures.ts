@@ -1,16 +1,20 @@
 /** SHOW WARM UP JOB FAILURES: the items that could not be warmed, and why. */
 import type { JobId, TableId } from '../../base/ids.ts';
 import { type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
+import { timeTextOrNull } from '../../base/units.ts';
 import type { Services } from '../services.ts';
 import type { Listing } from './listing.ts';
+import { seenJobs } from './warm_up_jobs.ts';
 
 export const WARM_UP_JOB_FAILURES: Listing<Services> = {
   columns: [
     textColumn('JobId'),
     ...['Run', 'TabletId'].map(bigintColumn),
-    ...['TableName', 'Item', 'Reason'].map(textColumn),
+    ...['TableName', 'Item', 'Reason', 'Time'].map(textColumn),
   ],
   likeColumns: ['TableName', 'Item', 'Reason'],
+  seen: seenJobs,
+  namesTables: ['TableName', 'Item', 'Reason'],
   rows: async (services) => await warmUpFailureRows(services, undefined),
 };
 
@@ -34,6 +38,7 @@ export async function warmUpFailureRows(
       tableId === undefined ? null : (names.get(tableId) ?? null),
       failure.item,
       failure.reason,
+      timeTextOrNull(failure.atMs),
     ]);
   }
   return rows;

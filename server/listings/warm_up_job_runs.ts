@@ -5,6 +5,7 @@ import { timeText, timeTextOrNull } from '../../base/units.ts';
 import type { WarmUpRun } from '../../catalog/warm_up_runs.ts';
 import type { Services } from '../services.ts';
 import type { Listing } from './listing.ts';
+import { seenJobs } from './warm_up_jobs.ts';
 
 export const WARM_UP_JOB_RUNS: Listing<Services> = {
   columns: [
@@ -16,6 +17,7 @@ export const WARM_UP_JOB_RUNS: Listing<Services> = {
     textColumn('Reason'),
   ],
   likeColumns: ['Outcome', 'Reason'],
+  seen: seenJobs,
   rows: async (services) => await warmUpRunRows(services, undefined),
 };
 

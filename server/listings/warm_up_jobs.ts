@@ -2,8 +2,9 @@
 import type { WarmUpJob } from '../../catalog/warm_up_jobs.ts';
 import { type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
 import { timeText, timeTextOrNull } from '../../base/units.ts';
+import type { Rights } from '../access/rights.ts';
 import type { Services } from '../services.ts';
-import type { Listing } from './listing.ts';
+import { type Listing, type RowTest } from './listing.ts';
 
 /** Which form SyncStats has: one line in lists, all windows where one job is asked for. */
 export type StatsForm = 'compact' | 'detailed';
@@ -37,6 +38,8 @@ export const WARM_UP_JOBS: Listing<Services> = {
   ],
   likeColumns: ['SrcComputeGroup', 'DstComputeGroup', 'Tables', 'MatchedTables'],
   likeLists: ['Tables', 'MatchedTables'],
+  seen: seenJobs,
+  namesTables: ['MatchedTables'],
   rows: async (services) => {
     const jobs = await services.catalog.warmUpJobs.list();
     await matchesKnown(services, jobs);
@@ -51,6 +54,8 @@ export const WARM_UP_JOBS: Listing<Services> = {
 export const WARM_UP_JOBS_TABLE: Listing<Services> = {
   columns: [...WARM_UP_JOBS.columns, bigintColumn('CachedBytes')],
   likeColumns: WARM_UP_JOBS.likeColumns,
+  seen: seenJobs,
+  namesTables: ['MatchedTables'],
   rows: async (services) => {
     const jobs = await services.catalog.warmUpJobs.list();
     await matchesKnown(services, jobs);
@@ -61,6 +66,25 @@ export const WARM_UP_JOBS_TABLE: Listing<Services> = {
     });
   },
 };
+
+/** With USAGE of both its groups and any right on the tables it names. */
+export function seesJob(rights: Rights, { dstGroup, srcGroup, tables }: WarmUpJob): boolean {
+  return (
+    rights.mayUse('COMPUTE_GROUP', dstGroup) &&
+    (srcGroup === null || rights.mayUse('COMPUTE_GROUP', srcGroup)) &&
+    tables.every(({ db, table }) => rights.seesTable(db, table))
+  );
+}
+
+/** By the ids of the jobs that the user sees. */
+export async function seenJobs(
+  rights: Rights,
+  { catalog }: Pick<Services, 'catalog'>,
+): Promise<RowTest> {
+  const jobs = (await catalog.warmUpJobs.list()).filter((job) => seesJob(rights, job));
+  const ids = new Set(jobs.map(({ jobId }) => String(jobId)));
+  return (cell) => ids.has(String(cell('JobId')));
+}
 
 /** Waits until MatchedTables tells of every table there is, when one of the jobs has a filter. */
 export async function matchesKnown(

@@ -130,6 +130,18 @@ export class ShowFixture {
     return { services, session, selects: this.#selects, signal };
   }
 
+  /** A session of another account; its database is `database`. */
+  as(user: string, database = ''): ExecContext {
+    const session = new SessionState({
+      connectionId: 8,
+      user,
+      host: '127.0.0.1',
+      database,
+      variables: new SessionVariables(new GlobalVariables({ port: 9030n })),
+    });
+    return { ...this.context, session };
+  }
+
   /** Runs all statements; the result of the last one. */
   async run(sql: string): Promise<StatementResult> {
     let result: StatementResult = { kind: 'ok', affectedRows: 0 };

@@ -178,7 +178,7 @@ describe('tables of information_schema', () => {
       // No backend ever answered.
       file_cache_statistics: 0,
     });
-    expect(await source.administrators()).toEqual(["'root'@'%'"]);
+    expect(source.grantees()).toMatchObject([{ user: 'root', host: '%' }]);
     expect(await source.databases()).toEqual(['d']);
   });
 });

@@ -1,5 +1,6 @@
 /** An information_schema over two tables that exist nowhere else. */
 import { id } from '../../../base/ids.ts';
+import { GLOBAL, type Privilege } from '../../../base/privileges.ts';
 import type { ColumnDef, TableDef } from '../../../base/schema.ts';
 import type { ColumnType } from '../../../base/values.ts';
 import type { InformationSchemaSource } from '../../../server/information_schema/source.ts';
@@ -87,6 +88,9 @@ export function schemaSource(variables: SessionVariables): InformationSchemaSour
     ],
     variables: (scope) => variables.list(scope),
     status: () => [['Uptime', '12']],
-    administrators: () => ["'root'@'%'"],
+    grantees: () => [
+      { user: 'root', host: '%', scope: GLOBAL, privileges: new Set<Privilege>(['ADMIN']) },
+    ],
+    sees: () => true,
   };
 }
