@@ -281,6 +281,7 @@ export interface CatalogRows {
     tablet_id: number;
     item: string;
     reason: string;
+    at_ms: number | null;
   };
   warm_up_slot: { dst_group: string; job_id: number };
   job_transition: {

@@ -242,6 +242,7 @@ export class WarmUpBatchStore {
             tablet_id: failure.tabletId,
             item: failure.item,
             reason: failure.reason,
+            at_ms: tx.clock.now(),
           })
           .execute();
       }

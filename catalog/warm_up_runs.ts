@@ -26,11 +26,22 @@ export interface WarmUpRun extends WarmUpCounts {
   readonly reason: string;
 }
 
+/** How a run ended. */
+export interface RunEnd {
+  readonly endMs: number;
+  readonly outcome: WarmUpOutcome;
+  /** Why it did not finish; empty else. */
+  readonly reason: string;
+  readonly counts: WarmUpCounts;
+}
+
 export interface ListedFailure extends WarmUpFailure {
   readonly jobId: JobId;
   readonly run: number;
   /** In the order they happened, per (job, run). */
   readonly seq: number;
+  /** When the server heard of it; null in catalogs of before it was kept. */
+  readonly atMs: number | null;
 }
 
 export interface RunFilter {
@@ -88,6 +99,7 @@ export class WarmUpRunStore {
       tabletId: id<TabletId>(row.tablet_id),
       item: row.item,
       reason: row.reason,
+      atMs: row.at_ms,
     }));
   }
 
@@ -108,14 +120,15 @@ export class WarmUpRunStore {
     });
   }
 
-  /** The job's run is over; its counts are the job's. No error when there is no such run. */
-  async end(job: WarmUpJob, outcome: WarmUpOutcome, reason: string): Promise<void> {
+  /** The job's run is over. No error when there is no such run. */
+  async end({ jobId, run }: WarmUpJob, end: RunEnd): Promise<void> {
+    const { endMs, outcome, reason, counts } = end;
     await this.#session.write(async (tx) => {
       await tx.db
         .updateTable('warm_up_run')
-        .set({ end_ms: tx.clock.now(), outcome, reason, ...countColumns(job) })
-        .where('job_id', '=', job.jobId)
-        .where('run', '=', job.run)
+        .set({ end_ms: endMs, outcome, reason, ...countColumns(counts) })
+        .where('job_id', '=', jobId)
+        .where('run', '=', run)
         .where('outcome', '=', 'RUNNING')
         .execute();
     });

@@ -63,6 +63,14 @@ export class ProgressBoard {
     board.samples = [];
   }
 
+  /** A backend that has no room for the batch now: it is asked again later. */
+  busyBackend(jobId: JobId): BackendId | undefined {
+    for (const progress of this.#jobs.get(jobId)?.batches.values() ?? []) {
+      if (progress.state === 'BUSY') return progress.backendId;
+    }
+    return undefined;
+  }
+
   setWaitReason(jobId: JobId, reason: string): void {
     this.#board(jobId).waitReason = reason;
   }

@@ -37,6 +37,8 @@ export class WarmUpBatchEnds {
   async heard(progress: BatchProgress): Promise<boolean> {
     switch (progress.state) {
       case 'RUNNING':
+      // It has no room for the batch: the lane sends it again, and a person hears why it waits.
+      case 'BUSY':
         this.#deps.board.note(progress);
         return false;
       case 'DONE': {
@@ -58,7 +60,6 @@ export class WarmUpBatchEnds {
       }
       // The lane sends it again.
       case 'UNKNOWN':
-      case 'BUSY':
       case 'STALE':
         return false;
     }

@@ -6,9 +6,14 @@ import type { BackendId, JobId } from '../base/ids.ts';
 import type { Clock } from '../base/ports.ts';
 import type { Catalog, CatalogTransaction } from '../catalog/catalog.ts';
 import type { WarmUpOutcome } from '../catalog/rows.ts';
-import type { WarmUpJob, WarmUpJobChange } from '../catalog/warm_up_jobs.ts';
+import type {
+  WarmUpCounts as RunCounts,
+  WarmUpJob,
+  WarmUpJobChange,
+} from '../catalog/warm_up_jobs.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { StopReason } from './warm_up_deps.ts';
+import type { LiveCounts } from './progress_board.ts';
 import { WarmUpCounts } from './warm_up_counts.ts';
 import {
   WARM_UP_EVENT_DRIVEN,
@@ -58,6 +63,8 @@ const OUTCOME: Readonly<Record<WarmUpEvent, WarmUpOutcome>> = {
 };
 
 export interface ChangeHooks {
+  /** What the backends at work on the job have said of batches that are not over. */
+  live(jobId: JobId): LiveCounts;
   /** The job left RUNNING while these backends were at work; after the commit. */
   stop(before: WarmUpJob, why: StopReason, backends: readonly BackendId[]): void;
   /** After every committed transition. */
@@ -114,17 +121,23 @@ export class WarmUpChanges {
     const final = life.final.has(cell.to);
     const endsRun = (job.state === 'RUNNING' && cell.to !== 'RUNNING') || event === 'initFailed';
     const ended = final || (endsRun && job.syncMode === 'PERIODIC');
+    const stops = cell.effect === 'stop';
+    const endMs = this.#clock.now();
+    // Of a batch that is stopped half-way, a part is in the caches. A job that may go on counts
+    // the batch again when it is done.
+    const brought = stops && endsRun ? withLive(job, this.#hooks.live(job.jobId)) : undefined;
     const after = await tx.warmUpJobs.update(job.jobId, job.version, {
-      ...(ended ? { finishMs: this.#clock.now() } : {}),
+      ...(ended ? { finishMs: endMs } : {}),
+      ...(final ? brought : {}),
       ...change,
       event,
       state: cell.to,
     });
     if (usesSlot(job)) {
       const reason = change.errMsg ?? change.detail ?? '';
-      await this.#keepRuns(tx, { before: job, after, event, endsRun, reason });
+      const counts = { ...after, ...brought };
+      await this.#keepRuns(tx, { before: job, after, event, endsRun, endMs, reason, counts });
     }
-    const stops = cell.effect === 'stop';
     const backends = stops ? await backendsAtWork(tx, job) : [];
     tx.onCommit(() => {
       this.counts.changed(job, after);
@@ -136,7 +149,7 @@ export class WarmUpChanges {
 
   /** The slot and the run's row go with the state. */
   async #keepRuns(tx: CatalogTransaction, change: Changed): Promise<void> {
-    const { before, after, event, endsRun, reason } = change;
+    const { before, after, event, endsRun, endMs, reason, counts } = change;
     if (before.state !== 'RUNNING' && after.state === 'RUNNING') {
       if (!(await tx.warmUpJobs.takeSlot(after.dstGroup, after.jobId))) {
         throw new Error(`slot of ${after.dstGroup} was taken behind the scheduler's back`);
@@ -146,7 +159,8 @@ export class WarmUpChanges {
     if (!endsRun) return;
     if (event === 'initFailed') await tx.warmUpRuns.begin(after);
     const skipped = event === 'interrupted' && after.syncMode === 'PERIODIC';
-    await tx.warmUpRuns.end(after, skipped ? 'FAILED' : OUTCOME[event], reason);
+    const outcome = skipped ? 'FAILED' : OUTCOME[event];
+    await tx.warmUpRuns.end(after, { endMs, outcome, reason, counts });
     await tx.warmUpJobs.releaseSlot(after.jobId);
   }
 }
@@ -166,6 +180,23 @@ interface Changed {
   readonly after: WarmUpJob;
   readonly event: WarmUpEvent;
   readonly endsRun: boolean;
+  readonly endMs: number;
   /** Why the run ended, if it did. */
   readonly reason: string;
+  /** The run's. */
+  readonly counts: RunCounts;
+}
+
+type Brought = Pick<WarmUpJob, 'finishBytes' | 'cachedBytes' | 'doneTablets'>;
+
+/** What the run has in the caches, batches that are not over included. */
+function withLive(job: WarmUpJob, live: LiveCounts): Brought {
+  const most = (counted: number, more: number, all: number): number =>
+    Math.max(counted, Math.min(counted + more, all));
+  const finishBytes = most(job.finishBytes, live.doneBytes, job.allBytes);
+  return {
+    finishBytes,
+    cachedBytes: most(job.cachedBytes, live.cachedBytes, finishBytes),
+    doneTablets: most(job.doneTablets, live.doneTablets, job.allTablets),
+  };
 }

@@ -70,6 +70,7 @@ export class WarmUpJobs {
     this.#deps = deps;
     this.board = new ProgressBoard(deps.clock);
     this.#changes = new WarmUpChanges(deps, {
+      live: (jobId) => this.board.live(jobId),
       stop: (before, why, backends) => {
         this.#stop(before, why, backends);
       },

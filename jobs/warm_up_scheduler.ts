@@ -298,7 +298,7 @@ export class WarmUpScheduler {
       await settle.settle(job, groups);
       return;
     }
-    board.setWaitReason(job.jobId, board.throttled(job.jobId) ? 'throttled' : '');
+    board.setWaitReason(job.jobId, this.#whatHoldsUp(job.jobId));
     board.sample(job.jobId, job.finishBytes + board.live(job.jobId).doneBytes);
     const talks: Promise<void>[] = [];
     for (const [backendId, batches] of byBackend(open)) {
@@ -307,6 +307,13 @@ export class WarmUpScheduler {
       else await this.#silent(job, backendId, batches, groups);
     }
     await this.#atMost(STEP_MAX_MS, Promise.all(talks));
+  }
+
+  #whatHoldsUp(jobId: JobId): string {
+    const { board } = this.#deps;
+    if (board.throttled(jobId)) return 'throttled';
+    const busy = board.busyBackend(jobId);
+    return busy === undefined ? '' : `backend ${busy} has no room for another batch`;
   }
 
   /** A backend with open batches that does not serve the group now. */

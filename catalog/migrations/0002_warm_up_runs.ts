@@ -62,6 +62,8 @@ const STATEMENTS: readonly string[] = [
     PRIMARY KEY (job_id, run)
   ) STRICT, WITHOUT ROWID`,
   `CREATE INDEX warm_up_run_by_time ON warm_up_run (start_ms, job_id, run)`,
+  // null: recorded before there were times
+  `ALTER TABLE warm_up_failure ADD COLUMN at_ms INTEGER`,
   // jobs of before had one run each
   `INSERT INTO warm_up_run
     SELECT job_id, run, start_ms, finish_ms,

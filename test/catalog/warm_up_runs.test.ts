@@ -5,6 +5,7 @@ import { id } from '../../base/ids.ts';
 import type { BackendId, JobId, TabletId } from '../../base/ids.ts';
 import type { Catalog } from '../../catalog/catalog.ts';
 import { MIGRATIONS, migrate } from '../../catalog/migrator.ts';
+import type { WarmUpOutcome } from '../../catalog/rows.ts';
 import { SqliteConnection } from '../../catalog/sqlite_connection.ts';
 import type { NewWarmUpJob, WarmUpJob } from '../../catalog/warm_up_jobs.ts';
 import { CatalogFixture } from './fixture.ts';
@@ -43,6 +44,10 @@ describe('runs of warm-up jobs', () => {
     await catalog.warmUpRuns.begin(after);
     return after;
   };
+  const end = async (job: WarmUpJob, outcome: WarmUpOutcome, reason: string): Promise<void> => {
+    const endMs = fixture.clock.ms;
+    await catalog.warmUpRuns.end(job, { endMs, outcome, reason, counts: job });
+  };
 
   it('show what their job counts while they go on, and what it had counted afterwards', async () => {
     const { jobId } = await catalog.warmUpJobs.create(JOB);
@@ -55,9 +60,9 @@ describe('runs of warm-up jobs', () => {
     const going = { outcome: 'RUNNING', endMs: null, reason: '', doneTablets: 4, allTablets: 9 };
     expect(await catalog.warmUpRuns.find(jobId, 1)).toMatchObject(going);
     expect(await catalog.warmUpRuns.list({ jobId })).toMatchObject([going]);
-    await catalog.warmUpRuns.end(counted, 'FAILED', '1 of 9 failed');
+    await end(counted, 'FAILED', '1 of 9 failed');
     await start(jobId, 2);
-    await catalog.warmUpRuns.end(counted, 'FINISHED', 'an end has no second');
+    await end(counted, 'FINISHED', 'an end has no second');
     expect(await catalog.warmUpRuns.find(jobId, 1)).toMatchObject({
       outcome: 'FAILED',
       reason: '1 of 9 failed',
@@ -76,7 +81,7 @@ describe('runs of warm-up jobs', () => {
       [first.jobId, 2],
     ] as const) {
       fixture.clock.ms += 1000;
-      await catalog.warmUpRuns.end(await start(jobId, run), 'FINISHED', '');
+      await end(await start(jobId, run), 'FINISHED', '');
     }
     const listed = async (filter: Parameters<typeof catalog.warmUpRuns.list>[0]) =>
       (await catalog.warmUpRuns.list(filter)).map(({ jobId, run }) => [jobId, run]);
@@ -95,7 +100,7 @@ describe('runs of warm-up jobs', () => {
     for (let run = 1; run <= 5; run += 1) {
       const job = await start(jobId, run);
       await catalog.warmUpBatches.addFailures(jobId, run, [{ tabletId, item: 'x', reason: 'y' }]);
-      if (run < 5) await catalog.warmUpRuns.end(job, 'FAILED', 'y');
+      if (run < 5) await end(job, 'FAILED', 'y');
       fixture.clock.ms += 1000;
     }
     const left = async (): Promise<number[]> =>

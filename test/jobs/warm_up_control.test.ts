@@ -53,6 +53,30 @@ describe('a paused job', () => {
     ]);
   });
 
+  it.each([
+    ['PAUSED', 'pause', 0],
+    ['CANCELLED', 'cancel', 300],
+  ] as const)(
+    'ends %s: its run tells what was in the caches by then',
+    async (state, ask, bytes) => {
+      const jobId = await world.warmTable();
+      const [first] = await world.untilHeld(2);
+      const counts = first?.held[0]?.run.counts;
+      if (counts === undefined) throw new Error('nothing is held');
+      Object.assign(counts, { doneBytes: 300, doneTablets: 3, cachedBytes: 100 });
+      await world.until(async () => {
+        await seconds(1);
+        return world.jobs.board.live(jobId).doneBytes === 300;
+      });
+      await world.jobs[ask](jobId);
+      expect(await world.catalog.warmUpRuns.list({ jobId })).toMatchObject([
+        { outcome: state, finishBytes: 300, cachedBytes: 100, doneTablets: 3 },
+      ]);
+      // What goes on later counts the batch when it is done, whole.
+      expect(await world.job(jobId)).toMatchObject({ state, finishBytes: bytes });
+    },
+  );
+
   it('lets another one have the slot meanwhile, and waits for it afterwards', async () => {
     const first = await world.warmTable();
     await world.untilHeld(2);

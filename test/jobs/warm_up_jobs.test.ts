@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { RUNNING_MAX } from '../../be-agent/warm_up_batches.ts';
 import type { JobId } from '../../base/ids.ts';
 import { id } from '../../base/ids.ts';
 import { type FakeBackend, WarmUpWorld } from './warm_up_world.ts';
@@ -37,6 +38,27 @@ describe('a warm-up job', () => {
     const events = (await world.catalog.warmUpJobs.transitions(jobId)).map((t) => t.event);
     expect(events).toEqual(['created', 'started', 'batchDone', 'batchDone', 'lastBatchDone']);
     expect((await world.catalog.warmUpJobs.slots()).size).toBe(0);
+  });
+
+  it('says which backend has no room for its batch, and sends it again', async () => {
+    const [full] = await world.membersOf('dst');
+    if (full === undefined) throw new Error('no backend');
+    const others = Array.from({ length: RUNNING_MAX }, (_, n) => id<JobId>(900_000 + n));
+    const { epoch } = world.catalog;
+    const sent = { run: 1, batch: 0, epoch, leaseMs: 600_000, force: false, tablets: [] };
+    for (const jobId of others) full.batches.dispatch({ jobId, ...sent });
+    const jobId = await world.warmTable();
+    const reason = `backend ${full.backendId} has no room for another batch`;
+    await world.until(() => world.jobs.board.waitReason(jobId) === reason);
+    for (const other of others) full.batches.cancel(other, epoch);
+    full.held.length = 0;
+    await world.until(async () => {
+      world.clock.advance(1000);
+      world.heartbeats();
+      await world.finish();
+      return (await world.job(jobId)).state === 'FINISHED';
+    });
+    expect(world.jobs.board.waitReason(jobId)).toBe('');
   });
 
   it('is not FINISHED while one batch is missing', async () => {

@@ -348,7 +348,7 @@ CREATE TABLE warm_up_failure (
   seq INTEGER NOT NULL,
   tablet_id INTEGER NOT NULL,
   item TEXT NOT NULL,
-  reason TEXT NOT NULL,
+  reason TEXT NOT NULL, at_ms INTEGER,
   PRIMARY KEY (job_id, run, seq)
 ) STRICT, WITHOUT ROWID;
 

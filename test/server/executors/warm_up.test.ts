@@ -363,7 +363,9 @@ describe('SHOW WARM UP JOB RUNS and FAILURES', () => {
     if (job === undefined) throw new Error('no job');
     const startMs = Date.UTC(2026, 0, 10, 12);
     await show.catalog.warmUpRuns.begin({ ...job, startMs });
-    await show.catalog.warmUpRuns.end({ ...job, failedTablets: 1, allTablets: 3 }, 'FAILED', 'why');
+    const counts = { ...job, failedTablets: 1, allTablets: 3 };
+    const end = { endMs: startMs + 5, outcome: 'FAILED', reason: 'why', counts } as const;
+    await show.catalog.warmUpRuns.end(job, end);
     await show.catalog.warmUpRuns.begin({ ...job, run: 2, startMs: startMs + 1000, allBytes: 7 });
     const id = String(job.jobId);
     const runs = async (rest: string): Promise<unknown[]> =>
@@ -377,7 +379,7 @@ describe('SHOW WARM UP JOB RUNS and FAILURES', () => {
     expect(show.warnings()).toEqual([]);
     const [, old] = await show.text(`SHOW WARM UP JOB ${id} RUNS WHERE Run = 1`);
     expect(old).toBe(
-      `${id} | 1 | 2026-01-10 12:00:00.000 | 2026-01-10 12:00:00.000 | FAILED | ` +
+      `${id} | 1 | 2026-01-10 12:00:00.000 | 2026-01-10 12:00:00.005 | FAILED | ` +
         '0 | 0 | 0 | 3 | 0 | 1 | why',
     );
     const sql = "SELECT Run, EndTime FROM information_schema.warm_up_job_runs WHERE Reason = ''";
@@ -394,9 +396,9 @@ describe('SHOW WARM UP JOB RUNS and FAILURES', () => {
       { tabletId, item: 'data/1/x_0.dat', reason: 'object is gone' },
     ]);
     const sql = `SHOW WARM UP JOB ${jobId} FAILURES`;
-    const columns = 'JobId | Run | TabletId | TableName | Item | Reason';
+    const columns = 'JobId | Run | TabletId | TableName | Item | Reason | Time';
     const line = (name: string): string =>
-      `${jobId} | 1 | ${tabletId} | ${name} | data/1/x_0.dat | object is gone`;
+      `${jobId} | 1 | ${tabletId} | ${name} | data/1/x_0.dat | object is gone | 2026-01-10 12:00:00.000`;
     expect(await show.text(sql)).toEqual([columns, line('d.orders')]);
     expect(await show.text("SHOW WARM UP JOB FAILURES LIKE 'd.cust%'")).toEqual([columns]);
     expect(await show.text("SHOW WARM UP JOB FAILURES LIKE 'd.ord%'")).toHaveLength(2);
