@@ -7,6 +7,7 @@
  * Messages are plain data (structured clone, JSON with bigint as string on a future HTTP transport).
  * Failures are `SqlError`s and cross as `WireError`.
  */
+import type { HttpCaller } from './http_access.ts';
 import type {
   BackendId,
   IndexId,
@@ -420,6 +421,11 @@ export interface FrontendCalls {
     reply: Nothing;
   };
   warmUpProgress: { request: BatchProgress; reply: Nothing };
+  /** A request to the backend's HTTP port that only administrators may make. */
+  authorize: {
+    request: { readonly caller: HttpCaller; readonly peer: string };
+    reply: Nothing;
+  };
 }
 
 export type FrontendCallName = keyof FrontendCalls;

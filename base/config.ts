@@ -14,6 +14,8 @@ interface KeyBase {
   readonly help: string;
   /** Whether the agents get it too, with every heartbeat's answer. */
   readonly agent?: true;
+  /** Never shown. */
+  readonly secret?: true;
 }
 interface IntKey extends KeyBase {
   readonly type: 'int';
@@ -64,6 +66,10 @@ export const CONFIG = {
   log_level: { type: 'text', default: 'info', pattern: /^(debug|info|warn|error|silent)$/, allowed: 'debug, info, warn, error or silent', ...FIXED, help: 'Least important log lines written to stderr (JSON lines).' },
 
   // users
+  initial_root_password: { type: 'text', default: '', pattern: /^[^\0]{0,256}$/, allowed: 'a password in clear, or its hash (*...) as mysql_native_password has it', ...FIXED, secret: true, help: 'Password of root, set at the start while root has none.' },
+  allow_empty_root_password: { type: 'bool', default: false, ...FIXED, help: 'Listen on other addresses than those of this machine although root has no password. Root without a password is accepted from this machine only, all the same.' },
+  http_bearer_token: { type: 'text', default: '', pattern: /^([\x21-\x7e]{16,256})?$/, allowed: '16 to 256 printable ASCII characters, or nothing', ...MUTABLE, agent: true, secret: true, help: 'Token (Authorization: Bearer ...) with which scrapers and operators read the metrics and use /api/file_cache without a user. Empty: there is none.' },
+  http_open_metrics: { type: 'bool', default: false, ...MUTABLE, agent: true, help: 'Everybody may read /metrics. Otherwise from other machines only with the token, or as a user with NODE or ADMIN.' },
   failed_login_attempts: { type: 'int', default: 10, min: 0, max: 1_000_000, ...MUTABLE, help: 'Failed logins in a row of a user from an address after which further ones are refused for failed_login_lock_second; 0: never.' },
   failed_login_lock_second: { type: 'int', default: 60, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which logins of a user from an address are refused after failed_login_attempts failures.' },
   validate_password_length: { type: 'int', default: 0, min: 0, max: 256, ...MUTABLE, help: 'Fewest characters of a new password (error 1819); 0: any, also none.' },
@@ -136,6 +142,12 @@ export const CONFIG_KEYS = Object.keys(CONFIG) as ConfigKey[];
 
 export function isConfigKey(name: string): name is ConfigKey {
   return Object.hasOwn(CONFIG, name);
+}
+
+/** Whether its value may not be shown. */
+export function isSecret(key: ConfigKey): boolean {
+  const spec: ConfigKeySpec = CONFIG[key];
+  return spec.secret === true;
 }
 
 /** What values a key takes, for messages and docs. */

@@ -1,4 +1,5 @@
 /** HTTP of a backend (DESIGN section 3): metrics, health, the cache's admin calls, stream load. */
+import { httpCaller, metricsAreOpen, refusal } from '../base/http_access.ts';
 import type { HttpAnswer, HttpRequest, Route } from '../base/http_server.ts';
 import { parseBytes } from '../base/units.ts';
 import type { AgentMetrics } from './agent_metrics.ts';
@@ -11,6 +12,8 @@ import type { WarmUpTraffic } from './warm_up_traffic.ts';
 /** Blocks that `op=list_cache` names at most. */
 const LIST_MAX = 100_000;
 const CAPACITY_BYTES_MIN = 2 ** 20;
+/** Milliseconds for the server to say who may. */
+const CALL_TIMEOUT_MS = 10_000;
 
 export interface AgentRoutesDeps extends Omit<StreamLoadDeps, 'store'> {
   readonly cache: BlockCache;
@@ -28,10 +31,10 @@ export function agentRoutes(deps: AgentRoutesDeps): readonly Route[] {
     {
       method: 'GET',
       path: '/metrics',
-      run: async () => ({
-        headers: { 'content-type': deps.metrics.contentType },
-        body: await deps.metrics.text(),
-      }),
+      run: async (request) =>
+        metricsAreOpen(request, deps.config.get('http_open_metrics'))
+          ? await metricsText(deps)
+          : await guarded(deps, request, async () => await metricsText(deps)),
     },
     {
       method: 'GET',
@@ -41,17 +44,22 @@ export function agentRoutes(deps: AgentRoutesDeps): readonly Route[] {
     {
       method: 'GET',
       path: '/api/warmup_event_driven_stats',
-      run: () => ({ body: { data: eventDrivenStats(deps.traffic, deps.clock) } }),
+      run: async (request) =>
+        await guarded(deps, request, () => ({
+          body: { data: eventDrivenStats(deps.traffic, deps.clock) },
+        })),
     },
     {
       method: 'GET',
       path: '/api/file_cache',
-      run: async (request) => await fileCache(deps, request),
+      run: async (request) =>
+        await guarded(deps, request, async () => await fileCache(deps, request)),
     },
     {
       method: 'POST',
       path: '/api/file_cache',
-      run: async (request) => await fileCache(deps, request),
+      run: async (request) =>
+        await guarded(deps, request, async () => await fileCache(deps, request)),
     },
     {
       method: 'PUT',
@@ -60,6 +68,27 @@ export function agentRoutes(deps: AgentRoutesDeps): readonly Route[] {
       run: async (request) => await streamLoad(loadDeps, request),
     },
   ];
+}
+
+async function metricsText({ metrics }: AgentRoutesDeps): Promise<HttpAnswer> {
+  return { headers: { 'content-type': metrics.contentType }, body: await metrics.text() };
+}
+
+/** For who has the token, or may administrate: the server knows who that is. */
+async function guarded(
+  { config, frontend }: AgentRoutesDeps,
+  { message, peer, signal }: HttpRequest,
+  run: () => HttpAnswer | Promise<HttpAnswer>,
+): Promise<HttpAnswer> {
+  const caller = httpCaller(message.headers, config.get('http_bearer_token'));
+  if (caller.kind !== 'token') {
+    try {
+      await frontend.call('authorize', { caller, peer }, { timeoutMs: CALL_TIMEOUT_MS, signal });
+    } catch (error) {
+      return refusal(error);
+    }
+  }
+  return await run();
 }
 
 /** `op=clear[&sync=true]`, `op=reset&capacity=<bytes>`, `op=list_cache&value=<part of a key>`. */

@@ -15,6 +15,7 @@ import type { LoadCoordinator } from '../jobs/loads.ts';
 import type { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import type { AccessControl } from './access/access_control.ts';
 import { defaultGroup } from './access/default_group.ts';
+import type { Rights } from './access/rights.ts';
 import type { PasswordCheck } from './password_check.ts';
 
 export interface FrontendCallsDeps {
@@ -48,7 +49,7 @@ export function frontendPorts(deps: FrontendCallsDeps): (from: BackendId) => Fro
 }
 
 function makeHandlers(deps: FrontendCallsDeps): Handlers {
-  const { catalog, config, registry, loads, warmUps, passwords } = deps;
+  const { access, catalog, config, registry, loads, warmUps, passwords } = deps;
   return {
     heartbeat: async (heartbeat, from) => {
       expectSelf(heartbeat.backendId, from);
@@ -76,7 +77,17 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
       await warmUps.onProgress(progress);
       return NOTHING;
     },
+    authorize: async ({ caller, peer }) => {
+      expectOperator(access.rightsOf(await passwords.expectCaller(caller, peer)));
+      return NOTHING;
+    },
   };
+}
+
+/** What is about the server as a whole. Throws PRIVILEGE_NEEDED. */
+export function expectOperator(rights: Rights): void {
+  if (rights.hasGlobal('NODE')) return;
+  throw new SqlError('PRIVILEGE_NEEDED', { privilege: 'NODE_PRIV, ADMIN_PRIV' });
 }
 
 /**

@@ -1,5 +1,6 @@
 /** HTTP of the server (DESIGN section 3): metrics, health, and stream load sent on to a backend. */
 import { SqlError } from '../base/errors.ts';
+import { httpCaller, metricsAreOpen, refusal } from '../base/http_access.ts';
 import {
   type HttpAnswer,
   type HttpRequest,
@@ -9,6 +10,7 @@ import {
 import type { BackendDef } from '../base/schema.ts';
 import { defaultGroup } from './access/default_group.ts';
 import type { Rights } from './access/rights.ts';
+import { expectOperator } from './frontend_calls.ts';
 import type { PasswordCheck } from './password_check.ts';
 import type { ServerMetrics } from './server_metrics.ts';
 import type { Services } from './services.ts';
@@ -23,15 +25,12 @@ export interface HttpRoutesDeps {
 }
 
 export function httpRoutes(deps: HttpRoutesDeps): readonly Route[] {
-  const { services, metrics } = deps;
+  const { services } = deps;
   return [
     {
       method: 'GET',
       path: '/metrics',
-      run: async () => ({
-        headers: { 'content-type': metrics.contentType },
-        body: await metrics.text(),
-      }),
+      run: async (request) => await scraped(deps, request),
     },
     { method: 'GET', path: '/api/health', run: async () => await health(services) },
     {
@@ -40,6 +39,24 @@ export function httpRoutes(deps: HttpRoutesDeps): readonly Route[] {
       run: async (request) => await redirectLoad(deps, request),
     },
   ];
+}
+
+/** The numbers, to who may have them. */
+async function scraped(
+  { services, passwords, metrics }: HttpRoutesDeps,
+  request: HttpRequest,
+): Promise<HttpAnswer> {
+  const { config, access } = services;
+  const caller = httpCaller(request.message.headers, config.get('http_bearer_token'));
+  const isOpen = metricsAreOpen(request, config.get('http_open_metrics'));
+  if (!isOpen && caller.kind !== 'token') {
+    try {
+      expectOperator(access.rightsOf(await passwords.expectCaller(caller, request.peer)));
+    } catch (error) {
+      return refusal(error);
+    }
+  }
+  return { headers: { 'content-type': metrics.contentType }, body: await metrics.text() };
 }
 
 /** Doris's form, and our version. */

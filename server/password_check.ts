@@ -4,9 +4,9 @@
  */
 import type { LoadCredentials } from '../base/agent_messages.ts';
 import { SqlError } from '../base/errors.ts';
-import type { AccountName } from '../base/privileges.ts';
+import { type HttpCaller, isLoopback } from '../base/http_access.ts';
+import { type AccountName, ROOT } from '../base/privileges.ts';
 import type { AccessControl } from './access/access_control.ts';
-import { isLoopback } from './access/host_pattern.ts';
 import type { LoginGuard } from './access/login_guard.ts';
 import type { Account, AuthPlugin } from './mysql/handler.ts';
 import { makeNative, verifyCachingSha2 } from './mysql/passwords.ts';
@@ -44,6 +44,18 @@ export class PasswordCheck {
     if (account.locked) throw new SqlError('ACCOUNT_LOCKED', { user, host });
     this.#guard.succeeded(user, host);
     return { user: account.user, host: account.host };
+  }
+
+  /**
+   * Who asks over HTTP without the token. Without credentials it is root, as long as root has no
+   * password and the request comes from this machine. Throws what `expect` throws.
+   */
+  async expectCaller(caller: HttpCaller, peer: string): Promise<AccountName> {
+    if (caller.kind === 'user') return await this.expect({ ...caller, peer });
+    const { user } = ROOT;
+    const isOpen = caller.kind === 'anonymous' && this.find(user, peer)?.authString === '';
+    if (isOpen) return this.admit(user, peer);
+    throw new SqlError('ACCESS_DENIED', { user: '', host: peer, using: 'NO' });
   }
 
   /**

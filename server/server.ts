@@ -2,6 +2,8 @@
 import { hostname } from 'node:os';
 import type { Config } from '../base/config.ts';
 import { isConfigKey } from '../base/config.ts';
+import { isLoopback } from '../base/http_access.ts';
+import { ROOT } from '../base/privileges.ts';
 import { SqlError } from '../base/errors.ts';
 import { HttpServer } from '../base/http_server.ts';
 import type { LogLevel } from '../base/json_log.ts';
@@ -26,6 +28,7 @@ import { CacheStatsBoard } from './cache_stats_board.ts';
 import { EmbeddedAgents } from './embedded_agents.ts';
 import { frontendPorts } from './frontend_calls.ts';
 import { httpRoutes } from './http.ts';
+import { SALT_BYTES, isAuthString, makeCachingSha2 } from './mysql/passwords.ts';
 import { MysqlListener } from './mysql/listener.ts';
 import { PasswordCheck } from './password_check.ts';
 import { Selects } from './selects.ts';
@@ -72,6 +75,7 @@ export class ThermoclineServer {
     const parts = await makeParts(options, catalog);
     try {
       await applyOverrides(options.config, catalog, log);
+      await secureRoot(options, parts.services);
       await firstGroups(options, parts);
       const http = await listenHttp(parts.httpServer, host, options.httpPort);
       const mysql = await parts.listener.listen(host, mysqlPort);
@@ -285,6 +289,34 @@ async function firstGroups({ embedded, host }: ServerOptions, { catalog }: Parts
       }
     }
   });
+}
+
+/**
+ * Root without a password comes in from this machine only. A server that others reach must have
+ * one, or be told that it is meant so. Throws an Error whose message says what to do.
+ */
+async function secureRoot({ host, config, log }: ServerOptions, services: Services): Promise<void> {
+  const { access, random } = services;
+  const isOpen = (): boolean => access.find(ROOT)?.authString === '';
+  const password = config.get('initial_root_password');
+  if (isOpen() && password !== '') {
+    const isHash = isAuthString('mysql_native_password', password);
+    const plugin = isHash ? 'mysql_native_password' : 'caching_sha2_password';
+    const salt = random.bytes(SALT_BYTES);
+    const authString = isHash ? password : await makeCachingSha2(password, salt);
+    await access.change(async (tx) => {
+      await tx.accounts.setAuth(ROOT.user, ROOT.host, plugin, authString);
+    });
+    log.info('root got its first password');
+  }
+  if (!isOpen()) return;
+  if (!isLoopback(host) && !config.get('allow_empty_root_password')) {
+    throw new Error(
+      `root has no password, and ${host} can be reached from other machines: ` +
+        'set initial_root_password (or allow_empty_root_password=true)',
+    );
+  }
+  log.warn("root has no password; it may log in from this machine only (SET PASSWORD = '...')");
 }
 
 async function listenHttp(server: HttpServer, host: string, port: number): Promise<Address> {

@@ -1,12 +1,6 @@
 /** Host patterns of accounts, as MySQL has them: which addresses they match, and which wins. */
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
-
-/** IPv4, IPv6 and IPv4-mapped forms of this machine. */
-export function isLoopback(address: string): boolean {
-  return (
-    /^(::ffff:)?127\.\d+\.\d+\.\d+$/.test(address) || address === '::1' || address === 'localhost'
-  );
-}
+import { isLoopback } from '../../base/http_access.ts';
 
 /**
  * `%` stands for any run of characters and `_` for one; `10.0.0.0/8` and
