@@ -66,7 +66,7 @@ export function drawOptions(random: SeededRandom, events?: number): SimOptions {
     eventJobs: maybe(random.between(1, 3), 0),
     segmentBytesMax: random.one([500, 5000, 40_000]),
     largeSegments: random.chance(0.3),
-    events: events ?? random.between(20, EVENTS_MAX),
+    events: either(events, random.between(20, EVENTS_MAX)),
     pauseMs: random.one([200, 1000, 3000]),
     embedded: random.chance(0.3),
     skewMsMax: maybe(random.one([100, 60_000]), 0),
@@ -117,4 +117,9 @@ export function drawOptions(random: SeededRandom, events?: number): SimOptions {
       diskLossMs: random.chance(0.15) ? 40_000 : 0,
     },
   };
+}
+
+/** Drawn all the same: a run of another length is like the whole one until it ends. */
+function either(given: number | undefined, drawn: number): number {
+  return given ?? drawn;
 }

@@ -198,6 +198,8 @@ export class SimServer implements Endpoint {
       ...basis,
       access,
       logins,
+      // Sessions and their statements are no part of the simulation.
+      audit: undefined as never,
       backends: new BackendControl({ ...basis, agents, dataDir: this.dir, host: 'sim' }),
       warmUps,
       matchedTables,
