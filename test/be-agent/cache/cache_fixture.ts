@@ -139,18 +139,32 @@ export class ScriptedStore implements ObjectStore {
   }
 }
 
+/** Contents made so far, from their start: most objects are read again and again. */
+const contents = new Map<string, Buffer>();
+const CONTENTS_MAX = 200;
+
 /** What the scripted store has at `offset` of `key`. */
 export function content(key: string, offset: number, length: number): Uint8Array {
-  const bytes = Buffer.alloc(length);
+  let whole = contents.get(key);
+  if (whole === undefined || whole.length < offset + length) {
+    whole = makeContent(
+      key,
+      Math.ceil((offset + length) / CONTENT_STEP_BYTES) * CONTENT_STEP_BYTES,
+    );
+    if (contents.size >= CONTENTS_MAX) contents.clear();
+    contents.set(key, whole);
+  }
+  return Buffer.from(whole.subarray(offset, offset + length));
+}
+
+function makeContent(key: string, length: number): Buffer {
   let seed = 7;
   for (const character of key) seed = (seed * 31 + character.charCodeAt(0)) % 65_521;
-  const words = new Uint32Array(Math.ceil((length + 8) / 4));
-  const first = Math.floor(offset / 4);
-  for (const place of words.keys())
-    words[place] = Math.imul(first + place + 1, 2_654_435_761) ^ seed;
-  const from = Buffer.from(words.buffer, offset - first * 4, length);
-  from.copy(bytes);
-  return bytes;
+  const words = new Uint32Array(length / 4);
+  for (let place = 0; place < words.length; place += 1) {
+    words[place] = Math.imul(place + 1, 2_654_435_761) ^ seed;
+  }
+  return Buffer.from(words.buffer);
 }
 
 export class CacheFixture {
