@@ -97,8 +97,9 @@ const CSV = { column_separator: ',' };
     await until('the reason', async () => {
       return String((await jobRow(server, jobId))['WaitReason']).includes('read_group');
     });
+    // Its run has ended, so that it holds no slot while it waits.
     expect(await jobRow(server, jobId)).toMatchObject({
-      Status: 'RUNNING',
+      Status: 'PENDING',
       DstComputeGroup: 'read_group',
       WaitReason: "compute group 'read_group' does not exist",
     });
@@ -108,6 +109,11 @@ const CSV = { column_separator: ',' };
     await server.sql('ALTER SYSTEM RENAME COMPUTE GROUP other read_group');
     gate.open();
     expect(await finished(server, jobId)).toMatchObject({ FailedTablets: 0, WaitReason: '' });
+    const runs = await server.sql(`SHOW WARM UP JOB ${jobId} RUNS ORDER BY Run`);
+    expect(runs).toMatchObject([
+      { Outcome: 'PAUSED', Reason: "compute group 'read_group' does not exist" },
+      { Outcome: 'FINISHED', Reason: '' },
+    ]);
     await server.sql('USE @read_group');
     const reads = await storeReads(server, 'read_group');
     expect(await server.sql('SELECT COUNT(*) AS n, COUNT(name) AS m FROM d.t')).toEqual([
