@@ -38,7 +38,8 @@ export type ColumnType =
   | { readonly kind: 'CHAR'; readonly length: number }
   /** length in characters, 1..65533 (Doris's limit) */
   | { readonly kind: 'VARCHAR'; readonly length: number }
-  | { readonly kind: 'STRING' }
+  /** `wire`: what MySQL's clients are told it is: `[-]HH:MM:SS[.f]` of a calculation. */
+  | { readonly kind: 'STRING'; readonly wire?: 'TIME' }
   | { readonly kind: 'JSON' };
 
 export type ColumnKind = ColumnType['kind'];

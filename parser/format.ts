@@ -484,6 +484,15 @@ const FORMATTERS: Formatters = {
       withReadLock && 'WITH READ LOCK',
     ),
   Help: ({ topic }) => `HELP ${stringText(topic)}`,
+  PrepareStatement: ({ name, source }) =>
+    `PREPARE ${nameText(name)} FROM ${source.kind === 'text' ? stringText(source.text) : userVarText(source.name)}`,
+  ExecuteStatement: ({ name, using }) =>
+    words(
+      'EXECUTE',
+      nameText(name),
+      using.length > 0 && `USING ${using.map(userVarText).join(', ')}`,
+    ),
+  DeallocateStatement: ({ name }) => `DEALLOCATE PREPARE ${nameText(name)}`,
   TableMaintenance: ({ what, tables }) => `${what} TABLE ${tables.map(tableText).join(', ')}`,
   Do: ({ exprs }) => `DO ${exprs.map(formatExpr).join(', ')}`,
   Shutdown: () => 'SHUTDOWN',

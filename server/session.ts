@@ -3,10 +3,11 @@
  * a warning list and an error packet (made by the listener).
  */
 import { SqlError } from '../base/errors.ts';
-import type { StatementResult } from '../base/values.ts';
+import type { ResultColumn, StatementResult } from '../base/values.ts';
 import { StatementReader } from '../parser/parse.ts';
 import { formatStatement } from '../parser/format.ts';
 import type { Statement, StatementKind } from '../parser/statement.ts';
+import { AuditedStatement } from './audit/audited_statement.ts';
 import { expectSeenDatabase, expectUsage } from './access/ask.ts';
 import { expectDatabase } from './executors/databases.ts';
 import type { ExecContext } from './executors/executor.ts';
@@ -20,7 +21,7 @@ import type {
   SessionHandler,
 } from './mysql/handler.ts';
 import { splitDatabase } from './database_name.ts';
-import { PreparedText } from './prepared_text.ts';
+import { PreparedText, placeholderName } from './prepared_text.ts';
 import { sessionCharsets } from './session_charsets.ts';
 import type { Selects } from './selects.ts';
 import type { Services } from './services.ts';
@@ -35,6 +36,9 @@ export interface SessionDeps {
 
 /** These look at what the statement before left behind, so they keep its warnings. */
 const KEEPS_WARNINGS: ReadonlySet<StatementKind> = new Set(['ShowWarnings', 'ShowErrors'] as const);
+
+/** Kinds that change nothing and tell what there is. */
+const LISTS = /^(?:Show|Describe$|Help$)/;
 
 /** Characters of a statement in a log line. */
 const LOGGED_STATEMENT_MAX = 1000;
@@ -70,69 +74,99 @@ export class Session implements SessionHandler {
   async *query(sql: string, options: QueryOptions): AsyncGenerator<QueryStep> {
     const { state } = this.#deps;
     const reader = this.#reader(sql, options.allowMulti);
-    let parsed = this.#read(reader);
+    let parsed = this.#read(reader, sql);
     while (parsed !== undefined) {
       const { statement } = parsed;
       this.#deps.onStatement();
       if (!KEEPS_WARNINGS.has(statement.kind)) state.clearWarnings();
-      const result = await this.#execute(statement, options.signal);
-      // What follows is read now: the answer to this one says whether there is more.
-      const next = this.#readAhead(reader);
-      yield {
-        result,
-        get warnings() {
-          return state.warningCount;
-        },
-        more: next !== undefined,
-      };
-      if (next instanceof SqlError) throw this.#remember(next);
+      const audited = this.#audited(statement, parsed.text);
+      let next;
+      try {
+        const result = audited.counted(await this.#execute(statement, options.signal));
+        // What follows is read now: the answer to this one says whether there is more.
+        next = this.#readAhead(reader);
+        yield {
+          result,
+          get warnings() {
+            return state.warningCount;
+          },
+          more: next !== undefined,
+        };
+      } catch (error) {
+        audited.failed(error);
+        throw error;
+      } finally {
+        audited.end();
+      }
+      if (next instanceof SqlError) {
+        this.#unread(next, sql.slice(parsed.end));
+        throw this.#remember(next);
+      }
       parsed = next;
     }
   }
 
-  /** Only SELECT tells its columns before it runs; other results tell them when they come. */
+  /** Statements that only list tell their columns before they run; the others have none. */
   async prepare(sql: string, { signal }: Pick<QueryOptions, 'signal'>): Promise<PreparedQuery> {
-    const { selects, state } = this.#deps;
+    const { state } = this.#deps;
     const text = new PreparedText(sql);
     const { parameters } = text;
     const sample = this.#sample(text);
-    const columns =
-      sample?.kind === 'Select' ? await selects.describe(sample.text, this.#context(signal)) : [];
-    return {
-      parameters,
-      columns,
-      text: sql,
-      run: (values, options) => {
-        const backslashEscapes = !state.variables.sqlModeHas('NO_BACKSLASH_ESCAPES');
-        const bound = text.bind(values, backslashEscapes);
-        return this.query(bound, { ...options, allowMulti: false });
-      },
+    const sampled = sample === undefined ? [] : await this.#columns(sample, parameters, signal);
+    const columns = sampled.map((column) => ({ ...column, name: placeholderName(column.name) }));
+    // What a placeholder stands for is not part of the name, whatever it is.
+    const names = sampled
+      .map(({ name }) => placeholderName(name))
+      .map((name, at) => (name === sampled[at]?.name ? undefined : name));
+    const run = (
+      values: Parameters<PreparedQuery['run']>[0],
+      options: Pick<QueryOptions, 'signal'>,
+    ): AsyncIterable<QueryStep> => {
+      const backslashEscapes = !state.variables.sqlModeHas('NO_BACKSLASH_ESCAPES');
+      const bound = text.bind(values, backslashEscapes);
+      const steps = this.query(bound, { ...options, allowMulti: false });
+      return names.some((name) => name !== undefined) ? renamed(steps, names) : steps;
     };
+    return { parameters, columns, text: sql, run };
+  }
+
+  #sample(text: PreparedText): Statement | undefined {
+    try {
+      return text.sample((sql) => {
+        const reader = this.#reader(sql, false);
+        const parsed = reader.next();
+        return parsed !== undefined && reader.next() === undefined ? parsed.statement : undefined;
+      });
+    } catch (error) {
+      this.#deps.state.clearWarnings();
+      throw error instanceof SqlError ? this.#remember(error) : error;
+    }
   }
 
   /**
-   * The statement with values in place of its placeholders, to see whether it can be read at all;
-   * undefined when that depends on what comes in (a number here, a string there).
+   * Columns of a statement that is not run. What SHOW lists is made and thrown away: ODBC's
+   * programs ask for the columns of a prepared SHOW before they execute it.
    */
-  #sample(text: PreparedText): Statement | undefined {
-    let failure: unknown;
-    for (const value of [1, '1']) {
-      try {
-        const bound = text.bind(
-          Array.from({ length: text.parameters }, () => value),
-          true,
-        );
-        const reader = this.#reader(bound, false);
-        const parsed = reader.next();
-        if (parsed !== undefined && reader.next() === undefined) return parsed.statement;
-        return undefined;
-      } catch (error) {
-        failure ??= error;
-      }
+  async #columns(
+    statement: Statement,
+    parameters: number,
+    signal: AbortSignal,
+  ): Promise<readonly ResultColumn[]> {
+    const context = this.#context(signal);
+    if (statement.kind === 'Select') {
+      return await this.#deps.selects.describe(statement.text, context);
     }
-    if (text.parameters >= 2) return undefined;
-    this.#deps.state.clearWarnings();
-    throw failure instanceof SqlError ? this.#remember(failure) : failure;
+    if (!LISTS.test(statement.kind)) return [];
+    try {
+      const result = await executeStatement(statement, context);
+      if (result.kind === 'ok') return [];
+      if (!Array.isArray(result.rows)) for await (const _ of result.rows) break;
+      return result.columns;
+    } catch (error) {
+      // With other values it may be right.
+      if (error instanceof SqlError && parameters > 0) return [];
+      throw error;
+    }
   }
 
   /** `USE` of the mysql client comes this way: `db`, `@group` and `db@group`, as in Doris. */
@@ -168,12 +202,24 @@ export class Session implements SessionHandler {
     const { services } = this.#deps;
     const uptime = Math.floor((services.clock.now() - services.startedMs) / 1000);
     const threads = services.connections.size;
-    return `Uptime: ${uptime}  Threads: ${threads}`;
+    const questions = services.statements();
+    const perSecond = (questions / Math.max(1, uptime)).toFixed(3);
+    return [
+      `Uptime: ${uptime}`,
+      `Threads: ${threads}`,
+      `Questions: ${questions}`,
+      // There is no log of slow queries and no cache of open tables.
+      'Slow queries: 0',
+      'Opens: 0',
+      'Open tables: 0',
+      `Queries per second avg: ${perSecond}`,
+    ].join('  ');
   }
 
   async reset(): Promise<void> {
     const { state } = this.#deps;
     state.variables.reset();
+    state.prepared.clear();
     state.clearWarnings();
     state.inTransaction = false;
     await Promise.resolve();
@@ -192,10 +238,27 @@ export class Session implements SessionHandler {
     });
   }
 
-  #read(reader: StatementReader) {
+  #audited(statement: Statement | undefined, text: string): AuditedStatement {
+    const { services, state } = this.#deps;
+    return new AuditedStatement(
+      { log: services.audit, clock: services.clock, state },
+      statement,
+      text,
+    );
+  }
+
+  /** A text that is no statement goes into the audit log, too. */
+  #unread(error: unknown, text: string): void {
+    const audited = this.#audited(undefined, text);
+    audited.failed(error);
+    audited.end();
+  }
+
+  #read(reader: StatementReader, sql: string) {
     try {
       return reader.next();
     } catch (error) {
+      this.#unread(error, sql);
       this.#deps.state.clearWarnings();
       throw error instanceof SqlError ? this.#remember(error) : error;
     }
@@ -241,5 +304,29 @@ export class Session implements SessionHandler {
     const { errno: code, message } = error;
     this.#deps.state.warn({ level: 'Error', code, message });
     return error;
+  }
+}
+
+async function* renamed(
+  steps: AsyncIterable<QueryStep>,
+  names: readonly (string | undefined)[],
+): AsyncIterable<QueryStep> {
+  for await (const step of steps) {
+    const { result } = step;
+    if (result.kind === 'rows' && result.columns.length === names.length) {
+      const columns = result.columns.map((column, at) => ({
+        ...column,
+        name: names[at] ?? column.name,
+      }));
+      yield {
+        result: { ...result, columns },
+        get warnings() {
+          return step.warnings;
+        },
+        more: step.more,
+      };
+    } else {
+      yield step;
+    }
   }
 }

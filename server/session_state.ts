@@ -2,6 +2,7 @@
 import type { AccountName } from '../base/privileges.ts';
 import type { Warning } from '../base/values.ts';
 import type { TlsInfo } from './mysql/handler.ts';
+import type { PreparedText } from './prepared_text.ts';
 import type { SessionVariables } from './variables.ts';
 
 /** Warnings kept for SHOW WARNINGS (MySQL: max_error_count); the rest only count. */
@@ -22,6 +23,8 @@ export class SessionState {
   affectedRows = 0n;
   foundRows = 0n;
   inTransaction = false;
+  /** Of PREPARE, by name in lower case. */
+  readonly prepared = new Map<string, PreparedText>();
   readonly #warnings: Warning[] = [];
   #warningCount = 0;
 

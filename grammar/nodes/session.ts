@@ -135,6 +135,29 @@ export interface Help {
   readonly topic: string;
 }
 
+/** PREPARE name FROM 'text' | @variable. */
+export interface PrepareStatement {
+  readonly kind: 'PrepareStatement';
+  readonly name: string;
+  readonly source:
+    | { readonly kind: 'text'; readonly text: string }
+    | { readonly kind: 'variable'; readonly name: string };
+}
+
+/** EXECUTE name [USING @variable, ...]. */
+export interface ExecuteStatement {
+  readonly kind: 'ExecuteStatement';
+  readonly name: string;
+  /** User variables, by placeholder. */
+  readonly using: readonly string[];
+}
+
+/** {DEALLOCATE | DROP} PREPARE name. */
+export interface DeallocateStatement {
+  readonly kind: 'DeallocateStatement';
+  readonly name: string;
+}
+
 /** ANALYZE | CHECK | OPTIMIZE | REPAIR TABLE. */
 export interface TableMaintenance {
   readonly kind: 'TableMaintenance';
@@ -182,6 +205,9 @@ export type SessionStatement =
   | UnlockTables
   | Flush
   | Help
+  | PrepareStatement
+  | ExecuteStatement
+  | DeallocateStatement
   | TableMaintenance
   | Do
   | Shutdown

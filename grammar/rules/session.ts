@@ -6,11 +6,14 @@ import type { Expr, VariableScope } from '../nodes/expr.ts';
 import type {
   Assignment,
   Begin,
+  DeallocateStatement,
   Do,
+  ExecuteStatement,
   Flush,
   Help,
   Kill,
   LockTables,
+  PrepareStatement,
   ReleaseSavepoint,
   Rollback,
   Savepoint,
@@ -418,6 +421,39 @@ export class SessionRules extends AccountRules {
   help = this.RULE('help', (): Help => {
     this.CONSUME(K.HELP);
     return { kind: 'Help', topic: this.SUBRULE(this.nameOrString) };
+  });
+
+  prepareStatement = this.RULE('prepareStatement', (): PrepareStatement => {
+    this.CONSUME(K.PREPARE);
+    const name = this.SUBRULE(this.name);
+    this.CONSUME(K.FROM);
+    const source = this.OR(
+      alts<PrepareStatement['source']>([
+        { ALT: () => ({ kind: 'text', text: this.SUBRULE(this.stringLiteral) }) },
+        { ALT: () => ({ kind: 'variable', name: userVarName(this.CONSUME(T.UserVar).image) }) },
+      ]),
+    );
+    return { kind: 'PrepareStatement', name, source };
+  });
+
+  executeStatement = this.RULE('executeStatement', (): ExecuteStatement => {
+    this.CONSUME(K.EXECUTE);
+    const name = this.SUBRULE(this.name);
+    const using: string[] = [];
+    this.OPTION(() => {
+      this.CONSUME(K.USING);
+      this.AT_LEAST_ONE_SEP({
+        SEP: T.Comma,
+        DEF: () => void using.push(userVarName(this.CONSUME(T.UserVar).image)),
+      });
+    });
+    return { kind: 'ExecuteStatement', name, using };
+  });
+
+  deallocateStatement = this.RULE('deallocateStatement', (): DeallocateStatement => {
+    this.OR([{ ALT: () => this.CONSUME(K.DEALLOCATE) }, { ALT: () => this.CONSUME(K.DROP) }]);
+    this.CONSUME(K.PREPARE);
+    return { kind: 'DeallocateStatement', name: this.SUBRULE(this.name) };
   });
 
   tableMaintenance = this.RULE('tableMaintenance', (): TableMaintenance => {

@@ -204,6 +204,9 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
   UnlockTables: FREE,
   Flush: ADMIN,
   Help: FREE,
+  PrepareStatement: FREE,
+  ExecuteStatement: { needs: 'what the prepared statement needs' },
+  DeallocateStatement: FREE,
   TableMaintenance: {
     needs: 'ALTER on the tables',
     check: ({ tables }, ask) => {

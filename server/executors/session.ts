@@ -45,9 +45,26 @@ export const help: Executor<'Help'> = () => ({ kind: 'rows', columns: HELP_COLUM
 export const unlockTables: Executor<'UnlockTables'> = () => OK;
 export const empty: Executor<'Empty'> = () => OK;
 
-export const unsupported: Executor<'Unsupported'> = ({ what }) => {
+export const unsupported: Executor<'Unsupported'> = ({ what, text }, { session }) => {
+  if (what === 'CALL') throw unknownProcedure(text, session.database);
   throw new SqlError('NOT_SUPPORTED', { what });
 };
+
+/** There are no stored routines, so none of that name. */
+function unknownProcedure(text: string, database: string): SqlError {
+  const name = /^\s*CALL\s+([^\s(;]+)/i.exec(text)?.[1]?.replaceAll('`', '') ?? '';
+  if (name.includes('.')) return new SqlError('UNKNOWN_PROCEDURE', { name });
+  if (database === '') return new SqlError('NO_DB');
+  return new SqlError('UNKNOWN_PROCEDURE', { name: `${database}.${name}` });
+}
+
+/** A number stays one in a user variable: `SET @a = 5` is an integer. */
+function numberOf(expr: Expr): SqlValue | undefined {
+  if (expr.kind !== 'Number') return undefined;
+  if (/^\d+$/.test(expr.text)) return BigInt(expr.text);
+  const value = Number(expr.text);
+  return Number.isFinite(value) ? value : undefined;
+}
 
 /** Evaluates an expression of SET: through the SELECT engine, which knows functions and @@x. */
 export type Evaluate = (expr: Expr, context: ExecContext) => Promise<SqlValue>;
@@ -64,7 +81,7 @@ export async function assignVariables(
   for (const assignment of assignments) {
     switch (assignment.kind) {
       case 'userVar': {
-        const value = await evaluate(assignment.value, context);
+        const value = numberOf(assignment.value) ?? (await evaluate(assignment.value, context));
         changes.push(() => {
           variables.setUserVariable(assignment.name, value);
         });

@@ -29,6 +29,7 @@ import { createDatabase, dropDatabase, use, useComputeGroup } from './databases.
 import { createRole, dropRole, grant, grantRole, revoke, revokeRole } from './grants.ts';
 import { insert } from './insert.ts';
 import { doExpressions, select, setVariables } from './select.ts';
+import { boundStatement, deallocateStatement, prepareStatement } from './prepare.ts';
 import {
   begin,
   commit,
@@ -160,6 +161,10 @@ export const EXECUTORS: {
   UnlockTables: unlockTables,
   Flush: flush,
   Help: help,
+  PrepareStatement: prepareStatement,
+  ExecuteStatement: async (statement, context) =>
+    await executeStatement(boundStatement(statement, context), context),
+  DeallocateStatement: deallocateStatement,
   TableMaintenance: LATER,
   Do: doExpressions,
   Shutdown: LATER,

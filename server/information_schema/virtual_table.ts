@@ -15,11 +15,12 @@ const TYPES: Readonly<Record<string, ColumnType>> = {
   '#': { kind: 'BIGINT' },
   '@': { kind: 'DATETIME', precision: 0 },
   '~': { kind: 'STRING' },
+  '%': { kind: 'DOUBLE' },
 };
 const NAME_LENGTH = 512;
 
 /**
- * Columns in one string: `NAME` is text, `NAME#` BIGINT, `NAME@` DATETIME, `NAME~` long text;
+ * Columns in one string: `NAME` is text, `NAME#` BIGINT, `NAME@` DATETIME, `NAME~` long text, `NAME%` DOUBLE;
  * a `?` behind it means that it may be NULL.
  */
 function columnsOf(names: string): readonly SelectColumn[] {
@@ -27,7 +28,7 @@ function columnsOf(names: string): readonly SelectColumn[] {
     .trim()
     .split(/\s+/)
     .map((word) => {
-      const match = /^(\w+)([#@~]?)(\??)$/.exec(word);
+      const match = /^(\w+)([#@~%]?)(\??)$/.exec(word);
       if (match === null) throw new TypeError(`not a column: ${word}`);
       const type = TYPES[match[2] ?? ''] ?? { kind: 'VARCHAR', length: NAME_LENGTH };
       return { name: match[1] ?? '', type, nullable: match[3] === '?' };

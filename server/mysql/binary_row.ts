@@ -1,16 +1,23 @@
 /** Rows of the binary protocol: what an executed prepared statement answers. */
-import type { ColumnKind, SqlRow, SqlValue } from '../../base/values.ts';
+import type { ColumnKind, ColumnType, SqlRow, SqlValue } from '../../base/values.ts';
 import { encodeLatin1 } from './charset.ts';
 import type { PacketEncoder } from './packet_encoder.ts';
 
 /** The bitmap of NULLs begins at its third bit. */
 const NULL_OFFSET = 2;
 
+/** How a value of a column is written. */
+export type WireKind = ColumnKind | 'TIME';
+
+export function wireKind(type: ColumnType): WireKind {
+  return type.kind === 'STRING' ? (type.wire ?? type.kind) : type.kind;
+}
+
 /** Writes one row into `packets` as a packet of its own. */
 export function encodeBinaryRow(
   packets: PacketEncoder,
   row: SqlRow,
-  kinds: readonly ColumnKind[],
+  kinds: readonly WireKind[],
   latin1: boolean,
 ): void {
   packets.begin();
@@ -38,7 +45,7 @@ export function encodeBinaryRow(
 function encodeValue(
   packets: PacketEncoder,
   value: Exclude<SqlValue, null>,
-  kind: ColumnKind,
+  kind: WireKind,
   latin1: boolean,
 ): void {
   switch (kind) {
@@ -66,6 +73,9 @@ function encodeValue(
       return;
     case 'DATETIME':
       encodeDate(packets, String(value), true);
+      return;
+    case 'TIME':
+      encodeTime(packets, String(value));
       return;
     case 'LARGEINT':
     case 'DECIMAL':
@@ -98,4 +108,20 @@ function encodeDate(packets: PacketEncoder, text: string, withTime: boolean): vo
   packets.u8(minute);
   packets.u8(second);
   if (length === 11) packets.u32(micros);
+}
+
+/** `[-]H:MM:SS[.f]`: sign, days, the rest of the hours, and microseconds where there are any. */
+function encodeTime(packets: PacketEncoder, text: string): void {
+  const [clock = '', fraction = ''] = text.replace(/^-/, '').split('.');
+  const [hours = 0, minutes = 0, seconds = 0] = clock.split(':').map(Number);
+  const micros = Number(fraction.padEnd(6, '0').slice(0, 6));
+  const isZero = hours === 0 && minutes === 0 && seconds === 0 && micros === 0;
+  packets.u8(isZero ? 0 : micros === 0 ? 8 : 12);
+  if (isZero) return;
+  packets.u8(text.startsWith('-') ? 1 : 0);
+  packets.u32(Math.floor(hours / 24));
+  packets.u8(hours % 24);
+  packets.u8(minutes);
+  packets.u8(seconds);
+  if (micros !== 0) packets.u32(micros);
 }

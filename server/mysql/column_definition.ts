@@ -6,7 +6,7 @@ import { PacketEncoder } from './packet_encoder.ts';
 
 // prettier-ignore
 const TYPE = {
-  TINY: 1, SHORT: 2, LONG: 3, FLOAT: 4, DOUBLE: 5, LONGLONG: 8, DATE: 10, DATETIME: 12,
+  TINY: 1, SHORT: 2, LONG: 3, FLOAT: 4, DOUBLE: 5, LONGLONG: 8, DATE: 10, TIME: 11, DATETIME: 12,
   JSON: 245, NEWDECIMAL: 246, VAR_STRING: 253, STRING: 254,
 } as const;
 
@@ -84,7 +84,7 @@ function wireType(type: ColumnType): WireType {
     case 'VARCHAR':
       return text(TYPE.VAR_STRING, type.length);
     case 'STRING':
-      return text(TYPE.VAR_STRING, STRING_CHARS);
+      return type.wire === 'TIME' ? time(TYPE.TIME, 10) : text(TYPE.VAR_STRING, STRING_CHARS);
     case 'JSON':
       return {
         type: TYPE.JSON,

@@ -1,6 +1,6 @@
 /** A read-only cursor of a prepared statement: rows that COM_STMT_FETCH takes a few at a time. */
-import type { ColumnKind, ResultColumn, ResultRows, SqlRow } from '../../base/values.ts';
-import { encodeBinaryRow } from './binary_row.ts';
+import type { ResultColumn, ResultRows, SqlRow } from '../../base/values.ts';
+import { type WireKind, encodeBinaryRow, wireKind } from './binary_row.ts';
 import { STATUS } from './capabilities.ts';
 import { columnBlock } from './column_definition.ts';
 import type { QueryStep } from './handler.ts';
@@ -11,7 +11,7 @@ import type { ReplyState } from './replies.ts';
 
 export class Cursor {
   readonly #columns: readonly ResultColumn[];
-  readonly #kinds: readonly ColumnKind[];
+  readonly #kinds: readonly WireKind[];
   readonly #batches: AsyncIterator<readonly SqlRow[]>;
   /** The statement that is being run: it ends with the cursor. */
   readonly #steps: AsyncIterator<QueryStep>;
@@ -21,7 +21,7 @@ export class Cursor {
 
   constructor(columns: readonly ResultColumn[], rows: ResultRows, steps: AsyncIterator<QueryStep>) {
     this.#columns = columns;
-    this.#kinds = columns.map((column) => column.type.kind);
+    this.#kinds = columns.map((column) => wireKind(column.type));
     this.#batches = batchesOf(rows)[Symbol.asyncIterator]();
     this.#steps = steps;
   }

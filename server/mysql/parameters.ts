@@ -6,11 +6,14 @@ import type { ClientCharset } from './charset.ts';
 import { shortestFloat } from './number_text.ts';
 import { type PayloadReader, malformed } from './payload_reader.ts';
 
-/**
- * A bound value. Times are text as MySQL writes them; bytes that are no text in the client's
- * character set stay bytes.
- */
-export type ParameterValue = null | number | bigint | string | Buffer;
+/** A value whose type is more than its text, as MySQL writes it. */
+export interface TypedParameter {
+  readonly kind: 'DATE' | 'TIMESTAMP' | 'TIME' | 'DECIMAL';
+  readonly text: string;
+}
+
+/** A bound value. Bytes that are no text in the client's character set stay bytes. */
+export type ParameterValue = null | number | bigint | string | Buffer | TypedParameter;
 
 /** Type byte and flags of one parameter, as the client announced them. */
 export interface ParameterType {
@@ -22,9 +25,9 @@ const UNSIGNED_FLAG = 0x80;
 
 // prettier-ignore
 const TYPE = {
-  TINY: 0x01, SHORT: 0x02, LONG: 0x03, FLOAT: 0x04, DOUBLE: 0x05, NULL: 0x06, TIMESTAMP: 0x07,
+  DECIMAL: 0x00, TINY: 0x01, SHORT: 0x02, LONG: 0x03, FLOAT: 0x04, DOUBLE: 0x05, NULL: 0x06, TIMESTAMP: 0x07,
   LONGLONG: 0x08, INT24: 0x09, DATE: 0x0a, TIME: 0x0b, DATETIME: 0x0c, YEAR: 0x0d, VARCHAR: 0x0f,
-  BIT: 0x10, JSON: 0xf5, STRINGS_FROM: 0xf6,
+  BIT: 0x10, JSON: 0xf5, NEWDECIMAL: 0xf6,
 } as const;
 
 export function readParameterType(fields: PayloadReader): ParameterType {
@@ -59,11 +62,17 @@ export function readParameter(
     case TYPE.DATE:
     case TYPE.DATETIME:
     case TYPE.TIMESTAMP:
-      return dateTime(fields.bytes(fields.u8()), type === TYPE.DATE);
+      return {
+        kind: type === TYPE.DATE ? 'DATE' : 'TIMESTAMP',
+        text: dateTime(fields.bytes(fields.u8()), type === TYPE.DATE),
+      };
     case TYPE.TIME:
-      return time(fields.bytes(fields.u8()));
+      return { kind: 'TIME', text: time(fields.bytes(fields.u8())) };
     default:
-      if (type === 0 || type === TYPE.VARCHAR || type === TYPE.BIT || type >= TYPE.JSON) {
+      if (type === TYPE.DECIMAL || type === TYPE.NEWDECIMAL) {
+        return decimal(decodeText(fields.lenencBytes(), charset));
+      }
+      if (type === TYPE.VARCHAR || type === TYPE.BIT || type >= TYPE.JSON) {
         return textOrBytes(fields.lenencBytes(), charset);
       }
       throw malformed(`a parameter of type ${type}`);
@@ -74,6 +83,10 @@ export function readParameter(
 export function textOrBytes(bytes: Buffer, charset: ClientCharset): string | Buffer {
   if (charset !== 'latin1' && !isUtf8(bytes)) return Buffer.from(bytes);
   return decodeText(bytes, charset);
+}
+
+function decimal(text: string): ParameterValue {
+  return /^[+-]?(\d+\.?\d*|\.\d+)$/.test(text) ? { kind: 'DECIMAL', text } : text;
 }
 
 function signed(value: number, bits: number, unsigned: boolean): number {

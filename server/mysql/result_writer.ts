@@ -1,7 +1,7 @@
 /** Statement results → packets: OK, or a result set, text or binary, with back pressure. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { ColumnKind, RowsResult, SqlRow } from '../../base/values.ts';
-import { encodeBinaryRow } from './binary_row.ts';
+import type { RowsResult, SqlRow } from '../../base/values.ts';
+import { type WireKind, encodeBinaryRow, wireKind } from './binary_row.ts';
 import { CAPABILITY, has } from './capabilities.ts';
 import { encodeLatin1 } from './charset.ts';
 import { columnBlock } from './column_definition.ts';
@@ -60,7 +60,7 @@ async function writeRows(
   options: RowOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const kinds = result.columns.map((column) => column.type.kind);
+  const kinds = result.columns.map((column) => wireKind(column.type));
   const write = new RowWriter(out, kinds, options, signal);
   const { rows } = result;
   if (Array.isArray(rows)) {
@@ -75,7 +75,7 @@ async function writeRows(
 
 class RowWriter {
   readonly #out: PacketWriter;
-  readonly #kinds: readonly ColumnKind[];
+  readonly #kinds: readonly WireKind[];
   readonly #binary: boolean;
   readonly #latin1: boolean;
   readonly #signal: AbortSignal;
@@ -83,7 +83,7 @@ class RowWriter {
 
   constructor(
     out: PacketWriter,
-    kinds: readonly ColumnKind[],
+    kinds: readonly WireKind[],
     { form, latin1 }: RowOptions,
     signal: AbortSignal,
   ) {

@@ -10,6 +10,7 @@ import {
   DATETIME,
   DOUBLE,
   STRING,
+  TIME,
   averageType,
   commonType,
   decimal,
@@ -145,7 +146,7 @@ const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
   RAND: spelled(0, 1, DOUBLE, () => '((random() & 9007199254740991) / 9007199254740992.0)'),
 
   // dates; NOW() and its like are in session_functions.ts
-  DATE: own('date', 1, 1, DATE), TIMESTAMP: own('datetime', 1, 1, DATETIME), TIME: own('time', 1, 1, STRING),
+  DATE: own('date', 1, 1, DATE), TIMESTAMP: own('datetime', 1, 1, DATETIME), TIME: own('time', 1, 1, TIME),
   YEAR: part('YEAR'), QUARTER: part('QUARTER'), MONTH: part('MONTH'), DAY: dayOfMonth, DAYOFMONTH: dayOfMonth,
   HOUR: part('HOUR'), MINUTE: part('MINUTE'), SECOND: part('SECOND'), MICROSECOND: part('MICROSECOND'),
   DAYOFWEEK: part('DAYOFWEEK'), WEEKDAY: part('WEEKDAY'), DAYOFYEAR: part('DAYOFYEAR'),
@@ -153,9 +154,9 @@ const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
   WEEKOFYEAR: spelled(1, 1, BIGINT, (args) => `mysql_week(${at(args, 0)}, 3)`),
   DAYNAME: own('dayname', 1, 1, STRING), MONTHNAME: own('monthname', 1, 1, STRING), LAST_DAY: own('last_day', 1, 1, DATE),
   DATE_FORMAT: own('date_format', 2, 2, STRING), TIME_FORMAT: own('date_format', 2, 2, STRING), STR_TO_DATE: own('str_to_date', 2, 2, STRING),
-  DATEDIFF: own('datediff', 2, 2, BIGINT), TIMEDIFF: own('timediff', 2, 2, STRING),
+  DATEDIFF: own('datediff', 2, 2, BIGINT), TIMEDIFF: own('timediff', 2, 2, TIME),
   TO_DAYS: own('to_days', 1, 1, BIGINT), FROM_DAYS: own('from_days', 1, 1, DATE),
-  SEC_TO_TIME: own('sec_to_time', 1, 1, STRING), TIME_TO_SEC: own('time_to_sec', 1, 1, BIGINT), MAKEDATE: own('makedate', 2, 2, DATE),
+  SEC_TO_TIME: own('sec_to_time', 1, 1, TIME), TIME_TO_SEC: own('time_to_sec', 1, 1, BIGINT), MAKEDATE: own('makedate', 2, 2, DATE),
   SLEEP: heavy('sleep', 1, 1, BIGINT),
 
   // aggregates; COUNT and GROUP_CONCAT have a grammar of their own (call_speller.ts)

@@ -6,6 +6,7 @@ import {
   DATETIME,
   DOUBLE,
   STRING,
+  TIME,
   decimal,
   quoteText,
   typed,
@@ -58,7 +59,7 @@ const CONSTANTS: Readonly<Record<string, Spelled>> = {
 const TYPED_STRINGS: Readonly<Record<string, StaticType>> = {
   DATE,
   TIMESTAMP: DATETIME,
-  TIME: STRING,
+  TIME,
   N: STRING,
 };
 
@@ -78,7 +79,11 @@ function spellWord(ctx: SpellerContext): Spelled | undefined {
   ctx.next();
   const literal = spellLiteral(ctx);
   if (literal === undefined) return undefined;
-  return introducer ? literal : { ...literal, type: () => TYPED_STRINGS[token.key] };
+  if (introducer) return literal;
+  const type = TYPED_STRINGS[token.key];
+  const digits = /\.(\d{1,6})\d*$/.exec(String(literal.literal))?.[1]?.length ?? 0;
+  const precise = type?.kind === 'DATETIME' ? { ...type, precision: digits } : type;
+  return { ...literal, type: () => precise };
 }
 
 /** `@x`, `@@x`, `@@session.x`, `@@global.x`. */

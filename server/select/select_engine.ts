@@ -8,10 +8,12 @@ import type { ColumnType, ResultColumn, RowsResult, SqlRow } from '../../base/va
 import { QueryPool, type QueryProcess } from './query_pool.ts';
 import type { QueryRequest, QueryTable } from './query_messages.ts';
 import { runStatement } from './run_statement.ts';
+import { quoteName } from './spelled.ts';
 import { spellStatement, type SpelledStatement } from './speller.ts';
 import type { ScopeColumn } from './speller_context.ts';
 import { openMemoryConnection, type Connection } from './sqlite_connection.ts';
 import { sqlErrorOf } from './sqlite_errors.ts';
+import { sqliteType } from './value_storage.ts';
 import type { ScanRows, SelectSession, SelectTable, TableProvider } from './table_provider.ts';
 
 export interface SelectEngineOptions<Context> {
@@ -66,11 +68,38 @@ export class SelectEngine<Context> {
   ): Promise<readonly ResultColumn[]> {
     const nowMs = this.#options.clock.now();
     const first = spellStatement(sql, session, nowMs);
-    const spelled = first.heavy
-      ? spellStatement(sql, session, nowMs, await this.#resolve(first, context))
-      : first;
+    const tables = first.heavy ? await this.#resolve(first, context) : new Map();
+    const spelled = first.heavy ? spellStatement(sql, session, nowMs, tables) : first;
+    this.#compile(sql, spelled, tables);
     const types = staticTypes(spelled).map((type): ColumnType => type ?? { kind: 'STRING' });
     return resultColumns(spelled.columns, types);
+  }
+
+  /** Finds unknown columns and the like, over tables of the same shape without rows. */
+  #compile(
+    text: string,
+    { sql, references, firstClause }: SpelledStatement,
+    tables: ReadonlyMap<string, SelectTable>,
+  ): void {
+    this.#memory ??= openMemoryConnection();
+    const db = this.#memory;
+    const names = references.map(({ sqlName }) => quoteName(sqlName));
+    try {
+      for (const [at, { key }] of references.entries()) {
+        const columns = (tables.get(key)?.columns ?? []).map(
+          ({ name, type }) => `${quoteName(name)} ${sqliteType(type)}`,
+        );
+        db.exec(`CREATE TEMP TABLE ${names[at]} (${columns.join(', ')})`);
+      }
+      db.prepare(sql);
+    } catch (error) {
+      const shown = references.map(
+        ({ sqlName, database, table }) => [sqlName, `${database}.${table}`] as const,
+      );
+      throw sqlErrorOf(error, { text, firstClause, tables: new Map(shown) });
+    } finally {
+      for (const name of names) db.exec(`DROP TABLE IF EXISTS temp.${name}`);
+    }
   }
 
   close(): void {

@@ -1,7 +1,7 @@
 /** Functions about the session and the time: their values are bound as parameters. */
 import type { SqlValue } from '../../base/values.ts';
 import { formatDate, formatDatetime } from './date_math.ts';
-import { BIGINT, DATE, DATETIME, STRING, decimal, type StaticType } from './spelled.ts';
+import { BIGINT, DATE, DATETIME, STRING, TIME, decimal, type StaticType } from './spelled.ts';
 import type { SelectSession } from './table_provider.ts';
 
 export interface SessionFunction {
@@ -25,7 +25,7 @@ const now: SessionFunction = {
 };
 const today = fixed(DATE, (session, nowMs) => formatDate(local(session, nowMs)) ?? null);
 const clock: SessionFunction = {
-  ...fixed(STRING, (session, nowMs) => time(local(session, nowMs))),
+  ...fixed(TIME, (session, nowMs) => time(local(session, nowMs))),
   digits: true,
 };
 const database = fixed(STRING, (session) => (session.database === '' ? null : session.database));
@@ -45,7 +45,7 @@ export const SESSION_FUNCTIONS: Readonly<Record<string, SessionFunction>> = {
   NOW: now, CURRENT_TIMESTAMP: now, LOCALTIME: now, LOCALTIMESTAMP: now, SYSDATE: now,
   CURDATE: today, CURRENT_DATE: today, CURTIME: clock, CURRENT_TIME: clock,
   UTC_DATE: fixed(DATE, (_, nowMs) => formatDate(BigInt(nowMs) * 1000n) ?? null),
-  UTC_TIME: { ...fixed(STRING, (_, nowMs) => time(BigInt(nowMs) * 1000n)), digits: true },
+  UTC_TIME: { ...fixed(TIME, (_, nowMs) => time(BigInt(nowMs) * 1000n)), digits: true },
   UTC_TIMESTAMP: { ...fixed(DATETIME, (_, nowMs) => formatDatetime(BigInt(nowMs) * 1000n, 0) ?? null), digits: true },
 };
 

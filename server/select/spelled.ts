@@ -38,6 +38,8 @@ export interface Spelled {
 export const BIGINT: ColumnType = { kind: 'BIGINT' };
 export const DOUBLE: ColumnType = { kind: 'DOUBLE' };
 export const STRING: ColumnType = { kind: 'STRING' };
+/** Text to SQLite and to whoever calculates with it. */
+export const TIME: ColumnType = { kind: 'STRING', wire: 'TIME' };
 export const DATE: ColumnType = { kind: 'DATE' };
 export const DATETIME: ColumnType = { kind: 'DATETIME', precision: 0 };
 /** Widest decimal of base/values. */
@@ -135,6 +137,7 @@ function widest(left: NonNullable<StaticType>, right: ColumnType): NonNullable<S
   if (left.kind === 'VARCHAR' && right.kind === 'VARCHAR' && left.length > right.length) {
     return left;
   }
+  if (left.kind === 'STRING' && right.kind === 'STRING' && left.wire !== right.wire) return STRING;
   return right;
 }
 

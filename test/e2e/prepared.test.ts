@@ -106,11 +106,91 @@ describe('prepared statements', () => {
     await prepared.close();
   });
 
+  it('what only an execution would notice is told at prepare', async () => {
+    const fails = async (sql: string): Promise<unknown> => {
+      try {
+        await connection.prepare(sql);
+        return 0;
+      } catch (error) {
+        return (error as { errno?: number }).errno;
+      }
+    };
+    expect(await fails('SELECT nosuch FROM t WHERE id = ?')).toBe(1054);
+    expect(await fails('SELECT nosuch')).toBe(1054);
+    expect(await fails('SELECT t.id FROM t JOIN t u ON t.id = u.id WHERE u.nosuch = ?')).toBe(1054);
+    expect(await fails('SELECT COUNT(*) c FROM t GROUP BY id HAVING c > ? ORDER BY 9')).toBe(1054);
+  });
+
+  it('lists tell their columns when they are prepared, as ODBC asks for them', async () => {
+    const names = async (sql: string): Promise<string[]> => {
+      const prepared = await connection.prepare(sql);
+      const { statement } = prepared as unknown as { statement: { columns: { name: string }[] } };
+      await prepared.close();
+      return statement.columns.map(({ name }) => name);
+    };
+    expect(await names('SHOW TABLES')).toEqual(['Tables_in_d']);
+    expect(await names('SHOW FULL TABLES FROM `d` LIKE ?')).toHaveLength(2);
+    expect(await names('DESCRIBE `d`.`t`')).toContain('Field');
+    expect(await names('SELECT ?, LENGTH(?) FROM t')).toEqual(['?', 'LENGTH(?)']);
+  });
+
+  it('dates keep their type, columns their name', async () => {
+    const [rows, fields] = await connection.execute('SELECT ? AS d, LENGTH(?) FROM t LIMIT 1', [
+      new Date(Date.UTC(2026, 10, 22, 1, 2, 3)),
+      'four',
+    ]);
+    expect(fields.map(({ name, type }) => [name, type])).toEqual([
+      ['d', 12],
+      ['LENGTH(?)', 8],
+    ]);
+    expect(rows).toHaveLength(1);
+  });
+
   it('errors come at prepare when they can', async () => {
     expect(await failure('SELEC 1')).toBe(1064);
     expect(await failure('SELECT * FROM nosuch WHERE a = ?', [1])).toBe(1146);
     expect(await failure('SELECT 1; SELECT 2')).toBe(1064);
     expect(await failure('SHOW TABLES FROM nosuch')).toBe(1049);
     expect((await connection.execute('SELECT 1 AS a'))[0]).toEqual([{ a: 1 }]);
+  });
+});
+
+describe('PREPARE of SQL', () => {
+  it('runs with user variables, again and again', async () => {
+    const session = await server.connect({ database: 'd' });
+    await session.query("PREPARE s FROM 'SELECT ? + 1 AS n, ? AS t'");
+    await session.query("SET @a = 41, @b = 'it''s'");
+    const [rows] = await session.query('EXECUTE s USING @a, @b');
+    expect(rows).toEqual([{ n: 42, t: "it's" }]);
+    await session.query('SET @a = 1');
+    expect((await session.query('EXECUTE S USING @a, @a'))[0]).toEqual([{ n: 2, t: 1 }]);
+    await session.query("SET @text = 'SHOW DATABASES LIKE ''d'''");
+    await session.query('PREPARE s FROM @text');
+    expect((await session.query('EXECUTE s'))[0]).toEqual([{ 'Database (d)': 'd' }]);
+    await session.query('DEALLOCATE PREPARE s');
+    await session.end();
+  });
+
+  it('what is wrong has the number MySQL has for it', async () => {
+    const session = await server.connect({ database: 'd' });
+    const errno = async (sql: string): Promise<unknown> => {
+      const error = await session.query(sql).then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      return (error as { errno?: number } | undefined)?.errno;
+    };
+    expect(await errno('EXECUTE nosuch')).toBe(1243);
+    expect(await errno('DROP PREPARE nosuch')).toBe(1243);
+    expect(await errno("PREPARE s FROM 'SELEC 1'")).toBe(1064);
+    expect(await errno("PREPARE s FROM 'SELECT 1; SELECT 2'")).toBe(1064);
+    expect(await errno("PREPARE s FROM 'EXECUTE s'")).toBe(1295);
+    expect(await errno("PREPARE s FROM 'SELECT ?'")).toBeUndefined();
+    expect(await errno('EXECUTE s')).toBe(1210);
+    await session.query('SET @x = 1');
+    expect(await errno('EXECUTE s USING @x')).toBeUndefined();
+    await session.changeUser({ user: 'root' });
+    expect(await errno('EXECUTE s USING @x')).toBe(1243);
+    await session.end();
   });
 });

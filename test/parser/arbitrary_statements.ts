@@ -258,6 +258,8 @@ const FIELDS: Table = {
   Savepoint: { name }, ReleaseSavepoint: { name },
   LockTables: { tables: some(fc.record({ db: optional(name), name, alias: optional(name), mode: lockMode })) }, UnlockTables: {},
   Flush: { options: is(['PRIVILEGES', 'ENGINE LOGS']), tables: is([]), withReadLock: is(false) },
+  PrepareStatement: { name, source: fc.oneof(fc.record({ kind: is('text' as const), text }), fc.record({ kind: is('variable' as const), name })) },
+  ExecuteStatement: { name, using: fc.array(name, { maxLength: 2 }) }, DeallocateStatement: { name },
   Help: { topic: text }, TableMaintenance: { what: fc.constantFrom('ANALYZE' as const, 'CHECK' as const), tables: some(table) },
   Do: { exprs: some(expr) }, Shutdown: {}, Empty: {}, Unsupported: { what: is('DELETE'), text: is('DELETE FROM t') },
   CreateUser: { ifNotExists: flag, users: some(user), defaultRole: optional(text), comment: optional(text) },

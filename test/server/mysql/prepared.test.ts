@@ -123,10 +123,10 @@ describe('parameters', () => {
       0.1,
       "it's",
       'ff00',
-      '2026-11-22',
-      '2026-11-22 01:02:03.000005',
-      '0000-00-00 00:00:00',
-      '-26:03:04',
+      { kind: 'DATE', text: '2026-11-22' },
+      { kind: 'TIMESTAMP', text: '2026-11-22 01:02:03.000005' },
+      { kind: 'TIMESTAMP', text: '0000-00-00 00:00:00' },
+      { kind: 'TIME', text: '-26:03:04' },
     ];
     const call = server.door.calls.at(-1) ?? '';
     const shown = JSON.parse(call.slice(call.indexOf('['))) as unknown[];

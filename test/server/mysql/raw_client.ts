@@ -37,6 +37,7 @@ export interface LoginOptions {
   readonly flags?: number;
   readonly collation?: number;
   readonly plugin?: string;
+  readonly attributes?: Readonly<Record<string, string>>;
 }
 
 export interface RawColumn {
@@ -61,6 +62,15 @@ export interface RawResult {
   readonly errno: number;
   readonly message: string;
 }
+
+export interface RawPrepared {
+  readonly id: number;
+  readonly parameters: number;
+  readonly columns: readonly RawColumn[];
+  readonly error: RawResult | undefined;
+}
+
+const CURSOR_EXISTS = 0x40;
 
 const NOTHING: RawResult = {
   kind: 'ok',
@@ -103,6 +113,20 @@ export function packetBytes(payload: Uint8Array, sequence: number): Buffer {
 
 export function commandBytes(command: number, body: string | Buffer = ''): Buffer {
   return packetBytes(Buffer.concat([Buffer.of(command), Buffer.from(body)]), 0);
+}
+
+export function lenencNumber(value: number): Buffer {
+  if (value < 0xfb) return Buffer.of(value);
+  const bytes = Buffer.alloc(3);
+  bytes[0] = 0xfc;
+  bytes.writeUInt16LE(value, 1);
+  return bytes;
+}
+
+/** Up to 64 KiB. */
+export function lenencText(text: string | Buffer): Buffer {
+  const bytes = Buffer.from(text);
+  return Buffer.concat([lenencNumber(bytes.length), bytes]);
 }
 
 export class RawClient {
@@ -243,6 +267,13 @@ export class RawClient {
     const parts = [head, Buffer.from(`${user}\0`), Buffer.of(response.length), response];
     if (database !== undefined) parts.push(Buffer.from(`${database}\0`));
     if ((flags & FLAGS.pluginAuth) !== 0) parts.push(Buffer.from(`${plugin}\0`));
+    if ((flags & FLAGS.connectAttrs) !== 0 && options.attributes !== undefined) {
+      const attributes = Object.entries(options.attributes ?? {})
+        .flat()
+        .map(lenencText);
+      const list = Buffer.concat(attributes);
+      parts.push(lenencNumber(list.length), list);
+    }
     return Buffer.concat(parts);
   }
 
@@ -301,7 +332,37 @@ export class RawClient {
     return first ?? NOTHING;
   }
 
-  async readResult(): Promise<RawResult> {
+  /** The answer to COM_STMT_PREPARE: its id and how many there are of parameters and columns. */
+  async readPrepared(): Promise<RawPrepared> {
+    const { payload } = await this.#must();
+    if (payload[0] === 0xff)
+      return { id: 0, parameters: 0, columns: [], error: parseError(payload) };
+    const parameters = payload.readUInt16LE(7);
+    await this.#readColumns(parameters);
+    const columns = await this.#readColumns(payload.readUInt16LE(5));
+    return { id: payload.readUInt32LE(1), parameters, columns, error: undefined };
+  }
+
+  async #readColumns(count: number): Promise<RawColumn[]> {
+    const columns: RawColumn[] = [];
+    while (columns.length < count) columns.push(parseColumn((await this.#must()).payload));
+    if (count > 0 && (this.flags & FLAGS.deprecateEof) === 0) await this.#must();
+    return columns;
+  }
+
+  /** COM_FIELD_LIST's or COM_STMT_FETCH's: how many packets came before the end. */
+  async readList(): Promise<RawResult & { readonly count: number }> {
+    const newEnd = (this.flags & FLAGS.deprecateEof) !== 0;
+    for (let count = 0; ; count += 1) {
+      const { payload } = await this.#must();
+      if (payload[0] === 0xff) return { ...parseError(payload), count };
+      if (payload[0] !== 0xfe) continue;
+      return { ...(newEnd ? parseOk(payload) : parseEof(payload)), count };
+    }
+  }
+
+  /** Rows of the binary protocol are counted and not read: `rows` has an empty one for each. */
+  async readResult({ binary = false } = {}): Promise<RawResult> {
     const first = (await this.#must()).payload;
     if (first[0] === 0x00) return parseOk(first);
     if (first[0] === 0xff) return parseError(first);
@@ -313,6 +374,8 @@ export class RawClient {
     if (!newEnd) {
       const { payload } = await this.#must();
       if (payload[0] !== 0xfe || payload.length !== 5) throw new Error('no EOF after columns');
+      const end = parseEof(payload);
+      if ((end.status & CURSOR_EXISTS) !== 0) return { ...end, kind: 'rows', columns };
     }
     const rows: (string | null)[][] = [];
     for (;;) {
@@ -322,7 +385,7 @@ export class RawClient {
         const end = newEnd ? parseOk(payload) : parseEof(payload);
         return { ...end, kind: 'rows', columns, rows };
       }
-      rows.push(parseRow(payload));
+      rows.push(binary ? [] : parseRow(payload));
     }
   }
 }
