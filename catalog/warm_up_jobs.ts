@@ -4,6 +4,7 @@ import type { JobId } from '../base/ids.ts';
 import type { WarmUpJobState } from './rows.ts';
 import type { Session, WriteSession } from './session.ts';
 import { StaleRow, expectOne } from './stale_row.ts';
+import { WarmUpJobMemory } from './warm_up_job_memory.ts';
 import { type JobRow, changedColumns, newJobRow, toJob } from './warm_up_job_rows.ts';
 
 /** Most rows that SHOW WARM UP JOB returns (Doris's constant). */
@@ -104,10 +105,12 @@ interface ListedJobs {
 
 export class WarmUpJobStore {
   readonly #session: Session;
+  readonly #memory: WarmUpJobMemory;
   #listed: ListedJobs | undefined;
 
   constructor(session: Session) {
     this.#session = session;
+    this.#memory = new WarmUpJobMemory(session.bulk);
   }
 
   /** PENDING, run 1, nothing counted yet; the first transition is `created`. */
@@ -131,37 +134,36 @@ export class WarmUpJobStore {
 
   /** Jobs that are not final (PENDING, RUNNING, PAUSED), oldest first. */
   async active(): Promise<WarmUpJob[]> {
-    const rows = await this.#session.db
-      .selectFrom('warm_up_job')
-      .selectAll()
-      .where('state', 'in', [...ACTIVE])
-      .orderBy('create_ms')
-      .orderBy('job_id')
-      .execute();
-    return rows.map(toJob);
+    return this.#memory.read('WHERE state IN (?, ?, ?) ORDER BY create_ms, job_id', ACTIVE);
   }
 
-  /** Of one mode and source (null: WITH TABLE), those that are not final, oldest first. */
-  async activeOf(syncMode: WarmUpJob['syncMode'], srcGroup: string | null): Promise<WarmUpJob[]> {
-    const rows = await this.#session.db
-      .selectFrom('warm_up_job')
-      .selectAll()
-      .where('sync_mode', '=', syncMode)
-      .where('src_group', srcGroup === null ? 'is' : '=', srcGroup)
-      .where('state', 'in', [...ACTIVE])
-      .orderBy('create_ms')
-      .orderBy('job_id')
-      .execute();
-    return rows.map(toJob);
+  /**
+   * Of one mode and source (null: WITH TABLE), those that are not final, oldest first; only those
+   * into `dstGroup` when it is given.
+   */
+  async activeOf(
+    syncMode: WarmUpJob['syncMode'],
+    srcGroup: string | null,
+    dstGroup?: string,
+  ): Promise<WarmUpJob[]> {
+    const source = srcGroup === null ? [] : [srcGroup];
+    const target = dstGroup === undefined ? [] : [dstGroup];
+    return this.#memory.read(
+      `WHERE sync_mode = ? AND src_group ${srcGroup === null ? 'IS NULL' : '= ?'} ` +
+        `AND state IN (?, ?, ?) ${dstGroup === undefined ? '' : 'AND dst_group = ? '}` +
+        'ORDER BY create_ms, job_id',
+      [syncMode, ...source, ...ACTIVE, ...target],
+    );
   }
 
   /**
    * Newest first. Dashboards ask all the time and jobs change rarely: as long as nobody has
-   * committed, the jobs (the same objects) are those of the last time. Of the 0.17 ms that SHOW
-   * WARM UP JOB with 20 rows took, 0.1 ms went into reading the rows and their JSON.
+   * committed, the jobs (the same objects) are those of the last time, and after a commit those
+   * that it did not change are. Of the 0.17 ms that SHOW WARM UP JOB with 20 rows took, 0.1 ms went
+   * into reading the rows and their JSON.
    */
   async list(limit: number = SHOW_JOBS_MAX): Promise<readonly WarmUpJob[]> {
-    const { db, bulk, isTransaction } = this.#session;
+    const { bulk, isTransaction } = this.#session;
     // Asked before the rows are read: a commit in between makes the next call read again.
     const dataVersion = isTransaction ? undefined : bulk.dataVersion();
     const listed = this.#listed;
@@ -172,14 +174,7 @@ export class WarmUpJobStore {
     ) {
       return listed.jobs;
     }
-    const rows = await db
-      .selectFrom('warm_up_job')
-      .selectAll()
-      .orderBy('create_ms', 'desc')
-      .orderBy('job_id', 'desc')
-      .limit(limit)
-      .execute();
-    const jobs = rows.map(toJob);
+    const jobs = this.#memory.read('ORDER BY create_ms DESC, job_id DESC LIMIT ?', [limit]);
     if (dataVersion !== undefined) this.#listed = { dataVersion, limit, jobs };
     return jobs;
   }

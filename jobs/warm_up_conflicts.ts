@@ -1,7 +1,8 @@
 /** Which jobs may stand beside each other: duplicates and conflicts (reference/warm-up 1.6). */
 import { SqlError } from '../base/errors.ts';
 import type { JobId } from '../base/ids.ts';
-import type { NewWarmUpJob, WarmUpItem, WarmUpJob } from '../catalog/warm_up_jobs.ts';
+import type { NewWarmUpJob, WarmUpJob } from '../catalog/warm_up_jobs.ts';
+import { workKey } from './once_twins.ts';
 
 export type WantedJob = Pick<
   NewWarmUpJob,
@@ -17,7 +18,10 @@ export type Verdict =
 
 const FREE: Verdict = { kind: 'free' };
 
-/** `active`: jobs that are not final, of the wanted one's mode and source at least. */
+/**
+ * `active`: jobs that are not final; of the wanted one's mode, source and target at least, and for
+ * a one-time job those with the same work.
+ */
 export function judgeWanted(wanted: WantedJob, active: readonly KnownJob[]): Verdict {
   const rivals = active.filter(
     (job) =>
@@ -36,20 +40,9 @@ export function judgeWanted(wanted: WantedJob, active: readonly KnownJob[]): Ver
 }
 
 function judgeOnce(wanted: WantedJob, rivals: readonly KnownJob[]): Verdict {
-  const same = rivals.find(
-    (job) =>
-      job.state === 'PENDING' &&
-      job.kind === wanted.kind &&
-      job.force === wanted.force &&
-      itemSet(job.tables) === itemSet(wanted.tables),
-  );
+  const work = workKey(wanted);
+  const same = rivals.find((job) => job.state === 'PENDING' && workKey(job) === work);
   return same === undefined ? FREE : { kind: 'existing', jobId: same.jobId };
-}
-
-/** As a set: neither order nor repetition makes other work. */
-function itemSet(items: readonly WarmUpItem[]): string {
-  const names = items.map(({ db, table, partition }) => JSON.stringify([db, table, partition]));
-  return [...new Set(names)].toSorted().join();
 }
 
 /** One unfiltered job, or any number with different filters; never both. */

@@ -8,7 +8,9 @@
 import type { BatchProgress } from '../base/agent_messages.ts';
 import { SqlError } from '../base/errors.ts';
 import type { BackendId, JobId } from '../base/ids.ts';
+import type { CatalogTransaction } from '../catalog/catalog.ts';
 import type { NewWarmUpJob, WarmUpJob, WarmUpJobChange } from '../catalog/warm_up_jobs.ts';
+import { OnceTwins } from './once_twins.ts';
 import { ProgressBoard } from './progress_board.ts';
 import { WarmUpBatchEnds } from './warm_up_batch_ends.ts';
 import { WarmUpChanges, isFinal, usesSlot } from './warm_up_changes.ts';
@@ -58,6 +60,7 @@ export class WarmUpJobs {
   readonly #settle: WarmUpSettle;
   readonly #stops: WarmUpStops;
   readonly #scheduler: WarmUpScheduler;
+  readonly #twins = new OnceTwins();
   readonly #waits: WarmUpWaits;
   #stopTimer: () => void = () => undefined;
   #ticking: Promise<void> | undefined;
@@ -131,12 +134,15 @@ export class WarmUpJobs {
     const { catalog } = this.#deps;
     const plan = planned ?? { batches: [], totalBytes: 0, totalTablets: 0 };
     const created = await catalog.transaction(async (tx): Promise<CreatedJob> => {
-      const active = await tx.warmUpJobs.activeOf(job.syncMode, job.srcGroup);
+      const active = await this.#rivals(tx, job);
       const verdict = judgeWanted(job, active);
       if (verdict.kind === 'refused') throw verdict.error;
       if (verdict.kind === 'existing') return { jobId: verdict.jobId, existing: true };
       const row = await tx.warmUpJobs.create({ ...job, epoch: catalog.epoch }, countsOf(plan));
       await createBatches(tx, row, plan);
+      tx.onCommit(() => {
+        this.#twins.add(row);
+      });
       return { jobId: row.jobId, existing: false };
     });
     this.wake();
@@ -208,7 +214,7 @@ export class WarmUpJobs {
         ...(tableFilter === undefined ? {} : { tableFilter }),
       };
       if (tableFilter !== undefined) {
-        const others = await tx.warmUpJobs.activeOf(syncMode, srcGroup);
+        const others = await tx.warmUpJobs.activeOf(syncMode, srcGroup, job.dstGroup);
         const wanted = { ...job, tableFilter };
         const verdict = judgeWanted(
           wanted,
@@ -336,6 +342,7 @@ export class WarmUpJobs {
     if (isFinal(after)) {
       this.board.forget(jobId);
       this.#cycles.forget(jobId);
+      this.#twins.forget(after);
       this.#scheduler.forget(jobId);
     }
     this.#waits.changed(jobId);
@@ -343,6 +350,12 @@ export class WarmUpJobs {
   }
 
   // -------------------------------------------------------------------------------------------
+
+  /** Jobs that the wanted one may be a duplicate of, or in conflict with. */
+  async #rivals(tx: CatalogTransaction, job: Omit<NewWarmUpJob, 'epoch'>): Promise<WarmUpJob[]> {
+    if (job.syncMode === 'ONCE') return await this.#twins.of(tx, job);
+    return await tx.warmUpJobs.activeOf(job.syncMode, job.srcGroup, job.dstGroup);
+  }
 
   async #find(jobId: JobId): Promise<WarmUpJob> {
     const job = await this.#deps.catalog.warmUpJobs.find(jobId);

@@ -123,6 +123,27 @@ describe('warm-up jobs', () => {
     expect((await catalog.warmUpJobs.list()).map((one) => one.finishBytes)).toEqual([7]);
   });
 
+  it('are read again when they changed, and are the same objects when they did not', async () => {
+    const one = await catalog.warmUpJobs.create(JOB);
+    const two = await catalog.warmUpJobs.create({ ...JOB, dstGroup: 'other' });
+    const [first, second] = await catalog.warmUpJobs.active();
+    expect([first, second]).toEqual([one, two]);
+    const rolledBack = catalog.transaction(async (tx) => {
+      await tx.warmUpJobs.update(one.jobId, 1, { finishBytes: 1 });
+      expect((await tx.warmUpJobs.active())[0]?.finishBytes).toBe(1);
+      throw new Error('no');
+    });
+    await expect(rolledBack).rejects.toThrow('no');
+    expect((await catalog.warmUpJobs.active())[0]).toBe(first);
+    const changed = await catalog.warmUpJobs.update(one.jobId, 1, { finishBytes: 2 });
+    const [after, same] = await catalog.warmUpJobs.active();
+    expect(after).toEqual(changed);
+    expect(same).toBe(second);
+    expect(await catalog.warmUpJobs.activeOf('ONCE', null)).toEqual([changed, two]);
+    expect(await catalog.warmUpJobs.activeOf('ONCE', null, 'other')).toEqual([two]);
+    expect(await catalog.warmUpJobs.activeOf('ONCE', 'g')).toEqual([]);
+  });
+
   it('are listed newest first, active ones oldest first, and expire with all they had', async () => {
     const jobs = [];
     for (let i = 0; i < 3; i += 1) {
