@@ -120,7 +120,9 @@ export class AlterTables {
    * must find them behind everything that was there when the job began.
    */
   async stamp(job: AlterJob, partitionIds: Iterable<PartitionId>): Promise<TxnId> {
-    const txnId = id<TxnId>(await this.#deps.reserveIds(1));
+    // Not reserved: reserved ids run ahead of the others, and whoever catches up by transaction
+    // ids would take this one for a later one.
+    const txnId = await this.#session.write(async (tx) => tx.ids.next<TxnId>());
     for (const partitionId of partitionIds) {
       const tablets = job.indexes.flatMap(({ indexId }) => this.#tabletsOf(partitionId, indexId));
       for (let at = 0; at < tablets.length;) {
