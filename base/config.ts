@@ -78,6 +78,12 @@ export const CONFIG = {
   validate_password_special_char_count: { type: 'int', default: 0, min: 0, max: 256, ...MUTABLE, help: 'Fewest characters of a new password that are neither letters nor digits.' },
   validate_password_check_user_name: { type: 'bool', default: false, ...MUTABLE, help: 'Refuse a password that is the name of the user, forwards or backwards.' },
 
+  // audit log
+  enable_audit_log: { type: 'bool', default: true, ...MUTABLE, help: 'Keep statements and logins in information_schema.audit_log and in log/audit.jsonl of the data directory.' },
+  audit_log_memory_rows: { type: 'int', default: 1000, min: 0, max: 100_000, ...MUTABLE, help: 'Newest entries in information_schema.audit_log.' },
+  audit_log_max_bytes: { type: 'bytes', default: 64 * 2 ** 20, min: 1024, max: TIB, ...MUTABLE, help: 'Bytes after which log/audit.jsonl is renamed to audit.jsonl.1 and begun anew.' },
+  audit_log_roll_num: { type: 'int', default: 10, min: 0, max: 1000, ...MUTABLE, help: 'Older files of the audit log that are kept.' },
+
   // loads and reads
   streaming_load_max_bytes: { type: 'bytes', default: 10 * 2 ** 30, min: 1, max: TIB, ...MUTABLE, agent: true, help: 'Largest body of one stream load, bytes.' },
   segment_max_bytes: { type: 'bytes', default: 64 * 2 ** 20, min: 2 ** 16, max: 2 ** 30, ...MUTABLE, agent: true, help: 'Raw bytes of rows collected before a segment is written.' },

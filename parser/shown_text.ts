@@ -4,6 +4,8 @@ import { type ParsedStatement, readStatements } from './parse.ts';
 
 /** A word without which a text holds no secret that we know of. */
 const HINT = /secret|access_?key|token|passw|identified|["'`.](?:ak|sk)["'`]/i;
+/** Kinds whose literals may be statements, with secrets of their own. */
+const HOLDS_TEXT: ReadonlySet<string> = new Set(['PrepareStatement', 'SetVariables']);
 /** Longer texts are not read for this; a statement with a secret in it is short. */
 const READ_CHARS_MAX = 65_536;
 
@@ -27,5 +29,8 @@ export function shownText(text: string): string {
 
 function maskedText({ statement, text }: ParsedStatement): string {
   const masked = formatStatement(statement, { maskSecrets: true });
-  return masked === formatStatement(statement) ? text : masked;
+  if (masked !== formatStatement(statement)) return masked;
+  // A statement within a statement: what it holds is not looked at.
+  const hint = HOLDS_TEXT.has(statement.kind) ? HINT.exec(text) : null;
+  return hint === null ? text : `${text.slice(0, hint.index)}...`;
 }

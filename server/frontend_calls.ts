@@ -9,11 +9,13 @@ import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import type { BackendId } from '../base/ids.ts';
 import type { AccountName } from '../base/privileges.ts';
+import type { Clock } from '../base/ports.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendRegistry } from '../jobs/backend_registry.ts';
 import type { LoadCoordinator } from '../jobs/loads.ts';
 import type { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import type { AccessControl } from './access/access_control.ts';
+import type { AuditLog } from './audit/audit_log.ts';
 import { defaultGroup } from './access/default_group.ts';
 import type { Rights } from './access/rights.ts';
 import type { PasswordCheck } from './password_check.ts';
@@ -21,6 +23,9 @@ import type { PasswordCheck } from './password_check.ts';
 export interface FrontendCallsDeps {
   readonly catalog: Catalog;
   readonly access: AccessControl;
+  readonly clock: Clock;
+  /** Absent: nothing is kept. */
+  readonly audit?: AuditLog;
   readonly config: Config;
   readonly registry: BackendRegistry;
   readonly loads: LoadCoordinator;
@@ -59,10 +64,12 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
     },
     vault: async ({ vaultId }) => (await catalog.vaults.byId(vaultId)).spec,
     beginLoad: async (request, from) => {
-      const account = await passwords.expect(request.credentials);
-      await expectLoad(deps, account, request, from);
-      const { database, table, label, timeoutMs } = request;
-      return await loads.begin(database, table, label, timeoutMs);
+      return await audited(deps, request, async () => {
+        const account = await passwords.expect(request.credentials);
+        await expectLoad(deps, account, request, from);
+        const { database, table, label, timeoutMs } = request;
+        return await loads.begin(database, table, label, timeoutMs);
+      });
     },
     commitLoad: async ({ txnId, outcome }, from) => {
       await loads.commit(txnId, outcome, from);
@@ -82,6 +89,37 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
       return NOTHING;
     },
   };
+}
+
+/** A stream load in the audit log: that it began, or why it did not. */
+async function audited<T>(
+  { audit, clock }: FrontendCallsDeps,
+  { database, table, label, credentials }: FrontendCalls['beginLoad']['request'],
+  begin: () => Promise<T>,
+): Promise<T> {
+  const entry = {
+    atMs: clock.now(),
+    connectionId: 0,
+    user: credentials.user,
+    host: credentials.peer,
+    database,
+    kind: 'StreamLoad',
+    text: `${database}.${table} label ${label}`,
+    errno: 0,
+    error: '',
+    rows: 0,
+    durationMs: 0,
+    jobId: '',
+  };
+  try {
+    const begun = await begin();
+    audit?.record(entry);
+    return begun;
+  } catch (error) {
+    const { errno = 0, message } = error as Partial<SqlError>;
+    audit?.record({ ...entry, errno, error: message ?? '' });
+    throw error;
+  }
 }
 
 /** What is about the server as a whole. Throws PRIVILEGE_NEEDED. */

@@ -1,5 +1,6 @@
 /** The composition root: makes every part, in order, and takes them down in the reverse order. */
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import type { Config } from '../base/config.ts';
 import { isConfigKey } from '../base/config.ts';
 import { isLoopback } from '../base/http_access.ts';
@@ -23,6 +24,7 @@ import { SyncStats } from '../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import { AccessControl } from './access/access_control.ts';
 import { LoginGuard } from './access/login_guard.ts';
+import { AuditLog } from './audit/audit_log.ts';
 import { BackendControl } from './backend_control.ts';
 import { CacheStatsBoard } from './cache_stats_board.ts';
 import { EmbeddedAgents } from './embedded_agents.ts';
@@ -148,9 +150,11 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   });
   const holds = new SnapshotHolds();
   const syncStats = new SyncStats(clock);
+  const audit = new AuditLog({ dir: join(dataDir, 'log'), config, clock, log });
   const shared = {
     catalog,
     access,
+    audit,
     logins,
     config,
     clock,
@@ -185,7 +189,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     frontDoor: {
       findAccount: async (user, from) => await Promise.resolve(passwords.find(user, from)),
       loginFailed: (user, from) => {
-        passwords.failed(user, from);
+        sessionsOf(front).loginFailed(user, from);
       },
       openSession: async (login) => await sessionsOf(front).openSession(login),
     },
@@ -335,6 +339,7 @@ async function closeParts(parts: Parts, graceMs: number): Promise<void> {
   const { clock } = parts.services;
   const deadline = clock.monotonic() + graceMs;
   await Promise.all([parts.listener.close(graceMs), parts.httpServer.close(graceMs)]);
+  await parts.services.audit.flush();
   parts.backends.close();
   await Promise.all([
     parts.loads.close(),

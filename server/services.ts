@@ -14,6 +14,7 @@ import type { SyncStats } from '../jobs/sync_stats.ts';
 import type { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import type { AccessControl } from './access/access_control.ts';
 import type { LoginGuard } from './access/login_guard.ts';
+import type { AuditLog } from './audit/audit_log.ts';
 import type { BackendControl } from './backend_control.ts';
 import type { CacheStatsBoard } from './cache_stats_board.ts';
 import type { ConnectionRegistry } from './mysql/connection_registry.ts';
@@ -26,6 +27,7 @@ export interface Services {
   readonly catalog: Catalog;
   /** Accounts, and what they may do. */
   readonly access: AccessControl;
+  readonly audit: AuditLog;
   readonly logins: LoginGuard;
   readonly transport: AgentTransport;
   readonly registry: BackendRegistry;

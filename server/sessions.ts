@@ -1,5 +1,5 @@
 /** The front door of the MySQL listener: who may come in, and a session for each who did. */
-import { SqlError } from '../base/errors.ts';
+import { ERRORS, SqlError } from '../base/errors.ts';
 import { privilegeNeeded } from './access/ask.ts';
 import { splitDatabase } from './database_name.ts';
 import { expectDatabase } from './executors/databases.ts';
@@ -19,6 +19,19 @@ export interface SessionsDeps {
   readonly selects: Selects;
 }
 
+/** Logins in the audit log. */
+const CONNECT = {
+  connectionId: 0,
+  database: '',
+  kind: 'Connect',
+  text: '',
+  errno: 0,
+  error: '',
+  rows: 0,
+  durationMs: 0,
+  jobId: '',
+} as const;
+
 export class Sessions implements FrontDoor {
   readonly #deps: SessionsDeps;
   /** Statements so far, for SHOW STATUS and COM_STATISTICS. */
@@ -34,9 +47,28 @@ export class Sessions implements FrontDoor {
 
   loginFailed(user: string, host: string): void {
     this.#deps.passwords.failed(user, host);
+    const { clock, audit } = this.#deps.services;
+    const { errno } = ERRORS.ACCESS_DENIED;
+    audit.record({ ...CONNECT, atMs: clock.now(), user, host, errno, error: 'Access denied' });
   }
 
   async openSession(login: LoginInfo): Promise<SessionHandler> {
+    const { clock, audit } = this.#deps.services;
+    const { connectionId, user, host, database } = login;
+    const entry = { ...CONNECT, atMs: clock.now(), connectionId, user, host, database };
+    try {
+      const session = await this.#open(login);
+      audit.record(entry);
+      return session;
+    } catch (error) {
+      if (error instanceof SqlError) {
+        audit.record({ ...entry, errno: error.errno, error: error.message });
+      }
+      throw error;
+    }
+  }
+
+  async #open(login: LoginInfo): Promise<SessionHandler> {
     const { services, globals, selects, passwords } = this.#deps;
     const account = passwords.admit(login.user, login.host);
     const rights = services.access.rightsOf(account);

@@ -24,6 +24,7 @@ import { WarmUpJobs } from '../../../jobs/warm_up_jobs.ts';
 import { parseStatements } from '../../../parser/parse.ts';
 import { AccessControl } from '../../../server/access/access_control.ts';
 import { LoginGuard } from '../../../server/access/login_guard.ts';
+import { AuditLog } from '../../../server/audit/audit_log.ts';
 import { BackendControl } from '../../../server/backend_control.ts';
 import { CacheStatsBoard } from '../../../server/cache_stats_board.ts';
 import { EmbeddedAgents } from '../../../server/embedded_agents.ts';
@@ -79,6 +80,7 @@ export class ShowFixture {
     this.services = {
       ...shared,
       access: new AccessControl(catalog),
+      audit: new AuditLog({ ...shared, dir: join(files.dir, 'log') }),
       logins: new LoginGuard(shared),
       backends: new BackendControl({
         ...shared,
@@ -122,6 +124,11 @@ export class ShowFixture {
     await this.services.matchedTables.close();
     await this.agents.close(0);
     await this.#files.remove();
+  }
+
+  /** The data directory. */
+  get dir(): string {
+    return this.#files.dir;
   }
 
   get context(): ExecContext {

@@ -1,0 +1,193 @@
+/**
+ * Who did what: the newest entries in memory (`information_schema.audit_log`), all of them as JSON
+ * lines in `log/audit.jsonl` of the data directory, which rotates by size. Nobody waits for it:
+ * entries are collected, and made into text and written a moment later. What a disk that is too
+ * slow cannot take is dropped, and counted.
+ */
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config } from '../../base/config.ts';
+import type { Clock, Log } from '../../base/ports.ts';
+import { shownText } from '../../parser/shown_text.ts';
+
+/** Milliseconds from an entry to its line in the file, as far as the disk keeps up. */
+const FLUSH_MS = 500;
+/** Entries that are collected at most before they are made into text. */
+const COLLECTED_MAX = 200;
+/** Bytes that wait for the disk at most. */
+const WAITING_BYTES_MAX = 16 * 2 ** 20;
+/** Characters of a statement that are kept. */
+export const TEXT_MAX = 4096;
+const OWNER_ONLY = 0o600;
+
+/** What was done; `login` is a connection, `load` a stream load. */
+export interface AuditEntry {
+  /** Wall clock at the beginning, milliseconds. */
+  readonly atMs: number;
+  readonly connectionId: number;
+  readonly user: string;
+  readonly host: string;
+  readonly database: string;
+  /** Kind of statement, `Connect`, `StreamLoad`; empty: it could not be read. */
+  readonly kind: string;
+  /** Beginning of the statement as it was sent; secrets are masked when it is made into text. */
+  readonly text: string;
+  /** 0: it succeeded. */
+  readonly errno: number;
+  readonly error: string;
+  /** Returned or changed. */
+  readonly rows: number;
+  readonly durationMs: number;
+  /** Of a job that it made or was about; empty: none. */
+  readonly jobId: string;
+}
+
+export interface AuditLogOptions {
+  /** Directory of the files; made when there is something to write. */
+  readonly dir: string;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class AuditLog {
+  readonly #options: AuditLogOptions;
+  /** Newest last. */
+  #recent: AuditEntry[] = [];
+  #collected: AuditEntry[] = [];
+  #stopTimer: (() => void) | undefined;
+  #waitingBytes = 0;
+  #dropped = 0;
+  #writing: Promise<void> = Promise.resolve();
+  #isFailing = false;
+
+  constructor(options: AuditLogOptions) {
+    this.#options = options;
+  }
+
+  get isOn(): boolean {
+    return this.#options.config.get('enable_audit_log');
+  }
+
+  /** Lines that the disk did not take, since the start. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  record(entry: AuditEntry): void {
+    if (!this.isOn) return;
+    this.#collected.push(entry);
+    if (this.#collected.length >= COLLECTED_MAX) this.#settle();
+    this.#stopTimer ??= this.#options.clock.after(FLUSH_MS, () => {
+      this.#settle();
+    });
+  }
+
+  /** Newest last, at most `audit_log_memory_rows`. */
+  recent(): readonly AuditEntry[] {
+    this.#settle();
+    return this.#recent;
+  }
+
+  /** Resolves when everything recorded so far is in the file, or given up. */
+  async flush(): Promise<void> {
+    this.#settle();
+    await this.#writing;
+  }
+
+  /** What was collected becomes text: rows in memory, and a piece to be written. */
+  #settle(): void {
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
+    if (this.#collected.length === 0) return;
+    const entries = this.#collected.map((entry) => ({ ...entry, text: shownText(entry.text) }));
+    this.#collected = [];
+    const { config } = this.#options;
+    const rows = config.get('audit_log_memory_rows');
+    this.#recent = [...this.#recent, ...entries].slice(-rows);
+    if (rows === 0) this.#recent = [];
+    this.#write(Buffer.from(entries.map(lineOf).join('')), entries.length);
+  }
+
+  #write(piece: Uint8Array, lines: number): void {
+    const { log } = this.#options;
+    if (this.#waitingBytes + piece.byteLength > WAITING_BYTES_MAX) {
+      this.#dropped += lines;
+      log.warn('the audit log is not written fast enough: lines are lost', {
+        dropped: this.#dropped,
+      });
+      return;
+    }
+    this.#waitingBytes += piece.byteLength;
+    this.#writing = this.#writing.then(async () => {
+      try {
+        await this.#append(piece);
+        this.#isFailing = false;
+      } catch (error) {
+        this.#dropped += lines;
+        if (!this.#isFailing) {
+          log.error('the audit log cannot be written', { error: String(error) });
+        }
+        this.#isFailing = true;
+      } finally {
+        this.#waitingBytes -= piece.byteLength;
+      }
+    });
+  }
+
+  async #append(piece: Uint8Array): Promise<void> {
+    const { dir, config } = this.#options;
+    const file = join(dir, FILE_NAME);
+    await mkdir(dir, { recursive: true });
+    const size = await sizeOf(file);
+    if (size > 0 && size + piece.byteLength > config.get('audit_log_max_bytes')) {
+      await this.#rotate(file);
+    }
+    const handle = await open(file, 'a', OWNER_ONLY);
+    try {
+      await handle.appendFile(piece);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** `audit.jsonl` becomes `audit.jsonl.1`, that one `.2`, and so on; the last one goes. */
+  async #rotate(file: string): Promise<void> {
+    const kept = this.#options.config.get('audit_log_roll_num');
+    await rm(kept === 0 ? file : `${file}.${kept}`, { force: true });
+    for (let number = kept - 1; number >= 0; number -= 1) {
+      const from = number === 0 ? file : `${file}.${number}`;
+      if ((await sizeOf(from)) >= 0) await rename(from, `${file}.${number + 1}`);
+    }
+  }
+}
+
+export const FILE_NAME = 'audit.jsonl';
+
+/** -1: there is no such file. */
+async function sizeOf(file: string): Promise<number> {
+  try {
+    return (await stat(file)).size;
+  } catch {
+    return -1;
+  }
+}
+
+function lineOf(entry: AuditEntry): string {
+  const { atMs, connectionId, user, host, database, kind, text } = entry;
+  const line = {
+    time: new Date(atMs).toISOString(),
+    connection_id: connectionId,
+    user,
+    client_ip: host,
+    db: database,
+    kind,
+    stmt: text,
+    error_code: entry.errno,
+    error_message: entry.error,
+    rows: entry.rows,
+    duration_ms: entry.durationMs,
+    job_id: entry.jobId,
+  };
+  return `${JSON.stringify(line)}\n`;
+}
