@@ -14,6 +14,8 @@ export type TabletId = Id<'tablet'>;
 export type BackendId = Id<'backend'>;
 export type ComputeGroupId = Id<'computeGroup'>;
 export type VaultId = Id<'vault'>;
+export type ResourceId = Id<'resource'>;
+export type StoragePolicyId = Id<'storagePolicy'>;
 export type TxnId = Id<'txn'>;
 export type JobId = Id<'job'>;
 

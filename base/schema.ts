@@ -5,7 +5,9 @@ import type {
   DatabaseId,
   IndexId,
   PartitionId,
+  ResourceId,
   RowsetId,
+  StoragePolicyId,
   TableId,
   TabletId,
   TxnId,
@@ -62,6 +64,8 @@ export interface PartitionDef {
   readonly buckets: number;
   /** Readers see rowsets with endVersion ≤ this. Starts at 1 (empty), as in Doris. */
   readonly visibleVersion: number;
+  /** undefined: its data stays where it is. */
+  readonly storagePolicyId?: StoragePolicyId;
 }
 
 interface IndexIdentity {
@@ -96,6 +100,8 @@ export interface TableDef {
   readonly vaultId: VaultId;
   /** 0: blocks go to the NORMAL queue; else to TTL and expire this long after the load. */
   readonly ttlSeconds: number;
+  /** Of partitions that are added; those that are there have their own. */
+  readonly storagePolicyId?: StoragePolicyId;
   /** Properties as given, for SHOW CREATE TABLE. */
   readonly properties: Readonly<Record<string, string>>;
   readonly comment: string;
@@ -212,28 +218,83 @@ export interface BackendDef {
   readonly createdMs: number;
 }
 
-export type VaultSpec =
-  | {
-      readonly kind: 'file';
-      readonly vaultId: VaultId;
-      readonly name: string;
-      /** Absolute directory. */
-      readonly path: string;
-    }
-  | {
-      readonly kind: 's3';
-      readonly vaultId: VaultId;
-      readonly name: string;
-      /** URL, or host[:port] (then https). */
-      readonly endpoint: string;
-      readonly region: string;
-      readonly bucket: string;
-      /** Without leading or trailing `/`; may be empty. */
-      readonly rootPath: string;
-      readonly accessKey: string;
-      readonly secretKey: string;
-      readonly usePathStyle: boolean;
-    };
+/** A directory as object store. */
+export interface FileStoreSpec {
+  readonly kind: 'file';
+  /** Absolute directory. */
+  readonly path: string;
+}
+
+/** How long and how widely a bucket is asked; the server's settings apply where it is silent. */
+export interface S3StoreLimits {
+  /** Sockets at most. */
+  readonly connectionsMax: number;
+  /** Longest time without progress of a request, milliseconds. */
+  readonly requestTimeoutMs: number;
+  /** Milliseconds. */
+  readonly connectTimeoutMs: number;
+}
+
+export interface S3StoreSpec {
+  readonly kind: 's3';
+  /** URL, or host[:port] (then https). */
+  readonly endpoint: string;
+  readonly region: string;
+  readonly bucket: string;
+  /** Without leading or trailing `/`; may be empty. */
+  readonly rootPath: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  /** Of temporary credentials. */
+  readonly sessionToken?: string;
+  readonly usePathStyle: boolean;
+  readonly limits?: S3StoreLimits;
+}
+
+/** Where objects lie, with all that is needed to reach them. */
+export type StoreSpec = FileStoreSpec | S3StoreSpec;
+
+interface VaultIdentity {
+  readonly vaultId: VaultId;
+  readonly name: string;
+}
+
+export type VaultSpec = (VaultIdentity & FileStoreSpec) | (VaultIdentity & S3StoreSpec);
+
+/**
+ * Whether a store lets one writer create an object and replaces only the version that it is told:
+ * tried out, or `unknown` where nobody has.
+ */
+export type ConditionalWrites = 'true' | 'false' | 'unknown';
+
+/** Where a storage policy puts cooled data. */
+export interface ResourceDef {
+  readonly resourceId: ResourceId;
+  readonly name: string;
+  /** Bumped by every ALTER; starts at 0. */
+  readonly version: number;
+  /** With credentials: for stores, never for SHOW. */
+  readonly store: StoreSpec;
+  /** Whether CREATE and ALTER try the store out. */
+  readonly validityCheck: boolean;
+  readonly conditionalWrites: ConditionalWrites;
+  readonly createdMs: number;
+}
+
+/** When data is cold: at a moment, or so long after it was written. */
+export type CooldownTime =
+  | { readonly kind: 'datetime'; readonly atMs: number }
+  | { readonly kind: 'ttl'; readonly seconds: number };
+
+export interface StoragePolicyDef {
+  readonly policyId: StoragePolicyId;
+  readonly name: string;
+  /** Bumped by every ALTER; starts at 0. */
+  readonly version: number;
+  readonly resourceId: ResourceId;
+  readonly resourceName: string;
+  readonly cooldown: CooldownTime;
+}
 
 /** The block cache's queues, by eviction order; default shares as in Doris (reference 1.13). */
 export const CACHE_QUEUES = ['DISPOSABLE', 'NORMAL', 'INDEX', 'TTL'] as const;

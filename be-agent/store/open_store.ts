@@ -1,7 +1,7 @@
-/** From a vault's description to its object store. */
+/** From the description of a vault's or resource's store to the store. */
 import type { Config } from '../../base/config.ts';
 import type { Clock, Log, ObjectStore, Random } from '../../base/ports.ts';
-import type { VaultSpec } from '../../base/schema.ts';
+import type { StoreSpec } from '../../base/schema.ts';
 import { FileStore } from './file_store.ts';
 import type { StoreDeps } from './retry.ts';
 
@@ -16,14 +16,14 @@ export interface OpenStoreDeps {
  * Throws ObjectStoreError when a directory cannot be used, TypeError when an endpoint is no URL.
  * An S3 store opens no connection before its first call: whether it works is `probeStore`'s task.
  */
-export async function openStore(spec: VaultSpec, deps: OpenStoreDeps): Promise<ObjectStore> {
+export async function openStore(spec: StoreSpec, deps: OpenStoreDeps): Promise<ObjectStore> {
   const storeDeps = storeDepsOf(deps);
   const store = await openKind(spec, storeDeps);
-  deps.log.debug('object store opened', { vault: spec.name, url: store.url });
+  deps.log.debug('object store opened', { url: store.url });
   return store;
 }
 
-async function openKind(spec: VaultSpec, deps: StoreDeps): Promise<ObjectStore> {
+async function openKind(spec: StoreSpec, deps: StoreDeps): Promise<ObjectStore> {
   switch (spec.kind) {
     case 'file':
       return await FileStore.open(spec.path, deps);

@@ -4,13 +4,14 @@ import type * as Sdk from '@aws-sdk/client-s3';
 import type { S3Client, S3ClientConfig, _Object } from '@aws-sdk/client-s3';
 import { ObjectStoreError } from '../../base/ports.ts';
 import type { ObjectMeta } from '../../base/ports.ts';
+import type { S3StoreSpec } from '../../base/schema.ts';
 import { LIST_PAGE_KEYS } from './object_key.ts';
 import { abortedError, withRetries } from './retry.ts';
 import type { StoreDeps } from './retry.ts';
 import { callText, connectionError, s3Error } from './s3_errors.ts';
 import type { S3Call } from './s3_errors.ts';
-import { endpointUrl } from './s3_http.ts';
-import type { S3Http, S3Spec } from './s3_http.ts';
+import { CONNECT_TIMEOUT_MS, credentialsOf, endpointUrl } from './s3_http.ts';
+import type { S3Http } from './s3_http.ts';
 
 /** S3's limit for one DeleteObjects. */
 const DELETE_BATCH_KEYS = 1000;
@@ -22,12 +23,12 @@ interface Loaded {
 }
 
 export class S3Control {
-  readonly #spec: S3Spec;
+  readonly #spec: S3StoreSpec;
   readonly #deps: StoreDeps;
   readonly #http: S3Http;
   #loading: Promise<Loaded> | undefined;
 
-  constructor(spec: S3Spec, deps: StoreDeps, http: S3Http) {
+  constructor(spec: S3StoreSpec, deps: StoreDeps, http: S3Http) {
     this.#spec = spec;
     this.#deps = deps;
     this.#http = http;
@@ -156,11 +157,12 @@ export class S3Control {
   }
 
   #config(): S3ClientConfig {
-    const { region, accessKey, secretKey, usePathStyle } = this.#spec;
+    const { region, limits, usePathStyle } = this.#spec;
+    const maxSockets = Math.min(SOCKETS_MAX, limits?.connectionsMax ?? SOCKETS_MAX);
     return {
       endpoint: endpointUrl(this.#spec.endpoint).href,
       region,
-      credentials: { accessKeyId: accessKey, secretAccessKey: secretKey },
+      credentials: credentialsOf(this.#spec),
       forcePathStyle: usePathStyle,
       // Retries are ours (retry.ts), so that limits and pauses are the same on both paths.
       maxAttempts: 1,
@@ -168,9 +170,9 @@ export class S3Control {
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
       requestHandler: {
-        connectionTimeout: 10_000,
-        httpAgent: { keepAlive: true, maxSockets: SOCKETS_MAX },
-        httpsAgent: { keepAlive: true, maxSockets: SOCKETS_MAX },
+        connectionTimeout: limits?.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+        httpAgent: { keepAlive: true, maxSockets },
+        httpsAgent: { keepAlive: true, maxSockets },
       },
     };
   }

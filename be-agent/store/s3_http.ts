@@ -10,18 +10,16 @@ import { SignatureV4 } from '@smithy/signature-v4';
 import { Pool } from 'undici';
 import type { Dispatcher } from 'undici';
 import { ObjectStoreError } from '../../base/ports.ts';
-import type { VaultSpec } from '../../base/schema.ts';
+import type { S3StoreSpec } from '../../base/schema.ts';
 import { abortedError } from './retry.ts';
 import type { StoreDeps } from './retry.ts';
 import { reusedReads } from './reused_reads.ts';
 import { callText, connectionError, parseErrorBody, s3Error } from './s3_errors.ts';
 import type { S3Call } from './s3_errors.ts';
 
-export type S3Spec = Extract<VaultSpec, { readonly kind: 's3' }>;
-
 /** Sockets of one store at most; further requests wait for one. */
 const CONNECTIONS_MAX = 64;
-const CONNECT_TIMEOUT_MS = 10_000;
+export const CONNECT_TIMEOUT_MS = 10_000;
 /** Much of an error's body we look at, bytes. */
 const ERROR_BODY_MAX = 64 * 1024;
 /** A body is handed to the socket in pieces, so that a slow upload is seen to make progress. */
@@ -50,7 +48,7 @@ export type BodyTarget = (answer: S3Answer) => Uint8Array | undefined;
 
 export class S3Http {
   readonly url: string;
-  readonly #spec: S3Spec;
+  readonly #spec: S3StoreSpec;
   readonly #deps: StoreDeps;
   readonly #pool: Pool;
   readonly #signer: SignatureV4;
@@ -59,7 +57,7 @@ export class S3Http {
   /** Path of the bucket, without `/` at the end. */
   readonly #path: string;
 
-  constructor(spec: S3Spec, deps: StoreDeps) {
+  constructor(spec: S3StoreSpec, deps: StoreDeps) {
     const endpoint = endpointUrl(spec.endpoint);
     this.#spec = spec;
     this.#deps = deps;
@@ -68,10 +66,11 @@ export class S3Http {
     this.#host = spec.usePathStyle ? endpoint.host : `${spec.bucket}.${endpoint.host}`;
     this.#path = spec.usePathStyle ? `${base}/${encodePath(spec.bucket)}` : base;
     this.#isTls = endpoint.protocol === 'https:';
-    const timeoutMs = Math.min(deps.limits().timeoutMs, CONNECT_TIMEOUT_MS);
+    const connectTimeoutMs = spec.limits?.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    const timeoutMs = Math.min(deps.limits().timeoutMs, connectTimeoutMs);
     const plain = reusedReads({ clock: deps.clock, timeoutMs });
     this.#pool = new Pool(`${endpoint.protocol}//${this.#host}`, {
-      connections: CONNECTIONS_MAX,
+      connections: spec.limits?.connectionsMax ?? CONNECTIONS_MAX,
       pipelining: 1,
       // Progress is watched by the injected clock instead, see `Exchange`.
       headersTimeout: 0,
@@ -81,7 +80,7 @@ export class S3Http {
     this.#signer = new SignatureV4({
       service: 's3',
       region: spec.region,
-      credentials: { accessKeyId: spec.accessKey, secretAccessKey: spec.secretKey },
+      credentials: credentialsOf(spec),
       sha256: NodeSha256,
       // S3 signs the path as it is sent, escaped once.
       uriEscapePath: false,
@@ -322,6 +321,16 @@ function* bodySlices(body: Uint8Array, onSlice: () => void): Generator<Uint8Arra
     yield body.subarray(at, at + BODY_SLICE_BYTES);
   }
   return undefined;
+}
+
+/** As the SDK and its signer take them. */
+export function credentialsOf({ accessKey, secretKey, sessionToken }: S3StoreSpec): {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+} {
+  const keys = { accessKeyId: accessKey, secretAccessKey: secretKey };
+  return sessionToken === undefined ? keys : { ...keys, sessionToken };
 }
 
 /** `host[:port]` means https. Throws TypeError when it is no URL. */

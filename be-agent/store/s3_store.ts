@@ -11,6 +11,7 @@ import type {
   ObjectStore,
   PutOptions,
 } from '../../base/ports.ts';
+import type { S3StoreSpec } from '../../base/schema.ts';
 import { checkKey, checkPrefix, checkRange, checkRoom } from './object_key.ts';
 import type { Range } from './object_key.ts';
 import { AttemptError, withRetries } from './retry.ts';
@@ -19,7 +20,7 @@ import { S3Control } from './s3_control.ts';
 import { callText } from './s3_errors.ts';
 import type { S3Call } from './s3_errors.ts';
 import { S3Http } from './s3_http.ts';
-import type { S3Answer, S3Spec } from './s3_http.ts';
+import type { S3Answer } from './s3_http.ts';
 
 /** How an etag stands in If-Match: the standard's form, or what Ceph before Reef wants. */
 type EtagForm = 'quoted' | 'bare';
@@ -33,7 +34,8 @@ export class S3Store implements ObjectStore {
   #etagForm: EtagForm | undefined;
 
   /** Opens no connection. Throws TypeError when the endpoint is no URL. */
-  constructor(spec: S3Spec, deps: StoreDeps) {
+  constructor(spec: S3StoreSpec, given: StoreDeps) {
+    const deps = limitedDeps(spec, given);
     this.#deps = deps;
     this.#http = new S3Http(spec, deps);
     this.#control = new S3Control(spec, deps, this.#http);
@@ -262,4 +264,11 @@ function metaOf(call: S3Call, answer: S3Answer): ObjectMeta {
 /** Without quotes and without the mark of weak ones. */
 function bareEtag(etag: string): string {
   return etag.replace(/^W\//, '').replaceAll('"', '');
+}
+
+/** What the store's own limits say goes before the settings. */
+function limitedDeps({ limits }: S3StoreSpec, deps: StoreDeps): StoreDeps {
+  if (limits === undefined) return deps;
+  const timeoutMs = limits.requestTimeoutMs;
+  return { ...deps, limits: () => ({ ...deps.limits(), timeoutMs }) };
 }

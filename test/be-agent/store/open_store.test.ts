@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Config } from '../../../base/config.ts';
-import type { VaultId } from '../../../base/ids.ts';
+
 import { ObjectStoreError, SILENT_LOG } from '../../../base/ports.ts';
 import type { ObjectStore } from '../../../base/ports.ts';
 import { systemClock, systemRandom } from '../../../base/system_ports.ts';
@@ -16,7 +16,6 @@ import { s3ServerMissing, startS3Server } from '../../s3_server.ts';
 import { bytes, failure, kindOf, listAll, storeContract, text } from './contract.ts';
 import { StepClock, seededRandom } from './test_ports.ts';
 
-const vaultId = 1 as unknown as VaultId;
 const directories: string[] = [];
 
 async function temporary(): Promise<string> {
@@ -92,7 +91,7 @@ describe('MeteredStore', () => {
 describe('openStore', () => {
   it('opens a directory', async () => {
     const path = join(await temporary(), 'vault');
-    const store = await openStore({ kind: 'file', vaultId, name: 'v', path }, deps);
+    const store = await openStore({ kind: 'file', path }, deps);
     await store.put('a', bytes('x'));
     expect(text(await store.get('a'))).toBe('x');
     expect(store.url).toBe(`file://${path}`);
@@ -102,8 +101,6 @@ describe('openStore', () => {
   it('opens a bucket without connecting', async () => {
     const spec = {
       kind: 's3',
-      vaultId,
-      name: 'v',
       endpoint: 'storage.invalid',
       region: 'r',
       bucket: 'b',
@@ -126,7 +123,7 @@ describe('probeStore', () => {
     expect(report).toEqual({ conditionalCreate: true, compareAndSet: true });
     expect(store.keys()).toEqual([]);
     const path = await temporary();
-    const files = await openStore({ kind: 'file', vaultId, name: 'v', path }, deps);
+    const files = await openStore({ kind: 'file', path }, deps);
     expect(await probeStore(files, systemRandom)).toEqual(report);
     expect(await readdir(path)).toEqual(['.thermocline-tmp']);
   });
@@ -204,8 +201,6 @@ describe('probeStore', () => {
       const { endpoint, region, accessKey, secretKey } = server;
       const good = {
         kind: 's3',
-        vaultId,
-        name: 'v',
         endpoint,
         region,
         accessKey,

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { VaultId } from '../../../base/ids.ts';
+
 import { S3Store } from '../../../be-agent/store/s3_store.ts';
 import { bytes, failure, kindOf, listAll, text } from './contract.ts';
 import { StepClock, seededRandom } from './test_ports.ts';
@@ -42,8 +42,6 @@ async function scripted(replies: readonly Reply[], retries = 3): Promise<Setup> 
   const store = new S3Store(
     {
       kind: 's3',
-      vaultId: 1 as unknown as VaultId,
-      name: 'v',
       endpoint: `http://127.0.0.1:${port}`,
       region: 'us-east-1',
       bucket: 'b',

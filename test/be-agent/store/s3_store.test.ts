@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import type { VaultId } from '../../../base/ids.ts';
+
 import { systemClock, systemRandom } from '../../../base/system_ports.ts';
-import type { S3Spec } from '../../../be-agent/store/s3_http.ts';
+import type { S3StoreSpec } from '../../../base/schema.ts';
 import { S3Store } from '../../../be-agent/store/s3_store.ts';
 import { s3ServerMissing, startS3Server } from '../../s3_server.ts';
 import type { S3Server } from '../../s3_server.ts';
@@ -20,11 +20,9 @@ const deps = {
   limits: () => ({ retries: 2, timeoutMs: 20_000 }),
 };
 
-function specOf(changes: Partial<S3Spec> = {}): S3Spec {
+function specOf(changes: Partial<S3StoreSpec> = {}): S3StoreSpec {
   return {
     kind: 's3',
-    vaultId: 1 as unknown as VaultId,
-    name: 'v',
     endpoint: server.endpoint,
     region: server.region,
     bucket: BUCKET,
@@ -63,7 +61,7 @@ if (missing !== undefined) {
 
   describe('S3Store on radosgw', () => {
     const stores: S3Store[] = [];
-    const open = (changes: Partial<S3Spec> = {}): S3Store => {
+    const open = (changes: Partial<S3StoreSpec> = {}): S3Store => {
       const store = new S3Store(specOf(changes), deps);
       stores.push(store);
       return store;
