@@ -6,6 +6,7 @@ import { ROWSET_EVENTS } from './migrations/0003_rowset_events.ts';
 import { COMPACTION } from './migrations/0004_compaction.ts';
 import { ALTER_JOBS } from './migrations/0005_alter_jobs.ts';
 import { PRIVILEGES } from './migrations/0006_privileges.ts';
+import { COOLDOWN } from './migrations/0007_cooldown.ts';
 import type { Migration } from './migrations/migration.ts';
 import type { SqliteConnection } from './sqlite_connection.ts';
 
@@ -17,6 +18,7 @@ export const MIGRATIONS: readonly Migration[] = [
   COMPACTION,
   ALTER_JOBS,
   PRIVILEGES,
+  COOLDOWN,
 ];
 
 /**

@@ -9,7 +9,14 @@ export const RESERVED_DATABASES: ReadonlySet<string> = new Set([
   '__internal_schema',
 ]);
 
-export type NameKind = 'database' | 'table' | 'partition' | 'compute group' | 'storage vault';
+export type NameKind =
+  | 'database'
+  | 'table'
+  | 'partition'
+  | 'compute group'
+  | 'storage vault'
+  | 'resource'
+  | 'storage policy';
 
 /** Control characters, unpaired surrogates and, as in MySQL, a trailing space are refused. */
 export function checkName(kind: NameKind, name: string): void {

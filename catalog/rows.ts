@@ -1,7 +1,7 @@
 /** The columns of every table as Kysely sees them; `migrations/` is where they come from. */
 import type { Generated } from 'kysely';
 import type { Privilege, ScopeKind } from '../base/privileges.ts';
-import type { BackendAdminState } from '../base/schema.ts';
+import type { BackendAdminState, ConditionalWrites } from '../base/schema.ts';
 
 /** CREATING: being written in chunks, invisible. DROPPED: invisible, being purged. */
 export type PresenceState = 'CREATING' | 'NORMAL' | 'DROPPED';
@@ -80,6 +80,26 @@ export interface CatalogRows {
     credentials: string | null;
     created_ms: number;
   };
+  resource: {
+    resource_id: number;
+    name: string;
+    kind: 's3' | 'file';
+    version: number;
+    properties: string;
+    credentials: string | null;
+    validity_check: Bit;
+    conditional_writes: ConditionalWrites;
+    created_ms: number;
+  };
+  storage_policy: {
+    policy_id: number;
+    name: string;
+    version: number;
+    resource_id: number;
+    cooldown_ms: number | null;
+    ttl_s: number | null;
+    created_ms: number;
+  };
   database_def: { database_id: number; name: string; created_ms: number };
   table_def: {
     table_id: number;
@@ -91,6 +111,7 @@ export interface CatalogRows {
     vault_id: number;
     definition: string;
     created_ms: number;
+    storage_policy_id: Generated<number | null>;
   };
   table_name: { database_id: number; name: string; table_id: number };
   index_def: {
@@ -111,6 +132,7 @@ export interface CatalogRows {
     visible_version: number;
     state: PresenceState;
     version: number;
+    storage_policy_id: Generated<number | null>;
   };
   tablet: {
     tablet_id: number;

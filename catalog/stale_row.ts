@@ -16,3 +16,18 @@ export class StaleRow extends Error {
 export function expectOne(changed: bigint, what: string): void {
   if (changed !== 1n) throw new StaleRow(what);
 }
+
+/** Times that a statement is decided again. */
+const TRIES_MAX = 5;
+
+/** Reads and decides again when somebody was faster; in the end throws the `StaleRow`. */
+export async function retryStale<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const isStale = (error as { readonly code?: unknown }).code === 'STALE_ROW';
+      if (!isStale || tries === TRIES_MAX) throw error;
+    }
+  }
+}

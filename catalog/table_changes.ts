@@ -5,7 +5,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SqlError } from '../base/errors.ts';
 import { id } from '../base/ids.ts';
-import type { DatabaseId, IndexId, PartitionId, TableId, TabletId, VaultId } from '../base/ids.ts';
+import type {
+  DatabaseId,
+  IndexId,
+  PartitionId,
+  StoragePolicyId,
+  TableId,
+  TabletId,
+  VaultId,
+} from '../base/ids.ts';
 import { BUCKETS_MAX, COLUMNS_MAX, PARTITIONS_MAX } from '../base/schema.ts';
 import type { PartitionValues, RollupShape, TableDef } from '../base/schema.ts';
 import { toJson } from './json_text.ts';
@@ -35,6 +43,8 @@ export interface NewPartition {
   readonly name: string;
   readonly values: PartitionValues;
   readonly buckets: number;
+  /** Default: none. */
+  readonly storagePolicyId?: StoragePolicyId | undefined;
 }
 
 export interface NewRollup {
@@ -231,8 +241,16 @@ export class TableChanges {
           infos.push({ tabletId, tableId, partitionId, indexId, bucket, bytes: 0, rows: 0 });
         }
       }
-      const { name, values, buckets } = part;
-      return { name, values, buckets, partitionId, position: firstPosition + i, tablets: infos };
+      const { name, values, buckets, storagePolicyId } = part;
+      return {
+        name,
+        values,
+        buckets,
+        storagePolicyId,
+        partitionId,
+        position: firstPosition + i,
+        tablets: infos,
+      };
     });
   }
 
@@ -366,8 +384,8 @@ async function insertTable(
 function insertPartition(tx: WriteSession, tableId: TableId, partition: PlannedPartition): void {
   tx.bulk.run(
     `INSERT INTO partition_def (partition_id, table_id, name, position, bounds, buckets,
-       visible_version, state, version)
-     VALUES (?, ?, ?, ?, ?, ?, 1, 'CREATING', 1)`,
+       visible_version, state, version, storage_policy_id)
+     VALUES (?, ?, ?, ?, ?, ?, 1, 'CREATING', 1, ?)`,
     [
       partition.partitionId,
       tableId,
@@ -375,6 +393,7 @@ function insertPartition(tx: WriteSession, tableId: TableId, partition: PlannedP
       partition.position,
       toJson(partition.values),
       partition.buckets,
+      partition.storagePolicyId ?? null,
     ],
   );
 }

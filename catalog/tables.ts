@@ -3,7 +3,14 @@ import type { Selectable } from 'kysely';
 import type { LoadTarget } from '../base/agent_messages.ts';
 import { SqlError } from '../base/errors.ts';
 import { id } from '../base/ids.ts';
-import type { DatabaseId, IndexId, PartitionId, TableId, VaultId } from '../base/ids.ts';
+import type {
+  DatabaseId,
+  IndexId,
+  PartitionId,
+  StoragePolicyId,
+  TableId,
+  VaultId,
+} from '../base/ids.ts';
 import type {
   IndexDef,
   PartitionDef,
@@ -64,7 +71,8 @@ export interface TableMemory {
   readonly dropped: () => void;
 }
 
-type TableRow = CatalogRows['table_def'];
+type TableRow = Selectable<CatalogRows['table_def']>;
+type PartitionRow = Selectable<CatalogRows['partition_def']>;
 
 export class TableStore {
   readonly #session: Session;
@@ -296,6 +304,7 @@ export class TableStore {
       vaultId: id<VaultId>(row.vault_id),
       createdMs: row.created_ms,
       schemaVersion: row.schema_version,
+      ...policyOf(row),
       partitions: partitions.map(toPartition),
       indexes: indexes.map(toIndex),
     };
@@ -338,7 +347,7 @@ export async function moveTable(
 export async function alterTable(
   tx: WriteSession,
   before: TableRow,
-  columns: Partial<Pick<TableRow, 'name' | 'definition'>>,
+  columns: Partial<Pick<TableRow, 'name' | 'definition' | 'storage_policy_id'>>,
 ): Promise<void> {
   await changeTable(tx, before, { ...columns, schema_version: before.schema_version + 1 });
 }
@@ -361,7 +370,7 @@ async function changeTable(
 
 export async function movePartition(
   tx: WriteSession,
-  before: CatalogRows['partition_def'],
+  before: PartitionRow,
   state: TableRow['state'],
 ): Promise<void> {
   const result = await tx.db
@@ -380,12 +389,19 @@ function toIndex(row: Selectable<CatalogRows['index_def']>): IndexDef {
   return { ...known, kind: 'ROLLUP', ...fromJson<RollupShape>(row.shape) };
 }
 
-function toPartition(row: CatalogRows['partition_def']): PartitionDef {
+function policyOf({
+  storage_policy_id: policyId,
+}: Pick<TableRow, 'storage_policy_id'>): Pick<TableDef, 'storagePolicyId'> {
+  return policyId === null ? {} : { storagePolicyId: id<StoragePolicyId>(policyId) };
+}
+
+function toPartition(row: PartitionRow): PartitionDef {
   return {
     partitionId: id<PartitionId>(row.partition_id),
     name: row.name,
     values: fromJson<PartitionValues>(row.bounds),
     buckets: row.buckets,
     visibleVersion: row.visible_version,
+    ...policyOf(row),
   };
 }

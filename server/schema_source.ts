@@ -18,6 +18,7 @@ import type {
 } from './information_schema/source.ts';
 import { isSystemDatabase } from './information_schema/system_databases.ts';
 import { listingTable, type VirtualTable } from './information_schema/virtual_table.ts';
+import { AUDIT_LOG } from './listings/audit_log.ts';
 import { ALTER_JOBS } from './listings/alter_jobs.ts';
 import { BACKENDS } from './listings/backends.ts';
 import { CLOUD_CACHE_HOTSPOT } from './listings/cloud_cache_hotspot.ts';
@@ -27,6 +28,9 @@ import { CONFIG_ENTRIES } from './listings/config.ts';
 import { FILE_CACHE_STATISTICS } from './listings/file_cache_statistics.ts';
 import { type Listing, seenRows } from './listings/listing.ts';
 import { LOADS } from './listings/loads.ts';
+import { RESOURCES } from './listings/resources.ts';
+import { STORAGE_POLICIES } from './listings/storage_policies.ts';
+import { STORAGE_POLICY_USAGES } from './listings/storage_policy_usages.ts';
 import { STORAGE_VAULTS } from './listings/storage_vaults.ts';
 import { WARM_UP_JOB_FAILURES } from './listings/warm_up_job_failures.ts';
 import { WARM_UP_JOB_RUNS } from './listings/warm_up_job_runs.ts';
@@ -164,8 +168,12 @@ export const OUR_TABLES: readonly VirtualTable<SchemaSource>[] = [
   ours('file_cache_statistics', FILE_CACHE_STATISTICS),
   ours('cloud_cache_hotspot', CLOUD_CACHE_HOTSPOT),
   ours('storage_vaults', STORAGE_VAULTS),
+  ours('resources', RESOURCES),
+  ours('storage_policies', STORAGE_POLICIES),
+  ours('storage_policy_usages', STORAGE_POLICY_USAGES),
   ours('loads', LOADS),
   ours('config', CONFIG_ENTRIES),
+  ours('audit_log', AUDIT_LOG),
   ours('compaction_status', COMPACTION_STATUS),
 ];
 

@@ -5,6 +5,7 @@
 import { SqlError } from '../../base/errors.ts';
 import { type TableDef, storedName } from '../../base/schema.ts';
 import { OK } from '../../base/values.ts';
+import { retryStale } from '../../catalog/stale_row.ts';
 import type { AlterTableAction } from '../../parser/statement.ts';
 import { readProperties } from '../../parser/properties.ts';
 import { addPartitions, checkName } from '../table_definition.ts';
@@ -12,30 +13,24 @@ import { type ColumnAction, isColumnAction, isNamed, planColumns } from './alter
 import { planRollup, rollupNamed } from './alter_table_rollup.ts';
 import { compactTable } from './compaction.ts';
 import { type ExecContext, type Executor, computeGroupOf, tableNameOf } from './executor.ts';
+import {
+  checkPartitionPolicy,
+  modifyPartitions,
+  policyNamed,
+  setTablePolicy,
+  withoutPolicy,
+} from './policy_binding.ts';
 import { readTableProperties, refuseSystemDatabase } from './tables.ts';
-
-/** Plans made when the table keeps being altered by others. */
-const TRIES_MAX = 5;
 
 export const alterTable: Executor<'AlterTable'> = async (statement, context) => {
   const { db, table: name } = tableNameOf(statement.table, context.session);
   refuseSystemDatabase(db, context);
   const { catalog } = context.services;
-  for (let attempt = 1; ; attempt += 1) {
-    const table = await catalog.tables.get(db, name);
-    try {
-      await alter(table, statement.actions, context);
-      return OK;
-    } catch (error) {
-      if (!isStale(error) || attempt === TRIES_MAX) throw error;
-    }
-  }
+  await retryStale(async () => {
+    await alter(await catalog.tables.get(db, name), statement.actions, context);
+  });
+  return OK;
 };
-
-/** Somebody altered the table since it was read. */
-function isStale(error: unknown): boolean {
-  return (error as { readonly code?: unknown }).code === 'STALE_ROW';
-}
 
 async function alter(
   table: TableDef,
@@ -101,6 +96,8 @@ async function alterOnce(
       const properties = { ...table.properties, ...settings.properties };
       const { ttlSeconds } =
         settings.properties['file_cache_ttl_seconds'] === undefined ? table : settings;
+      const policy = policyNamed(action.properties);
+      if (policy !== undefined) await setTablePolicy(table, policy, context);
       await catalog.tables.set(tableId, { properties, ttlSeconds });
       return;
     }
@@ -110,6 +107,9 @@ async function alterOnce(
       return;
     case 'AddPartition':
       await addOnePartition(table, action, context);
+      return;
+    case 'ModifyPartition':
+      await modifyPartitions(table, action.partitions, action.properties, context);
       return;
     case 'RenameColumn':
       await renameColumn(table, action.name, action.newName, context);
@@ -135,8 +135,7 @@ async function alterOnce(
     case 'DropColumn':
     case 'ModifyColumn':
     case 'OrderColumns':
-    case 'RenamePartition':
-    case 'ModifyPartition': {
+    case 'RenamePartition': {
       const words = action.kind.replaceAll(/([a-z])([A-Z])/g, '$1 $2').toUpperCase();
       throw new SqlError('NOT_SUPPORTED', { what: `ALTER TABLE ... ${words}` });
     }
@@ -188,13 +187,15 @@ async function addRollup(
 async function addOnePartition(
   table: TableDef,
   action: Extract<AlterTableAction, { readonly kind: 'AddPartition' }>,
-  { services }: ExecContext,
+  context: ExecContext,
 ): Promise<void> {
   if (table.partitionKind === 'NONE') {
     const what = `table ${table.name} is not partitioned`;
     throw new SqlError('INVALID_TABLE', { what });
   }
-  readProperties(action.partition.properties, {});
+  const { properties } = action.partition;
+  await checkPartitionPolicy(properties, context);
+  readProperties(withoutPolicy(properties), {});
   const columns = table.partitionColumns.flatMap(
     (name) => table.columns.find((column) => column.name === name) ?? [],
   );
@@ -202,8 +203,9 @@ async function addOnePartition(
   const buckets = asked === undefined || asked === 'AUTO' ? table.buckets : asked;
   const added = addPartitions(table.partitions, [action.partition], columns);
   if (added.length === 0) return;
-  await services.catalog.tableChanges.addPartitions(
+  const { storagePolicyId } = table;
+  await context.services.catalog.tableChanges.addPartitions(
     table,
-    added.map((partition) => ({ ...partition, buckets })),
+    added.map((partition) => ({ ...partition, buckets, storagePolicyId })),
   );
 }

@@ -1,12 +1,10 @@
 /** Storage vaults. */
 import { SqlError } from '../../base/errors.ts';
-import type { VaultId } from '../../base/ids.ts';
-import { id } from '../../base/ids.ts';
 import { OK } from '../../base/values.ts';
 import type { NewVault } from '../../catalog/vaults.ts';
 import type { CreateStorageVault } from '../../parser/statement.ts';
 import { type PropertySchemas, readProperties } from '../../parser/properties.ts';
-import { checkVault } from '../vault_check.ts';
+import { checkStore } from '../store_check.ts';
 import type { Executor } from './executor.ts';
 
 const VAULT_PROPERTIES = {
@@ -33,7 +31,7 @@ export const createStorageVault: Executor<'CreateStorageVault'> = async (stateme
     context.session.warn({ level: 'Note', code: 1105, message });
     return OK;
   }
-  await checkVault({ ...vault, vaultId: id<VaultId>(0) }, context.services);
+  await checkStore(name, vault, 'VAULT_CHECK_FAILED', context.services);
   await catalog.vaults.create(vault);
   return OK;
 };

@@ -28,6 +28,7 @@ import { adminSetConfig, adminShowConfig, showConfig } from './config.ts';
 import { createDatabase, dropDatabase, use, useComputeGroup } from './databases.ts';
 import { createRole, dropRole, grant, grantRole, revoke, revokeRole } from './grants.ts';
 import { insert } from './insert.ts';
+import { alterResource, createResource, dropResource, showResources } from './resources.ts';
 import { doExpressions, select, setVariables } from './select.ts';
 import { boundStatement, deallocateStatement, prepareStatement } from './prepare.ts';
 import {
@@ -95,6 +96,13 @@ import {
   showWarmUpJobs,
 } from './show_warm_up.ts';
 import { createStorageVault, dropStorageVault, setDefaultStorageVault } from './storage.ts';
+import {
+  alterStoragePolicy,
+  createStoragePolicy,
+  dropStoragePolicy,
+  showStoragePolicies,
+  showStoragePolicyUsing,
+} from './storage_policies.ts';
 import { createTable, createTableLike, dropTable, truncateTable } from './tables.ts';
 import { explainWarmUp, warmUp } from './warm_up.ts';
 import {
@@ -222,15 +230,15 @@ export const EXECUTORS: {
   ShowStorageVaults: showStorageVaults,
   SetDefaultStorageVault: setDefaultStorageVault,
   UnsetDefaultStorageVault: LATER,
-  CreateResource: LATER,
-  AlterResource: LATER,
-  DropResource: LATER,
-  ShowResources: LATER,
-  CreateStoragePolicy: LATER,
-  AlterStoragePolicy: LATER,
-  DropStoragePolicy: LATER,
-  ShowStoragePolicies: LATER,
-  ShowStoragePolicyUsing: LATER,
+  CreateResource: createResource,
+  AlterResource: alterResource,
+  DropResource: dropResource,
+  ShowResources: showResources,
+  CreateStoragePolicy: createStoragePolicy,
+  AlterStoragePolicy: alterStoragePolicy,
+  DropStoragePolicy: dropStoragePolicy,
+  ShowStoragePolicies: showStoragePolicies,
+  ShowStoragePolicyUsing: showStoragePolicyUsing,
   ShowCooldownJobs: LATER,
   ShowCooldownTablets: LATER,
   CancelCooldownJob: LATER,

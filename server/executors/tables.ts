@@ -9,6 +9,7 @@ import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { defineTable } from '../table_definition.ts';
 import { rollupShape } from './alter_table_rollup.ts';
 import { type ExecContext, type Executor, tableNameOf } from './executor.ts';
+import { checkPolicies, withoutPolicy } from './policy_binding.ts';
 
 /** Longest time to live of a table's blocks, seconds: ten years. */
 const TTL_SECONDS_MAX = 315_360_000;
@@ -33,7 +34,6 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
 const REPLICATED: ReadonlySet<string> = new Set([
   'replication_num',
   'replication_allocation',
-  'storage_policy',
   'resource_group',
 ]);
 
@@ -44,9 +44,12 @@ export interface TableSettings {
   readonly properties: Readonly<Record<string, string>>;
 }
 
-/** Throws NOT_SUPPORTED, and what `readProperties` throws; warns of what has no effect. */
+/**
+ * All but the storage policy, which `policy_binding.ts` sees to. Throws NOT_SUPPORTED, and what
+ * `readProperties` throws; warns of what has no effect.
+ */
 export function readTableProperties(given: Properties, context: ExecContext): TableSettings {
-  const kept = given.filter(({ key }) => {
+  const kept = withoutPolicy(given).filter(({ key }) => {
     if (REPLICATED.has(key)) {
       throw new SqlError('NOT_SUPPORTED', { what: `replicated tables (property '${key}')` });
     }
@@ -92,7 +95,11 @@ async function create(
   context: ExecContext,
 ): Promise<void> {
   const { catalog } = context.services;
+  await checkPolicies(statement, context);
   const settings = readTableProperties(statement.properties, context);
+  for (const { properties } of statement.partitioning?.partitions ?? []) {
+    readProperties(withoutPolicy(properties), {});
+  }
   const definition = defineTable(statement);
   const vault =
     settings.vaultName === undefined

@@ -45,10 +45,13 @@ export const PARTITIONS: Listing<PartitionsSource> = {
   ].map(textColumn),
   likeColumns: ['PartitionName'],
   seen: everyRow,
-  rows: ({ services, table }) => {
+  rows: async ({ services, table }) => {
+    const policies = await services.catalog.storagePolicies.list();
+    const nameOf = new Map(policies.map(({ policyId, name }) => [policyId, name]));
     const base = baseIndexOf(table).indexId;
     return table.partitions.map((partition) => {
       const { tablets } = services.catalog;
+      const { storagePolicyId: policyId } = partition;
       const size = tablets.partitionSize(partition.partitionId);
       const { rows } = tablets.partitionSize(partition.partitionId, base);
       return [
@@ -64,7 +67,7 @@ export const PARTITIONS: Listing<PartitionsSource> = {
         COPIES,
         'REMOTE',
         null,
-        '',
+        policyId === undefined ? '' : (nameOf.get(policyId) ?? ''),
         null,
         bytesText(size.bytes),
         'false',

@@ -191,7 +191,7 @@ CREATE TABLE partition_def (
   visible_version INTEGER NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('CREATING', 'NORMAL', 'DROPPED')),
   version INTEGER NOT NULL
-) STRICT;
+, storage_policy_id INTEGER) STRICT;
 
 CREATE TABLE privilege_grant (
   grantee_kind TEXT NOT NULL CHECK (grantee_kind IN ('USER', 'ROLE')),
@@ -205,6 +205,18 @@ CREATE TABLE privilege_grant (
   created_ms INTEGER NOT NULL,
   PRIMARY KEY (grantee_kind, grantee, host, scope_kind, scope_db, scope_name, privilege)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE resource (
+  resource_id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL CHECK (kind IN ('s3', 'file')),
+  version INTEGER NOT NULL,
+  properties TEXT NOT NULL,
+  credentials TEXT,
+  validity_check INTEGER NOT NULL CHECK (validity_check IN (0, 1)),
+  conditional_writes TEXT NOT NULL CHECK (conditional_writes IN ('true', 'false', 'unknown')),
+  created_ms INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE role (
   role_name TEXT NOT NULL PRIMARY KEY,
@@ -257,6 +269,17 @@ CREATE TABLE schema_version (
   applied_ms INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE storage_policy (
+  policy_id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  version INTEGER NOT NULL,
+  resource_id INTEGER NOT NULL REFERENCES resource (resource_id),
+  cooldown_ms INTEGER,
+  ttl_s INTEGER,
+  created_ms INTEGER NOT NULL,
+  CHECK ((cooldown_ms IS NULL) <> (ttl_s IS NULL))
+) STRICT;
+
 CREATE TABLE table_def (
   table_id INTEGER PRIMARY KEY,
   database_id INTEGER NOT NULL,
@@ -267,7 +290,7 @@ CREATE TABLE table_def (
   vault_id INTEGER NOT NULL REFERENCES vault (vault_id),
   definition TEXT NOT NULL,
   created_ms INTEGER NOT NULL
-) STRICT;
+, storage_policy_id INTEGER) STRICT;
 
 CREATE TABLE table_name (
   database_id INTEGER NOT NULL,
@@ -440,13 +463,19 @@ CREATE INDEX load_txn_by_state ON load_txn (state, finished_ms);
 
 CREATE INDEX login_lock_by_time ON login_lock (until_ms);
 
+CREATE INDEX partition_def_by_policy ON partition_def (storage_policy_id, partition_id);
+
 CREATE INDEX partition_def_by_state ON partition_def (state, partition_id);
 
 CREATE INDEX partition_def_by_table ON partition_def (table_id, state, position);
 
 CREATE INDEX rowset_by_txn ON rowset (txn_id);
 
+CREATE INDEX storage_policy_by_resource ON storage_policy (resource_id);
+
 CREATE INDEX table_def_by_database ON table_def (database_id);
+
+CREATE INDEX table_def_by_policy ON table_def (storage_policy_id);
 
 CREATE INDEX table_def_by_state ON table_def (state, table_id);
 

@@ -1,21 +1,28 @@
-/** Tries a vault out before it is stored: CREATE STORAGE VAULT says at once what is wrong. */
+/**
+ * Tries a store out before it becomes a vault or a resource: CREATE says at once what is wrong.
+ */
+import type { ProbeReport } from '../be-agent/store/probe.ts';
 import { SqlError } from '../base/errors.ts';
-import type { VaultSpec } from '../base/schema.ts';
+import type { StoreSpec } from '../base/schema.ts';
 import { ObjectStoreError } from '../base/ports.ts';
 import type { Services } from './services.ts';
 
-/** Throws VAULT_CHECK_FAILED, naming what is missing or wrong and never a secret. */
-export async function checkVault(
-  spec: VaultSpec,
+type CheckFailure = 'VAULT_CHECK_FAILED' | 'RESOURCE_CHECK_FAILED';
+
+/** What works; throws `failure`, naming what is missing or wrong and never a secret. */
+export async function checkStore(
+  name: string,
+  spec: StoreSpec,
+  failure: CheckFailure,
   services: Pick<Services, 'config' | 'clock' | 'random' | 'log'>,
-): Promise<void> {
+): Promise<ProbeReport> {
   // Stores are not needed for anything else in this thread, so they are loaded when they are.
   const { openStore } = await import('../be-agent/store/open_store.ts');
   const { probeStore } = await import('../be-agent/store/probe.ts');
   try {
     const store = await openStore(spec, services);
     try {
-      await probeStore(store, services.random);
+      return await probeStore(store, services.random);
     } finally {
       await store.close();
     }
@@ -24,7 +31,7 @@ export async function checkVault(
     if (error instanceof ObjectStoreError || error instanceof TypeError) {
       const where = spec.kind === 's3' ? ` (endpoint ${spec.endpoint}, bucket ${spec.bucket})` : '';
       const what = `${error.message}${where}`;
-      throw new SqlError('VAULT_CHECK_FAILED', { name: spec.name, what }, { cause: error });
+      throw new SqlError(failure, { name, what }, { cause: error });
     }
     throw error;
   }
