@@ -6,6 +6,7 @@ import { allowedText, CONFIG, CONFIG_KEYS } from '../base/config.ts';
 import { ERRORS } from '../base/errors.ts';
 import { UNSUPPORTED_HEADS } from '../grammar/heads.ts';
 import { statementParser } from '../grammar/statement_parser.ts';
+import { REQUIREMENTS } from '../server/access/requirements.ts';
 import { SUPPORTED_STATEMENTS } from '../server/executors/supported.ts';
 import { metricsPage } from './metric_docs.ts';
 import { railroadDrawer, spaced } from './railroad.ts';
@@ -30,6 +31,7 @@ export function generatedDocs(): Map<string, string> {
   files.set('errors.md', errorsPage());
   files.set('metrics.md', `${GENERATED}\n\n${metricsPage()}`);
   files.set('statements.md', statementsPage());
+  files.set('privileges.md', privilegesPage());
   const rules = statementParser().productions();
   const draw = railroadDrawer(rules, new Set<string>([...CLAUSES, ...WORDS]));
   for (const rule of diagramRules()) files.set(`diagrams/${rule}.svg`, draw(rule));
@@ -111,6 +113,24 @@ ${clauses}
 These statements of MySQL and Doris are refused with error 1235:
 ${UNSUPPORTED_HEADS.map((words) => `\`${words}\``).join(', ')}.
 `;
+}
+
+function privilegesPage(): string {
+  const parts = statementGroups().map(({ title, statements }) => {
+    const rows = statements.map(
+      ([kind]) =>
+        `| [${kind}](statements.md#${kind.toLowerCase()}) | ${cell(REQUIREMENTS[kind].needs)} |`,
+    );
+    return `## ${title}\n\n| statement | needs |\n| --- | --- |\n${rows.join('\n')}\n`;
+  });
+  return `${GENERATED}
+
+# Privileges
+
+What each kind of statement needs, as it is checked before the statement runs. ADMIN has everything. What privileges there are, and how they are given, is in
+[security.md](security.md); the statements themselves are in [statements.md](statements.md).
+
+${parts.join('\n')}`;
 }
 
 function diagram(rule: string): string {

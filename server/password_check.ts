@@ -74,7 +74,9 @@ async function matches(account: Account, password: string): Promise<boolean> {
   if (account.authString === '' || password === '') return account.authString === password;
   switch (account.plugin) {
     case 'mysql_native_password':
-      return makeNative(password) === account.authString;
+      if (makeNative(password) === account.authString) return true;
+      // As long as for a user that does not exist.
+      return await verifyCachingSha2(NOBODY.authString, Buffer.from(password));
     case 'caching_sha2_password':
       return await verifyCachingSha2(account.authString, Buffer.from(password));
   }
