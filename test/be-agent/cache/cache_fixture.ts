@@ -139,32 +139,33 @@ export class ScriptedStore implements ObjectStore {
   }
 }
 
-/** Contents made so far, from their start: most objects are read again and again. */
-const contents = new Map<string, Buffer>();
-const CONTENTS_MAX = 200;
+/** Starts of objects, made once: the small ones are read again and again. */
+const starts = new Map<string, Buffer>();
+const STARTS_MAX = 50;
+const START_BYTES_MAX = 2 ** 21;
 
 /** What the scripted store has at `offset` of `key`. */
 export function content(key: string, offset: number, length: number): Uint8Array {
-  let whole = contents.get(key);
-  if (whole === undefined || whole.length < offset + length) {
-    whole = makeContent(
-      key,
-      Math.ceil((offset + length) / CONTENT_STEP_BYTES) * CONTENT_STEP_BYTES,
-    );
-    if (contents.size >= CONTENTS_MAX) contents.clear();
-    contents.set(key, whole);
+  const end = offset + length;
+  if (end > START_BYTES_MAX) return makeContent(key, offset, length);
+  let start = starts.get(key);
+  if (start === undefined || start.length < end) {
+    start = makeContent(key, 0, 2 ** Math.ceil(Math.log2(end + 1)));
+    if (starts.size >= STARTS_MAX) starts.clear();
+    starts.set(key, start);
   }
-  return Buffer.from(whole.subarray(offset, offset + length));
+  return Buffer.from(start.subarray(offset, end));
 }
 
-function makeContent(key: string, length: number): Buffer {
+function makeContent(key: string, offset: number, length: number): Buffer {
   let seed = 7;
   for (const character of key) seed = (seed * 31 + character.charCodeAt(0)) % 65_521;
-  const words = new Uint32Array(length / 4);
+  const words = new Uint32Array(Math.ceil((length + 8) / 4));
+  const first = Math.floor(offset / 4);
   for (let place = 0; place < words.length; place += 1) {
-    words[place] = Math.imul(place + 1, 2_654_435_761) ^ seed;
+    words[place] = Math.imul(first + place + 1, 2_654_435_761) ^ seed;
   }
-  return Buffer.from(words.buffer);
+  return Buffer.from(words.buffer, offset - first * 4, length);
 }
 
 export class CacheFixture {
