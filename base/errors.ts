@@ -206,7 +206,7 @@ export const ERRORS = {
   WARM_UP_NO_PARTITION:    row(1105, 'HY000', "The partition {name} doesn't exist"),
   WARM_UP_TOO_BIG:         row(1105, 'HY000', 'The cluster {name} cache size is not enough: {needed} needed, {capacity} there; use FORCE to warm up what fits'),
   WARM_UP_NO_INTERVAL:     row(1105, 'HY000', 'No sync_interval_sec is provided'),
-  WARM_UP_BAD_INTERVAL:    row(1105, 'HY000', 'Illegal sync_interval_sec: {value}; allowed: a whole number of seconds, 1 or more'),
+  WARM_UP_BAD_INTERVAL:    row(1105, 'HY000', 'Illegal sync_interval_sec: {value}; allowed: a whole number of seconds from 1 to 2147483647'),
   WARM_UP_NO_EVENT:        row(1105, 'HY000', 'No sync_event is provided'),
   WARM_UP_BAD_EVENT:       row(1105, 'HY000', 'Illegal sync_event: {value}; allowed: load'),
   WARM_UP_ONLY_EXCLUDE:    row(1105, 'HY000', 'ON TABLES clause must contain at least one INCLUDE rule'),

@@ -123,12 +123,12 @@ export class WarmUpChanges {
     const ended = final || (endsRun && job.syncMode === 'PERIODIC');
     const stops = cell.effect === 'stop';
     const endMs = this.#clock.now();
-    // Of a batch that is stopped half-way, a part is in the caches. A job that may go on counts
-    // the batch again when it is done.
+    // Of a batch that is stopped half-way, a part is in the caches. A ONCE job that may go on
+    // counts the batch again when it is done, a PERIODIC one counts all anew.
     const brought = stops && endsRun ? withLive(job, this.#hooks.live(job.jobId)) : undefined;
     const after = await tx.warmUpJobs.update(job.jobId, job.version, {
       ...(ended ? { finishMs: endMs } : {}),
-      ...(final ? brought : {}),
+      ...(ended ? brought : {}),
       ...change,
       event,
       state: cell.to,

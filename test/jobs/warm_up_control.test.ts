@@ -54,12 +54,13 @@ describe('a paused job', () => {
   });
 
   it.each([
-    ['PAUSED', 'pause', 0],
-    ['CANCELLED', 'cancel', 300],
+    ['PAUSED', 'ONCE', 'pause', 0],
+    ['CANCELLED', 'ONCE', 'cancel', 300],
+    ['PAUSED', 'PERIODIC', 'pause', 300],
   ] as const)(
-    'ends %s: its run tells what was in the caches by then',
-    async (state, ask, bytes) => {
-      const jobId = await world.warmTable();
+    'ends %s (%s): its run tells what was in the caches by then',
+    async (state, mode, ask, bytes) => {
+      const jobId = mode === 'ONCE' ? await world.warmTable() : await world.periodic(5);
       const [first] = await world.untilHeld(2);
       const counts = first?.held[0]?.run.counts;
       if (counts === undefined) throw new Error('nothing is held');
@@ -72,7 +73,7 @@ describe('a paused job', () => {
       expect(await world.catalog.warmUpRuns.list({ jobId })).toMatchObject([
         { outcome: state, finishBytes: 300, cachedBytes: 100, doneTablets: 3 },
       ]);
-      // What goes on later counts the batch when it is done, whole.
+      // A ONCE job that goes on later counts the batch when it is done, whole.
       expect(await world.job(jobId)).toMatchObject({ state, finishBytes: bytes });
     },
   );
