@@ -222,7 +222,7 @@ function rowLines(rows: readonly Row[], columns: readonly string[] | undefined):
   ];
 }
 
-const FILES = readdirSync(GOLDEN).filter((name) => /^(warm_up|errors).*\.txt$/.test(name));
+const FILES = readdirSync(GOLDEN).filter((name) => /^(warm_up|cooldown|errors).*\.txt$/.test(name));
 
 describe.each(FILES)('%s', (name) => {
   let server: ServerProcess | undefined;

@@ -4,7 +4,6 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Config } from '../../../base/config.ts';
-
 import { ObjectStoreError, SILENT_LOG } from '../../../base/ports.ts';
 import type { ObjectStore } from '../../../base/ports.ts';
 import { systemClock, systemRandom } from '../../../base/system_ports.ts';

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-
+import type { S3StoreSpec } from '../../../base/schema.ts';
 import { S3Store } from '../../../be-agent/store/s3_store.ts';
 import { bytes, failure, kindOf, listAll, text } from './contract.ts';
 import { StepClock, seededRandom } from './test_ports.ts';
@@ -26,7 +26,11 @@ const SECRET = 'a-very-secret-key';
 const running: { server: Server; store: S3Store }[] = [];
 
 /** A store on a server that gives one reply after the other; the last stays. */
-async function scripted(replies: readonly Reply[], retries = 3): Promise<Setup> {
+async function scripted(
+  replies: readonly Reply[],
+  retries = 3,
+  spec: Partial<S3StoreSpec> = {},
+): Promise<Setup> {
   const requests: IncomingMessage[] = [];
   const waiting: { n: number; resolve: () => void }[] = [];
   const server = createServer((request, response) => {
@@ -49,6 +53,7 @@ async function scripted(replies: readonly Reply[], retries = 3): Promise<Setup> 
       accessKey: 'access',
       secretKey: SECRET,
       usePathStyle: true,
+      ...spec,
     },
     { clock, random: seededRandom(3), limits: () => ({ retries, timeoutMs: 5000 }) },
   );
@@ -332,5 +337,43 @@ describe('S3Store distrusts answers', () => {
     expect(failed.message).toContain('secret key is wrong');
     expect(JSON.stringify([failed.message, store.url])).not.toContain(SECRET);
     expect(JSON.stringify(requests[0]?.headers)).not.toContain(SECRET);
+  });
+});
+
+describe('a store with limits and a token of its own', () => {
+  const limits = { connectionsMax: 1, requestTimeoutMs: 700, connectTimeoutMs: 700 };
+
+  it('signs every request with the token', async () => {
+    const listing = good('<ListBucketResult></ListBucketResult>');
+    const { store, requests } = await scripted([good('x'), listing], 0, { sessionToken: 'tok' });
+    await store.get('k');
+    await listAll(store, '');
+    expect(requests.map(({ headers }) => headers['x-amz-security-token'])).toEqual(['tok', 'tok']);
+    for (const { headers } of requests) {
+      expect(headers.authorization).toContain('x-amz-security-token');
+    }
+  });
+
+  it('gives up after its own time', async () => {
+    const { store, clock, arrived } = await scripted([silent], 0, { limits });
+    const reading = failure(store.get('k'));
+    await arrived(1);
+    clock.advance(700);
+    expect((await reading).message).toContain('no progress for 700 ms');
+  });
+
+  it('opens no more connections than it may', async () => {
+    const held: ServerResponse[] = [];
+    const hold: Reply = (_request, response) => void held.push(response);
+    const { store, requests, arrived } = await scripted([hold], 0, { limits });
+    const reading = Promise.all([store.get('a'), store.get('b')]);
+    await arrived(1);
+    expect(requests).toHaveLength(1);
+    const answer = (): void =>
+      good('x')(requests[0] as IncomingMessage, held.shift() as ServerResponse);
+    answer();
+    await arrived(2);
+    answer();
+    await reading;
   });
 });

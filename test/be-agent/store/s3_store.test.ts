@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-
 import { systemClock, systemRandom } from '../../../base/system_ports.ts';
 import type { S3StoreSpec } from '../../../base/schema.ts';
 import { S3Store } from '../../../be-agent/store/s3_store.ts';
