@@ -4,20 +4,21 @@
  * limited row by row besides (`Listing.visible`, `SchemaSource`), and tables of queries are checked
  * where they are resolved (`server/selects.ts`).
  */
-import type { AccountName } from '../../base/privileges.ts';
+import { ANY, type AccountName } from '../../base/privileges.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { TabletId } from '../../base/ids.ts';
 import { id } from '../../base/ids.ts';
 import type {
   AccountRef,
   AlterTableAction,
+  Properties,
   Statement,
   StatementKind,
   StatementOf,
   TableName,
   WarmUp,
 } from '../../parser/statement.ts';
-import type { ExecContext } from '../executors/executor.ts';
+import { type ExecContext, tableNameOf } from '../executors/executor.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { Ask, privilegeNeeded } from './ask.ts';
 
@@ -76,9 +77,27 @@ function ofOthers(refs: readonly (AccountRef | undefined)[], { context, rights }
   throw privilegeNeeded('GRANT');
 }
 
-function alterTable({ table, actions }: StatementOf<'AlterTable'>, ask: Ask): void {
+async function alterTable({ table, actions }: StatementOf<'AlterTable'>, ask: Ask): Promise<void> {
   ask.table('ALTER', table);
-  for (const action of actions) renamed(action, table, ask);
+  for (const action of actions) {
+    renamed(action, table, ask);
+    if ('properties' in action) await named(action.properties, ask);
+    if (action.kind === 'AddPartition') await named(action.partition.properties, ask);
+    if (action.kind === 'AddRollup') await named(action.rollup.properties, ask);
+  }
+}
+
+/** USAGE of what properties of a table name: where its data goes, and who serves it. */
+async function named(properties: Properties, ask: Ask): Promise<void> {
+  const { storagePolicies } = ask.context.services.catalog;
+  for (const { key, value } of properties) {
+    if (key === 'storage_vault_name') ask.use('STORAGE_VAULT', value);
+    if (key === 'resource_group') ask.use('COMPUTE_GROUP', value);
+    if (key !== 'storage_policy' || value === '') continue;
+    const policy = await storagePolicies.find(value);
+    if (policy === undefined) ask.use('RESOURCE', ANY);
+    else ask.use('RESOURCE', policy.resourceName);
+  }
 }
 
 /** As in MySQL: otherwise a table could be renamed to where others' privileges hold. */
@@ -113,11 +132,27 @@ function setVariables({ assignments }: StatementOf<'SetVariables'>, ask: Ask): v
   }
 }
 
-function createTable({ table, properties }: StatementOf<'CreateTable'>, ask: Ask): void {
+async function createTable(
+  { table, properties, partitioning }: StatementOf<'CreateTable'>,
+  ask: Ask,
+): Promise<void> {
   ask.table('CREATE', table);
-  for (const { key, value } of properties) {
-    if (key === 'storage_vault_name') ask.use('STORAGE_VAULT', value);
-  }
+  await named(properties, ask);
+  for (const partition of partitioning?.partitions ?? []) await named(partition.properties, ask);
+}
+
+/** The new table is where the other is. */
+async function createTableLike(
+  { table, like }: StatementOf<'CreateTableLike'>,
+  ask: Ask,
+): Promise<void> {
+  ask.table('CREATE', table);
+  ask.seesTable(like);
+  const { services, session } = ask.context;
+  const source = tableNameOf(like, session);
+  const known = await services.catalog.tables.find(source.db, source.table);
+  const vault = known?.properties['storage_vault_name'];
+  if (vault !== undefined) ask.use('STORAGE_VAULT', vault);
 }
 
 function hotspots({ path }: StatementOf<'ShowCacheHotspot'>, ask: Ask): void {
@@ -318,15 +353,13 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
     check: ({ name }, ask) => ask.database('DROP', name),
   },
   CreateTable: {
-    needs: 'CREATE on the table; USAGE on the vault that it names',
+    needs:
+      'CREATE on the table; USAGE on the vault, the compute group and the resource of the storage policy that it names',
     check: createTable,
   },
   CreateTableLike: {
-    needs: 'CREATE on the table, any privilege on the other',
-    check: ({ table, like }, ask) => {
-      ask.table('CREATE', table);
-      ask.seesTable(like);
-    },
+    needs: 'CREATE on the table, any privilege on the other, USAGE on the vault that it names',
+    check: createTableLike,
   },
   DropTable: {
     needs: 'DROP on the tables',
@@ -342,7 +375,8 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
     },
   },
   AlterTable: {
-    needs: 'ALTER on the table; RENAME: DROP on it, too, CREATE and LOAD on the new name',
+    needs:
+      'ALTER on the table, USAGE on what its properties name; RENAME: DROP on it, too, CREATE and LOAD on the new name',
     check: alterTable,
   },
   CancelAlterTable: {

@@ -4,8 +4,6 @@ import { type RowsResult, textColumn } from '../../base/values.ts';
 import type { ShowFilter, TableName } from '../../parser/statement.ts';
 import { columnsOfIndex } from '../../base/schema.ts';
 import { RESERVED_DATABASES } from '../../catalog/names.ts';
-import { ACCOUNTS_DATABASE } from '../access/rights.ts';
-import { MYSQL_TABLES } from '../information_schema/mysql_tables.ts';
 import { InformationSchema } from '../information_schema/information_schema.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { SCHEMA, SchemaSource } from '../schema_source.ts';
@@ -52,9 +50,6 @@ async function tablesOf(database: string, context: ExecContext): Promise<readonl
   if (InformationSchema.isName(database)) {
     const tables = SCHEMA.tables.map(({ name }) => name);
     return tables.toSorted().map((name) => ({ name, type: 'SYSTEM VIEW' }));
-  }
-  if (database === ACCOUNTS_DATABASE) {
-    return MYSQL_TABLES.map(({ name }) => ({ name, type: 'BASE TABLE' }));
   }
   if (isSystemDatabase(database)) {
     return database === INTERNAL_SCHEMA ? [{ name: INTERNAL_TABLE, type: 'SYSTEM VIEW' }] : [];

@@ -101,3 +101,100 @@ describe('a user', () => {
     expect(await failure(reader, 'SELECT * FROM d.u')).toMatch(/^1142 /);
   });
 });
+
+describe('lists', () => {
+  const listed = async (connection: Connection, sql: string): Promise<unknown[]> =>
+    (await rows(connection, sql)).map((row) => Object.values(row)[0]);
+
+  it('have what the user may see', async () => {
+    const reader = await server.connect({ user: 'reader', password: 'Secret.1', database: 'd' });
+    expect(await listed(reader, 'SHOW DATABASES')).toEqual(['d', 'information_schema']);
+    expect(await listed(reader, 'SHOW TABLES')).toEqual(['t']);
+    expect(await listed(reader, 'SHOW TABLE STATUS')).toEqual(['t']);
+    expect(
+      await listed(
+        reader,
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'd'",
+      ),
+    ).toEqual(['t']);
+    expect(
+      await listed(
+        reader,
+        "SELECT table_name FROM information_schema.columns WHERE table_schema = 'd'",
+      ),
+    ).toEqual(['t']);
+    expect(await listed(reader, 'SHOW COMPUTE GROUPS')).toEqual([]);
+    expect(await listed(reader, 'SHOW BACKENDS')).toEqual([]);
+    // Its own connections, and no others.
+    const users = async (connection: Connection): Promise<unknown[]> => [
+      ...new Set((await rows(connection, 'SHOW PROCESSLIST')).map((row) => row['User'])),
+    ];
+    expect(await users(reader)).toEqual(['reader']);
+    expect(await users(await server.connect())).toEqual(expect.arrayContaining(['reader', 'root']));
+  });
+
+  it('of grants are those of MySQL', async () => {
+    const reader = await server.connect({ user: 'reader', password: 'Secret.1' });
+    expect(await listed(reader, 'SHOW GRANTS FOR CURRENT_USER()')).toEqual([
+      "GRANT USAGE ON *.* TO 'reader'@'%'",
+      "GRANT SELECT ON `d`.`t` TO 'reader'@'%'",
+    ]);
+    expect(await failure(reader, 'SHOW GRANTS FOR root')).toMatch(/^1227 /);
+    const privileges = 'SELECT grantee, table_schema, table_name, privilege_type FROM';
+    expect(await rows(reader, `${privileges} information_schema.table_privileges`)).toEqual([
+      { grantee: "'reader'@'%'", table_schema: 'd', table_name: 't', privilege_type: 'SELECT' },
+    ]);
+    expect(
+      await listed(reader, 'SELECT DISTINCT grantee FROM information_schema.user_privileges'),
+    ).toEqual([]);
+    expect(
+      await server.sql(
+        "SELECT user, host, select_priv, super_priv FROM mysql.user WHERE user IN ('root', 'reader') ORDER BY user",
+      ),
+    ).toEqual([
+      { user: 'reader', host: '%', select_priv: 'N', super_priv: 'N' },
+      { user: 'root', host: '%', select_priv: 'Y', super_priv: 'Y' },
+    ]);
+    expect(
+      await server.sql('SELECT user, db, table_name, table_priv FROM mysql.tables_priv'),
+    ).toEqual([{ user: 'reader', db: 'd', table_name: 't', table_priv: 'Select' }]);
+    expect(await failure(reader, 'SELECT user FROM mysql.user')).toMatch(/^1142 /);
+  });
+});
+
+describe('connections of others', () => {
+  it('are ended by administrators and by their own user only', async () => {
+    const reader = await server.connect({ user: 'reader', password: 'Secret.1' });
+    const other = await server.connect({ user: 'reader', password: 'Secret.1' });
+    const [root] = await server.sql('SELECT CONNECTION_ID() AS id');
+    const [second] = await rows(other, 'SELECT CONNECTION_ID() AS id');
+    expect(await failure(reader, `KILL ${root?.['id']}`)).toBe(
+      `1095 You are not owner of thread ${root?.['id']}`,
+    );
+    expect(await failure(reader, `KILL ${second?.['id']}`)).toBe('');
+    await expect(other.query('SELECT 1')).rejects.toThrow(/.+/);
+  });
+});
+
+describe('a compute group', () => {
+  it('that was given is the default, and the others cannot be used', async () => {
+    await server.sql("CREATE USER grouped IDENTIFIED BY 'x'");
+    await server.sql('GRANT SELECT ON d.* TO grouped');
+    await server.sql("GRANT USAGE_PRIV ON COMPUTE GROUP 'read_group' TO grouped");
+    const grouped = await server.connect({ user: 'grouped', password: 'x' });
+    expect(await rows(grouped, 'SHOW COMPUTE GROUPS')).toMatchObject([
+      { Name: 'read_group', IsCurrent: 'TRUE' },
+    ]);
+    expect((await rows(grouped, 'SHOW BACKENDS')).map((row) => row['ComputeGroup'])).toEqual([
+      'read_group',
+      'read_group',
+    ]);
+    expect(await failure(grouped, 'USE @write_group')).toMatch(/^1227 /);
+    expect(await failure(grouped, 'USE d@write_group')).toMatch(/^1227 /);
+    expect(await failure(grouped, 'USE d@read_group')).toBe('');
+    expect(await rows(grouped, 'SELECT COUNT(*) AS n FROM t')).toEqual([{ n: 2 }]);
+    await expect(
+      server.connect({ user: 'grouped', password: 'x', database: 'd@write_group' }),
+    ).rejects.toMatchObject({ errno: 1227 });
+  });
+});

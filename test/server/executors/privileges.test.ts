@@ -289,6 +289,30 @@ describe('what makes a statement allowed', () => {
   });
 });
 
+describe('what a table names', () => {
+  it('needs USAGE', async () => {
+    await show.run('GRANT CREATE, ALTER ON d.* TO nobody');
+    const context = show.as('nobody');
+    const create = (name: string, property: string): string =>
+      `CREATE TABLE d.${name} (a INT) DISTRIBUTED BY HASH (a) BUCKETS 1 PROPERTIES (${property})`;
+    const builtIn = String((await show.objects('SHOW STORAGE VAULTS'))[0]?.['Name']);
+    const inVault = create('v', `'storage_vault_name' = '${builtIn}'`);
+    expect(await outcome(inVault, context)).toBe('1227');
+    expect(await outcome(create('p', "'storage_policy' = 'p'"), context)).toBe('1227');
+    expect(await outcome("ALTER TABLE d.t SET ('storage_policy' = 'p')", context)).toBe('1227');
+    expect(await outcome(create('g', "'resource_group' = 'src'"), context)).toBe('1227');
+    await show.run(inVault);
+    expect(await outcome('CREATE TABLE d.w LIKE d.v', context)).toBe('1227');
+    await show.run(`GRANT USAGE_PRIV ON STORAGE VAULT '${builtIn}' TO nobody`);
+    expect(await outcome('CREATE TABLE d.w LIKE d.v', context)).toBe('ok');
+    // Renaming moves a table to where other privileges hold.
+    expect(await outcome('ALTER TABLE d.w RENAME x', context)).toBe('1142');
+    await show.run('GRANT DROP, INSERT ON d.* TO nobody');
+    expect(await outcome('ALTER TABLE d.w RENAME x', context)).toBe('ok');
+    await show.run('REVOKE ALL PRIVILEGES, GRANT OPTION FROM nobody');
+  });
+});
+
 describe('nobody gives away or takes over what he has not', () => {
   it('with GRANT_PRIV alone', async () => {
     await show.run('CREATE USER granter; GRANT GRANT_PRIV, SELECT_PRIV ON *.* TO granter');
