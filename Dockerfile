@@ -18,6 +18,8 @@ RUN mkdir /data && chown node:node /data
 USER node
 VOLUME /data
 EXPOSE 9030 8030
-# root has no password on a fresh data directory and is then accepted from loopback only.
+# Reached from outside the container: docker run -e THERMOCLINE_INITIAL_ROOT_PASSWORD=... IMAGE
+#   serve --data-dir /data --host 0.0.0.0
+# Without a password root is accepted from inside the container only, and other addresses are refused.
 ENTRYPOINT ["node", "bin/thermocline.js"]
 CMD ["serve", "--data-dir", "/data"]
