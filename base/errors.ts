@@ -36,6 +36,7 @@ export const ERRORS = {
   TOO_MANY_PREPARED:       row(1461, '42000', "Can't create more than max_prepared_stmt_count statements (limit {max})"),
   TOO_MANY_PLACEHOLDERS:   row(1390, 'HY000', 'Prepared statement contains too many placeholders'),
   NO_CURSOR:               row(1421, 'HY000', 'The statement ({id}) has no open cursor.'),
+  LOCAL_INFILE:            row(3948, '42000', 'Loading local data is disabled; this must be enabled on both the client and server sides (stream load over HTTP loads files)'),
   WRONG_ARGUMENTS:         row(1210, 'HY000', 'Incorrect arguments to {what}'),
   QUERY_INTERRUPTED:       row(1317, '70100', 'Query execution was interrupted'),
   CONNECTION_KILLED:       row(1927, '70100', 'Connection was killed'),

@@ -84,6 +84,11 @@ export class ThermoclineServer {
       const http = await listenHttp(parts.httpServer, host, options.httpPort);
       const mysql = await parts.listener.listen(host, mysqlPort);
       parts.globals.write('port', mysql.port);
+      const socket = options.config.get('socket');
+      if (socket !== '') {
+        const mode = Number.parseInt(options.config.get('socket_mode'), 8);
+        await parts.listener.listenUnix(socket, mode);
+      }
       await parts.backends.startAll();
       parts.warmUps.start();
       parts.loads.start();
@@ -251,6 +256,7 @@ function globalVariables(config: Config, dataDir: string): GlobalVariables {
   const globals = new GlobalVariables({
     version: config.get('server_version'),
     datadir: dataDir,
+    socket: config.get('socket'),
     hostname: hostname(),
     interactive_timeout: config.get('wait_timeout'),
     version_compile_os: process.platform,

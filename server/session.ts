@@ -22,6 +22,8 @@ import type {
 } from './mysql/handler.ts';
 import { splitDatabase } from './database_name.ts';
 import { PreparedText, placeholderName } from './prepared_text.ts';
+import { trackedState } from './session_tracking.ts';
+import type { TrackedState } from './mysql/session_tracker.ts';
 import { sessionCharsets } from './session_charsets.ts';
 import type { Selects } from './selects.ts';
 import type { Services } from './services.ts';
@@ -65,6 +67,11 @@ export class Session implements SessionHandler {
 
   get charsets(): SessionCharsets {
     return sessionCharsets(this.#deps.state.variables);
+  }
+
+  get tracked(): TrackedState {
+    const { variables, database } = this.#deps.state;
+    return trackedState(variables, database);
   }
 
   get idleTimeoutSeconds(): number {

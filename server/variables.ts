@@ -170,6 +170,8 @@ const VARIABLES = {
   max_prepared_stmt_count: int(16_382n, global), max_user_connections: int(0n, both), net_buffer_length: int(16_384n, both, 1024n, 1_048_576n), net_read_timeout: int(30n, both, 1n, YEAR_SECONDS), net_write_timeout: int(60n, both, 1n, YEAR_SECONDS), old_passwords: int(0n, both, 0n, 2n),
   optimizer_switch: text('', both), performance_schema: bool(false, fixed), pid_file: text('', fixed), port: int(9030n, fixed, 0n, 65_535n), profiling: bool(false, both), protocol_version: int(10n, fixed), pseudo_thread_id: int(0n, { scope: 'session' }),
   query_cache_limit: int(1_048_576n, global), query_cache_size: int(0n, global), query_cache_type: text('OFF', both, oneOf('OFF', 'ON', 'DEMAND')), query_timeout: int(900n, both, 1n, 259_200n), read_only: bool(false, global), server_id: int(0n, global),
+  session_track_gtids: text('OFF', both, oneOf('OFF')), session_track_schema: bool(true, both), session_track_state_change: bool(false, both),
+  session_track_system_variables: text('time_zone,autocommit,character_set_client,character_set_results,character_set_connection', both), session_track_transaction_info: text('OFF', both, oneOf('OFF')),
   show_old_temporals: bool(false, both), skip_networking: bool(false, fixed), socket: text('', fixed), sql_auto_is_null: bool(false, both), sql_big_selects: bool(true, both), sql_log_bin: bool(true, { scope: 'session' }), sql_log_off: bool(false, both), sql_mode: text('STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', both, sqlMode),
   sql_notes: bool(true, both), sql_quote_show_create: bool(true, both), sql_safe_updates: bool(false, both), sql_select_limit: int(UINT64_MAX, both), sql_warnings: bool(false, both), storage_engine: text('OLAP', both), super_read_only: bool(false, global),
   system_time_zone: text('UTC', fixed), table_definition_cache: int(1400n, global), table_open_cache: int(2000n, global), thread_cache_size: int(9n, global), time_zone: text('SYSTEM', both, timeZone), timestamp: int(0n, { scope: 'session' }), tls_version: text('TLSv1.2,TLSv1.3', fixed), tmp_table_size: int(16_777_216n, both), tmpdir: text('', fixed),
@@ -339,6 +341,12 @@ export class SessionVariables {
     )
       .toSorted()
       .map((name) => [name, shownText(this.#read(specOf(name).name, scope))] as const);
+  }
+
+  /** As SHOW VARIABLES writes it; undefined: there is no such variable. */
+  shown(name: string): string | undefined {
+    if (!Object.hasOwn(VARIABLES, name)) return undefined;
+    return shownText(this.#read(specOf(name).name, 'session'));
   }
 
   userVariable(name: string): SqlValue {

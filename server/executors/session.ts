@@ -46,6 +46,7 @@ export const unlockTables: Executor<'UnlockTables'> = () => OK;
 export const empty: Executor<'Empty'> = () => OK;
 
 export const unsupported: Executor<'Unsupported'> = ({ what, text }, { session }) => {
+  if (/^LOAD\s+(DATA|XML)\s+([A-Z_]+\s+)?LOCAL\b/i.test(text)) throw new SqlError('LOCAL_INFILE');
   if (what === 'CALL') throw unknownProcedure(text, session.database);
   throw new SqlError('NOT_SUPPORTED', { what });
 };

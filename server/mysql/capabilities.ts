@@ -1,11 +1,14 @@
 /** Capability and status bits of the MySQL client/server protocol, as far as this server has them. */
 
+import { KNOWS_ZSTD } from './compression.ts';
+
 // prettier-ignore
 export const CAPABILITY = {
   LONG_PASSWORD:      0x0000_0001,
   FOUND_ROWS:         0x0000_0002,
   LONG_FLAG:          0x0000_0004,
   CONNECT_WITH_DB:    0x0000_0008,
+  COMPRESS:           0x0000_0020,
   ODBC:               0x0000_0040,
   IGNORE_SPACE:       0x0000_0100,
   PROTOCOL_41:        0x0000_0200,
@@ -20,16 +23,19 @@ export const CAPABILITY = {
   PLUGIN_AUTH:        0x0008_0000,
   CONNECT_ATTRS:      0x0010_0000,
   PLUGIN_AUTH_LENENC: 0x0020_0000,
+  SESSION_TRACK:      0x0080_0000,
   DEPRECATE_EOF:      0x0100_0000,
+  ZSTD_COMPRESSION:   0x0400_0000,
+  QUERY_ATTRIBUTES:   0x0800_0000,
 } as const;
 
 /**
  * What the greeting announces. LONG_PASSWORD stays set: without it MariaDB's clients take the
- * server for a MariaDB and use extensions it does not have. COMPRESS, LOCAL_FILES and
- * SESSION_TRACK are absent because nothing here serves them; SSL is added where TLS is on.
+ * server for a MariaDB and use extensions it does not have. LOCAL_FILES is absent because nothing
+ * here serves it; SSL is added where TLS is on.
  */
 export const SERVER_CAPABILITIES: number = Object.entries(CAPABILITY)
-  .filter(([name]) => name !== 'SSL')
+  .filter(([name]) => name !== 'SSL' && (name !== 'ZSTD_COMPRESSION' || KNOWS_ZSTD))
   .reduce((bits, [, bit]) => bits | bit, 0);
 
 // prettier-ignore
@@ -39,6 +45,7 @@ export const STATUS = {
   MORE_RESULTS_EXISTS: 0x0008,
   CURSOR_EXISTS:       0x0040,
   LAST_ROW_SENT:       0x0080,
+  SESSION_CHANGED:     0x4000,
 } as const;
 
 export function has(capabilities: number, bit: number): boolean {

@@ -9,6 +9,7 @@ import type { SessionHandler } from './handler.ts';
 import type { PacketWriter } from './packet_writer.ts';
 import { PayloadReader, malformed } from './payload_reader.ts';
 import { type PreparedStatements, encodePrepared } from './prepared_statements.ts';
+import { withoutAttributes } from './query_attributes.ts';
 import { encodeEnd, encodeOk } from './replies.ts';
 import type { ReplyState } from './replies.ts';
 import { writeStep } from './result_writer.ts';
@@ -23,6 +24,8 @@ export interface CommandTarget {
   /** MULTI_STATEMENTS; COM_SET_OPTION changes it. */
   multiStatements: boolean;
   readonly prepared: PreparedStatements;
+  /** Statements come with attributes (CLIENT_QUERY_ATTRIBUTES). */
+  readonly queryAttributes: boolean;
   /** max_allowed_packet, bytes. */
   readonly packetBytesMax: number;
   /** For the list of connections. */
@@ -83,7 +86,12 @@ function ok(target: CommandTarget): void {
 }
 
 async function query(target: CommandTarget, body: Buffer): Promise<void> {
-  const sql = decodeText(withoutNul(body), target.clientCharset);
+  const { clientCharset } = target;
+  const text = target.queryAttributes ? withoutAttributes(body, clientCharset) : body;
+  await runQuery(target, decodeText(withoutNul(text), clientCharset));
+}
+
+async function runQuery(target: CommandTarget, sql: string): Promise<void> {
   target.statement = sql;
   const { signal, multiStatements: allowMulti } = target;
   const state = (): ReplyState => target.replyState();
@@ -118,7 +126,7 @@ async function execute(target: CommandTarget, body: Buffer): Promise<void> {
     query: run,
     values,
     wantsCursor,
-  } = await prepared.execution(body, target.clientCharset);
+  } = await prepared.execution(body, target.clientCharset, target.queryAttributes);
   target.statement = run.text;
   const state = (): ReplyState => target.replyState();
   const steps = run.run(values, { signal })[Symbol.asyncIterator]();
@@ -150,7 +158,7 @@ async function fetchRows(target: CommandTarget, body: Buffer): Promise<void> {
 /** As the statement, with its privileges and errors. */
 async function processKill(target: CommandTarget, body: Buffer): Promise<void> {
   const id = new PayloadReader(body).u32();
-  await query(target, Buffer.from(`KILL CONNECTION ${id}`));
+  await runQuery(target, `KILL CONNECTION ${id}`);
 }
 
 /** Never answered, not even by an error; COM_STMT_CLOSE neither. */

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Config } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
+import { isLoopback } from '../../base/http_access.ts';
 import type { Clock, Log, Random } from '../../base/ports.ts';
 import type { AuthChannel, Authenticator } from './authenticator.ts';
 import type { BufferPool } from './buffer_pool.ts';
@@ -21,8 +22,11 @@ import {
   parseLogin,
 } from './handshake.ts';
 import type { Claim, LoginRequest } from './handshake.ts';
+import { CompressedStream } from './compression.ts';
 import { IdleTimer } from './idle_timer.ts';
 import type { PacketEncoder } from './packet_encoder.ts';
+import { ProxyHeader } from './proxy_header.ts';
+import { SessionTracker } from './session_tracker.ts';
 import { PacketReader } from './packet_reader.ts';
 import { PacketWriter, clientGone } from './packet_writer.ts';
 import { tameBytes } from './passwords.ts';
@@ -55,6 +59,8 @@ export interface ConnectionServices {
   readonly tls: TlsContexts;
   /** Prepared statements of all connections. */
   readonly preparedCount: PreparedCount;
+  /** Whether connections from there may begin with a PROXY header. */
+  isProxy(address: string): boolean;
   /** Takes one of the max_connections places; throws TOO_MANY_CONNECTIONS. */
   admit(connection: Connection, user: string): void;
 }
@@ -64,8 +70,6 @@ type Phase = 'login' | 'idle' | 'busy' | 'ended';
 
 export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   readonly id: number;
-  readonly host: string;
-  readonly port: number;
   readonly out: PacketWriter;
   readonly scramble: Buffer;
   /** Resolves when the socket is closed. */
@@ -79,6 +83,11 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   /** The client's bytes: TCP, or TLS over it. */
   #socket: Socket;
   #tls: TlsInfo | undefined;
+  #host: string;
+  #port: number;
+  /** Takes the socket's bytes: the reader, or what stands before it. */
+  #input: (chunk: Buffer) => void;
+  readonly #tracker = new SessionTracker();
   readonly #reader: PacketReader;
   readonly #idle: IdleTimer;
   #phase: Phase = 'login';
@@ -87,6 +96,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   #login: LoginRequest | undefined;
   #session: SessionHandler | undefined;
   #user = NOBODY;
+  #attributes: Readonly<Record<string, string>> = {};
   #charset: ClientCharset = 'utf8mb4';
   /** Made when the running command asks for its signal. */
   #abort: AbortController | undefined;
@@ -99,8 +109,9 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   constructor(id: number, socket: Socket, services: ConnectionServices) {
     const { clock, config, pool } = services;
     this.id = id;
-    this.host = (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
-    this.port = socket.remotePort ?? 0;
+    // A unix socket has no address.
+    this.#host = (socket.remoteAddress ?? 'localhost').replace(/^::ffff:/, '');
+    this.#port = socket.remotePort ?? 0;
     this.scramble = tameBytes(services.random.bytes(SCRAMBLE_BYTES));
     this.prepared = new PreparedStatements(services.preparedCount);
     this.#services = services;
@@ -108,6 +119,8 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     this.#sinceMs = clock.now();
     this.out = new PacketWriter(socket, pool, clock, () => config.get('net_write_timeout_ms'));
     this.#reader = new PacketReader(socket);
+    const toReader = (chunk: Buffer): void => this.#reader.push(chunk);
+    this.#input = services.isProxy(this.#host) ? this.#proxied(toReader) : toReader;
     this.#idle = new IdleTimer(clock, () => {
       if (this.#phase === 'idle') this.#end(new SqlError('IDLE_TIMEOUT'), 0);
     });
@@ -122,7 +135,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
 
   #listen(socket: Socket): void {
     socket.on('data', (chunk) => {
-      this.#reader.push(chunk);
+      this.#input(chunk);
     });
     socket.on('end', () => {
       socket.destroy();
@@ -130,9 +143,33 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     socket.on('error', () => undefined); // 'close' follows and says all there is to say
   }
 
+  /** A balancer may say first whose connection this is. */
+  #proxied(deliver: (chunk: Buffer) => void): (chunk: Buffer) => void {
+    const header = new ProxyHeader({
+      deliver,
+      onAddress: ({ host, port }) => {
+        this.#host = host;
+        this.#port = port;
+      },
+      fail: (error) => {
+        this.#fail(error);
+      },
+    });
+    return (chunk) => header.push(chunk);
+  }
+
+  /** Peer address without port; `localhost` for a unix socket. */
+  get host(): string {
+    return this.#host;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
   /** Nobody but the client can read what is sent: passwords may go in clear. */
   get isPrivate(): boolean {
-    return this.#tls !== undefined || /^(127\.|::1$)/.test(this.host);
+    return this.#tls !== undefined || isLoopback(this.#host);
   }
 
   get loggedIn(): boolean {
@@ -160,6 +197,10 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     return this.#session?.charsets?.client ?? this.#charset;
   }
 
+  get queryAttributes(): boolean {
+    return has(this.#login?.capabilities ?? 0, CAPABILITY.QUERY_ATTRIBUTES);
+  }
+
   get canSwitch(): boolean {
     return has(this.#login?.capabilities ?? 0, CAPABILITY.PLUGIN_AUTH);
   }
@@ -175,6 +216,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
       state: this.#phase === 'login' ? 'login' : this.#phase === 'busy' ? 'executing' : '',
       sinceMs: this.#sinceMs,
       statement: this.statement,
+      attributes: this.#attributes,
     };
   }
 
@@ -260,6 +302,29 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     await this.#authenticate(login);
     encodeOk(this.out.packets, this.replyState());
     this.out.flush();
+    this.#startCompression(login);
+  }
+
+  /** Everything behind the answer to the login is compressed, when the client asked for it. */
+  #startCompression({ capabilities, zstdLevel }: LoginRequest): void {
+    const zlib = has(capabilities, CAPABILITY.COMPRESS);
+    if (!zlib && !has(capabilities, CAPABILITY.ZSTD_COMPRESSION)) return;
+    const stream = new CompressedStream(this.#socket, {
+      kind: zlib ? 'zlib' : 'zstd',
+      level: zstdLevel,
+      packetBytesMax: () => this.packetBytesMax,
+      deliver: (bytes) => {
+        this.#reader.push(bytes);
+      },
+      fail: (error) => {
+        this.#fail(error);
+      },
+    });
+    const ahead = this.#reader.takeAhead();
+    this.#reader.moveTo(stream);
+    this.out.moveTo(stream);
+    this.#input = (chunk) => stream.push(chunk);
+    stream.push(ahead);
   }
 
   /** What the client sent behind its request in clear is read as TLS, never as a command. */
@@ -300,7 +365,9 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
       session.close();
       throw clientGone();
     }
+    this.#attributes = attributes;
     this.#session = session;
+    this.#tracker.begin(session);
   }
 
   async changeUser(body: Buffer): Promise<void> {
@@ -370,6 +437,9 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
         ((session?.autocommit ?? true) ? STATUS.AUTOCOMMIT : 0) |
         (session?.inTransaction === true ? STATUS.IN_TRANS : 0),
       charset: results === undefined ? this.#charset : (results ?? 'utf8mb4'),
+      changes: has(this.#login?.capabilities ?? 0, CAPABILITY.SESSION_TRACK)
+        ? () => this.#tracker.take(this.#session)
+        : undefined,
     };
   }
 

@@ -14,6 +14,8 @@ export interface ConnectionEntry {
   readonly sinceMs: number;
   /** Text of the running COM_QUERY. */
   readonly statement: string | undefined;
+  /** What the client told of itself at login. */
+  readonly attributes: Readonly<Record<string, string>>;
 }
 
 export type KillKind = 'QUERY' | 'CONNECTION';

@@ -5,6 +5,7 @@
 import type { ResultColumn, StatementResult } from '../../base/values.ts';
 import type { ClientCharset } from './charset.ts';
 import type { ParameterValue } from './parameters.ts';
+import type { TrackedState } from './session_tracker.ts';
 
 export type AuthPlugin = 'mysql_native_password' | 'caching_sha2_password';
 
@@ -89,6 +90,8 @@ export interface SessionHandler {
   readonly currentDatabase?: string;
   /** What SET NAMES chose; absent: what the login's collation says. Read for every command. */
   readonly charsets?: SessionCharsets;
+  /** For clients that want to be told what changes; absent: nothing is told. */
+  readonly tracked?: TrackedState;
   /** Seconds; session variable wait_timeout. */
   readonly idleTimeoutSeconds: number;
   close(): void;

@@ -64,6 +64,8 @@ export interface Claim {
 export interface LoginRequest extends Claim {
   /** Of both sides. */
   readonly capabilities: number;
+  /** The client's wish; 0: none. */
+  readonly zstdLevel: number;
 }
 
 /** Length of the part of a login that stands before the user's name. */
@@ -103,7 +105,12 @@ function readLogin(fields: PayloadReader): LoginRequest {
     database,
     plugin: readPlugin(fields, capabilities),
     attributes: readAttributes(fields, capabilities),
+    zstdLevel: has(capabilities, CAPABILITY.ZSTD_COMPRESSION) ? lastByte(fields) : 0,
   };
+}
+
+function lastByte(fields: PayloadReader): number {
+  return fields.remaining > 0 ? fields.u8() : 0;
 }
 
 function readResponse(fields: PayloadReader, capabilities: number): Buffer {

@@ -1,6 +1,6 @@
 /** Accepts MySQL connections, keeps their number within limits, and takes them down in order. */
 import { createServer } from 'node:net';
-import type { Server, Socket } from 'node:net';
+import type { BlockList, Server, Socket } from 'node:net';
 import type { Config } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { Clock, Log, Random } from '../../base/ports.ts';
@@ -10,6 +10,8 @@ import { Connection } from './connection.ts';
 import type { ConnectionServices } from './connection.ts';
 import { ConnectionRegistry } from './connection_registry.ts';
 import type { FrontDoor } from './handler.ts';
+import { isInNetworks, parseNetworks } from './proxy_header.ts';
+import { listenUnix } from './unix_socket.ts';
 import type { TlsContexts } from './tls_contexts.ts';
 import { PreparedCount } from './prepared_statements.ts';
 
@@ -36,6 +38,12 @@ export class MysqlListener {
   readonly #config: Config;
   readonly #log: Log;
   readonly #server: Server;
+  /** Made when a unix socket is asked for. */
+  #unix: Server | undefined;
+  #networks: { readonly text: string; readonly list: BlockList | undefined } = {
+    text: '',
+    list: undefined,
+  };
   readonly #services: ConnectionServices;
   readonly #live = new Set<Connection>();
   /** Connections that have not logged in, oldest first. */
@@ -50,6 +58,7 @@ export class MysqlListener {
       authenticator: new Authenticator(options.frontDoor),
       pool: new BufferPool(),
       preparedCount: new PreparedCount(() => options.config.get('max_prepared_stmt_count')),
+      isProxy: (address) => this.#isProxy(address),
       admit: (connection, user) => {
         this.#admit(connection, user);
       },
@@ -83,21 +92,39 @@ export class MysqlListener {
     });
   }
 
+  /** Listens on a unix socket as well, for clients of this machine. Rejects as `listen` does. */
+  async listenUnix(path: string, mode: number): Promise<void> {
+    this.#unix = createServer((socket) => {
+      this.#accept(socket);
+    });
+    await listenUnix(this.#unix, path, mode);
+  }
+
+  #isProxy(address: string): boolean {
+    const text = this.#config.get('proxy_protocol_networks');
+    if (text === '') return false;
+    if (text !== this.#networks.text) this.#networks = { text, list: parseNetworks(text) };
+    const { list } = this.#networks;
+    return list !== undefined && isInNetworks(list, address);
+  }
+
   /**
    * Stops accepting; ends idle connections at once, busy ones after their answer, and stops what
    * still runs after `graceMs`. Resolves when every socket is closed.
    */
   async close(graceMs: number): Promise<void> {
-    const stopped = new Promise<void>((resolve) => {
-      this.#server.close(() => {
-        resolve();
-      });
-    });
+    const stopped = [this.#server, this.#unix].map(
+      async (server) =>
+        await new Promise<void>((resolve) => {
+          if (server === undefined) resolve();
+          else server.close(() => resolve());
+        }),
+    );
     const ends = Array.from(this.#live, (connection) => {
       connection.shutDown(graceMs);
       return connection.closed;
     });
-    await Promise.all([...ends, stopped]);
+    await Promise.all([...ends, ...stopped]);
   }
 
   #accept(socket: Socket): void {

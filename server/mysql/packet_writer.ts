@@ -9,10 +9,15 @@ export const FLUSH_BYTES = 48 * 1024;
 /** Longest piece handed to the socket at once: the write timeout sees progress piece by piece. */
 const PIECE_BYTES = 256 * 1024;
 
-type WriteStream = Pick<
+/** A socket, or what compresses in front of it. */
+export interface WriteStream extends Pick<
   Writable,
-  'write' | 'destroy' | 'destroyed' | 'writable' | 'writableLength' | 'writableNeedDrain' | 'on'
->;
+  'destroyed' | 'writable' | 'writableLength' | 'writableNeedDrain'
+> {
+  write(bytes: Uint8Array): boolean;
+  destroy(): unknown;
+  on(event: 'drain' | 'close', listener: () => void): unknown;
+}
 
 /**
  * Packets → socket, with back pressure. `flush` never blocks; whoever produces more must look at

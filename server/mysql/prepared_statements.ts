@@ -29,6 +29,8 @@ const PARAMETERS_MAX = 65_535;
 const TEXT_BYTES_MAX = 16 * 2 ** 20;
 /** Flag of COM_STMT_EXECUTE; the other kinds of cursor were never made, in MySQL neither. */
 const CURSOR_READ_ONLY = 0x01;
+/** The number of values is sent, since attributes may stand behind those of the statement. */
+const PARAMETER_COUNT_AVAILABLE = 0x08;
 
 /** Prepared statements of all connections together (max_prepared_stmt_count). */
 export class PreparedCount {
@@ -131,16 +133,22 @@ export class PreparedStatements {
    * Reads COM_STMT_EXECUTE, which closes the statement's cursor. Throws UNKNOWN_PREPARED,
    * MALFORMED_PACKET, WRONG_ARGUMENTS.
    */
-  async execution(body: Buffer, charset: ClientCharset): Promise<Execution> {
+  async execution(
+    body: Buffer,
+    charset: ClientCharset,
+    withAttributes = false,
+  ): Promise<Execution> {
     const fields = new PayloadReader(body);
     const id = fields.u32();
     const prepared = this.#find(id, 'mysqld_stmt_execute');
     await closeCursor(prepared);
-    const wantsCursor = (fields.u8() & CURSOR_READ_ONLY) !== 0;
+    const flags = fields.u8();
+    const wantsCursor = (flags & CURSOR_READ_ONLY) !== 0;
+    const hasCount = withAttributes && (flags & PARAMETER_COUNT_AVAILABLE) !== 0;
     fields.u32();
     try {
       if (prepared.longError !== undefined) throw prepared.longError;
-      const values = readValues(fields, prepared, charset);
+      const values = readValues(fields, prepared, charset, { withAttributes, hasCount });
       return { id, query: prepared.query, values, wantsCursor };
     } finally {
       forgetLongData(prepared);
@@ -214,19 +222,34 @@ function forgetLongData(prepared: Prepared): void {
   prepared.longError = undefined;
 }
 
+interface ValueForm {
+  /** Every type is followed by a name, also those of the statement's own values. */
+  readonly withAttributes: boolean;
+  readonly hasCount: boolean;
+}
+
+/** Those of the statement; attributes behind them are read and dropped. */
 function readValues(
   fields: PayloadReader,
   prepared: Prepared,
   charset: ClientCharset,
+  { withAttributes, hasCount }: ValueForm,
 ): ParameterValue[] {
-  const count = prepared.query.parameters;
+  const own = prepared.query.parameters;
+  if (own === 0 && !hasCount) return [];
+  const count = withAttributes && (hasCount || own > 0) ? fields.lenenc() : own;
+  if (count < own || count > PARAMETERS_MAX) throw malformed(`${count} values`);
   if (count === 0) return [];
   const nulls = fields.bytes(Math.ceil(count / 8));
   if (fields.u8() === 1) {
-    prepared.types = Array.from({ length: count }, () => readParameterType(fields));
+    prepared.types = Array.from({ length: count }, () => {
+      const type = readParameterType(fields);
+      if (withAttributes) fields.lenencBytes();
+      return type;
+    });
   }
   const { types, longData } = prepared;
-  return Array.from({ length: count }, (_, at): ParameterValue => {
+  const values = Array.from({ length: count }, (_, at): ParameterValue => {
     const pieces = longData.get(at);
     if (pieces !== undefined) return textOrBytes(Buffer.concat(pieces), charset);
     if (((nulls[at >> 3] ?? 0) & (1 << (at & 7))) !== 0) return null;
@@ -234,6 +257,7 @@ function readValues(
     if (type === undefined) throw new SqlError('WRONG_ARGUMENTS', { what: 'mysqld_stmt_execute' });
     return readParameter(fields, type, charset);
   });
+  return values.slice(0, own);
 }
 
 /** What a client learns of a parameter: nothing but that it is there. */

@@ -15,6 +15,8 @@ export interface ReplyState {
   /** STATUS bits without MORE_RESULTS_EXISTS. */
   readonly status: number;
   readonly charset: ClientCharset;
+  /** What the client is to be told of its session, once; only with SESSION_TRACK. */
+  readonly changes?: (() => Buffer | undefined) | undefined;
 }
 
 export interface OkFields {
@@ -52,17 +54,21 @@ function okWithHeader(
   state: ReplyState,
   fields: OkFields,
 ): void {
+  const changes = header === 0x00 ? state.changes?.() : undefined;
   packets.begin();
   packets.u8(header);
   packets.lenenc(fields.affectedRows ?? 0);
   packets.lenenc(0); // last insert id: there is no AUTO_INCREMENT
-  packets.u16(statusBits(state, fields));
+  packets.u16(statusBits(state, fields) | (changes === undefined ? 0 : STATUS.SESSION_CHANGED));
   packets.u16(Math.min(fields.warnings ?? 0, U16_MAX));
   const { info } = fields;
   if (info !== undefined && info !== '') {
     if (state.charset === 'latin1') packets.lenencBytes(encodeLatin1(info));
     else packets.text(info);
+  } else if (changes !== undefined) {
+    packets.lenenc(0);
   }
+  if (changes !== undefined) packets.lenencBytes(changes);
   packets.end();
 }
 

@@ -57,6 +57,7 @@ function connection(id: number, statement = LONG): LiveConnection {
       state: '',
       sinceMs: show.services.clock.now() - 2500,
       statement,
+      attributes: {},
     }),
     kill: () => undefined,
   };
