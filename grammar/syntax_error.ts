@@ -2,6 +2,7 @@
 import { SqlError } from '../base/errors.ts';
 import { nearest } from '../base/near_miss.ts';
 import { isReserved } from './keywords.ts';
+import { SECRET_WORD } from './secret_words.ts';
 
 /** Characters of the statement quoted after `near`. */
 const NEAR_LENGTH_MAX = 80;
@@ -24,14 +25,29 @@ export interface SyntaxFault {
 /** `what` of SYNTAX, in one line of at most about 400 characters. */
 export function syntaxError(fault: SyntaxFault): SqlError {
   const { line, column } = position(fault.text, fault.at);
-  const near = oneLine(fault.text.slice(fault.at, fault.at + NEAR_LENGTH_MAX));
+  const quoted = fault.text.slice(fault.at, fault.at + NEAR_LENGTH_MAX);
+  const near = oneLine(SECRET_WORD.test(fault.text) ? withoutValues(fault, quoted) : quoted);
   const place = `check the right syntax to use near '${near}' at line ${line}, column ${column}`;
   const what = `${place}: ${fault.detail ?? expectation(fault)}`;
   return new SqlError('SYNTAX', { what: clip(what, WHAT_LENGTH_MAX) });
 }
 
+/** Ends before the first value: errors go into logs, and one of the values is a secret. */
+function withoutValues(fault: SyntaxFault, quoted: string): string {
+  if (isValue(fault)) return '...';
+  const value = quoted.search(/["']/);
+  return value < 0 ? quoted : `${quoted.slice(0, value)}...`;
+}
+
+/** Whether what was found is a value, in quotes or not, in a statement that has a secret. */
+function isValue({ text, at }: SyntaxFault): boolean {
+  if (/["']/.test(text.charAt(at))) return true;
+  return /(?:=|\b(?:by|as))\s*$/i.test(text.slice(Math.max(0, at - 20), at));
+}
+
 function expectation(fault: SyntaxFault): string {
-  const { found } = fault;
+  const isSecret = SECRET_WORD.test(fault.text) && isValue(fault);
+  const found = isSecret && fault.found !== undefined ? '******' : fault.found;
   const head = found === undefined ? 'the statement ends here' : `found '${shown(found)}'`;
   const expected = [...new Set(fault.expected ?? [])];
   if (expected.length === 0) return head;

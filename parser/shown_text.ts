@@ -1,9 +1,8 @@
 /** A request's text as others may see it: PROCESSLIST shows what runs, and no secrets. */
+import { SECRET_WORD } from '../grammar/secret_words.ts';
 import { formatStatement } from './format.ts';
 import { type ParsedStatement, readStatements } from './parse.ts';
 
-/** A word without which a text holds no secret that we know of. */
-const HINT = /secret|access_?key|token|passw|identified|["'`.](?:ak|sk)["'`]/i;
 /** Kinds whose literals may be statements, with secrets of their own. */
 const HOLDS_TEXT: ReadonlySet<string> = new Set(['PrepareStatement', 'SetVariables']);
 /** Longer texts are not read for this; a statement with a secret in it is short. */
@@ -14,7 +13,7 @@ const READ_CHARS_MAX = 65_536;
  * form with `******` for them. What cannot be read ends before the first suspicious word.
  */
 export function shownText(text: string): string {
-  const hint = HINT.exec(text);
+  const hint = SECRET_WORD.exec(text);
   if (hint === null) return text;
   const beginning = `${text.slice(0, hint.index)}...`;
   if (text.length > READ_CHARS_MAX) return beginning;
@@ -31,6 +30,6 @@ function maskedText({ statement, text }: ParsedStatement): string {
   const masked = formatStatement(statement, { maskSecrets: true });
   if (masked !== formatStatement(statement)) return masked;
   // A statement within a statement: what it holds is not looked at.
-  const hint = HOLDS_TEXT.has(statement.kind) ? HINT.exec(text) : null;
+  const hint = HOLDS_TEXT.has(statement.kind) ? SECRET_WORD.exec(text) : null;
   return hint === null ? text : `${text.slice(0, hint.index)}...`;
 }

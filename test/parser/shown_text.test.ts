@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { readStatements } from '../../parser/parse.ts';
 import { shownText } from '../../parser/shown_text.ts';
 
 const VAULT = `CREATE STORAGE VAULT v PROPERTIES("type"="s3", "s3.access_key"="AKIA1", "s3.secret_key"="hunter2")`;
@@ -39,5 +40,22 @@ describe('shownText', () => {
       'SELECT SLEEP(9); CREATE STORAGE VAULT v PROPERTIES("type"="s3", "s3....',
     );
     expect(shownText(`${VAULT} /* ${'x'.repeat(70_000)} */`)).not.toContain('hunter2');
+  });
+});
+
+describe('a syntax error', () => {
+  it.each([
+    'CREATE RESOURCE r PROPERTIES("s3.access_key" = "a" "s3.secret_key" = "hunter2")',
+    'CREATE RESOURCE r ("s3.access_key" = "a", "s3.secret_key" = "hunter2")',
+    'CREATE RESOURCE r PROPERTEIS("s3.secret_key" = "hunter2")',
+    'CREATE RESOURCE r PROPERTIES("s3.secret_key" = "hunter2',
+    'CREATE RESOURCE r PROPERTIES("s3.secret_key" "hunter2" "x")',
+    'CREATE USER u IDENTIFIED BY hunter2',
+    "CREATE USER u IDENTIFIED 'hunter2'",
+  ])('does not quote a secret: %s', (text) => {
+    const limits = { maxBytes: 1000, insertMaxBytes: 1000, allowMulti: true };
+    const read = (): unknown => [...readStatements(text, limits)];
+    expect(read).toThrow(/You have an error in your SQL syntax; .* at line 1, column \d+: /);
+    expect(read).not.toThrow(/hunter2/);
   });
 });
