@@ -39,8 +39,11 @@ export class PasswordCheck {
   /** The password was right: whose it is. Throws ACCOUNT_LOCKED. */
   admit(user: string, host: string): AccountName {
     const account = this.#access.match(user, host);
-    // It was dropped since its password was checked.
-    if (account === undefined) throw new SqlError('ACCESS_DENIED', { user, host, using: 'YES' });
+    // It was dropped since its password was checked, or others that tried at the same time failed
+    // too often: many guesses at once are not more guesses.
+    if (account === undefined || this.#guard.isLocked(user, host)) {
+      throw new SqlError('ACCESS_DENIED', { user, host, using: 'YES' });
+    }
     if (account.locked) throw new SqlError('ACCOUNT_LOCKED', { user, host });
     this.#guard.succeeded(user, host);
     return { user: account.user, host: account.host };
@@ -63,8 +66,13 @@ export class PasswordCheck {
    * many of them; ACCOUNT_LOCKED.
    */
   async expect({ user, password, peer }: LoadCredentials): Promise<AccountName> {
-    if (await matches(this.find(user, peer) ?? NOBODY, password)) return this.admit(user, peer);
+    const account = this.find(user, peer) ?? NOBODY;
+    if (await matches(account, password)) return this.admit(user, peer);
     this.failed(user, peer);
+    if (account.plugin === 'mysql_native_password') {
+      // As long as for a user that does not exist.
+      await verifyCachingSha2(NOBODY.authString, Buffer.from(password));
+    }
     const using = password === '' ? 'NO' : 'YES';
     throw new SqlError('ACCESS_DENIED', { user, host: peer, using });
   }
@@ -74,9 +82,7 @@ async function matches(account: Account, password: string): Promise<boolean> {
   if (account.authString === '' || password === '') return account.authString === password;
   switch (account.plugin) {
     case 'mysql_native_password':
-      if (makeNative(password) === account.authString) return true;
-      // As long as for a user that does not exist.
-      return await verifyCachingSha2(NOBODY.authString, Buffer.from(password));
+      return makeNative(password) === account.authString;
     case 'caching_sha2_password':
       return await verifyCachingSha2(account.authString, Buffer.from(password));
   }

@@ -63,6 +63,15 @@ describe('too many failed logins', () => {
     expect(await show.catalog.grants.loginLocks()).toEqual([]);
   });
 
+  it('count for those that are on their way already', async () => {
+    show.config.setLive('failed_login_attempts', '3');
+    // One of a hundred guesses at once is right, and comes too late.
+    const guesses = await Promise.all(
+      Array.from({ length: 100 }, (_, at) => login('u', at === 50 ? 'right' : `guess-${at}`)),
+    );
+    expect(new Set(guesses)).toEqual(new Set([denied('u')]));
+  });
+
   it('are forgotten after a good one, and never counted when the setting is 0', async () => {
     show.config.setLive('failed_login_attempts', '2');
     await login('u', 'wrong');
