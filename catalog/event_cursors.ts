@@ -33,6 +33,12 @@ const ROWSET_OF_KEY = /([0-9a-f]{32})_\d+\.dat$/;
 /** States of a job that still wants events. */
 const LISTENING = "('PENDING', 'RUNNING', 'PAUSED')";
 
+export interface NotWarm {
+  readonly tablets: number;
+  /** One of the items with its reason; empty: everything is warm. */
+  readonly first: string;
+}
+
 export class EventCursorStore {
   readonly #session: Session;
 
@@ -205,6 +211,27 @@ export class EventCursorStore {
       if (found !== undefined) firstTxn = Math.min(firstTxn, found[0]);
     }
     return { count: rows.length, firstTxn: firstTxn === Infinity ? undefined : firstTxn };
+  }
+
+  /** What a job could not warm and still should: what was replaced or dropped since is not of it. */
+  notWarm(jobId: JobId): NotWarm {
+    const rows = this.#session.bulk.all<[number, string, string]>(
+      'SELECT tablet_id, item, reason FROM warm_up_failure WHERE job_id = ? ORDER BY run, seq',
+      [jobId],
+    );
+    const tablets = new Set<number>();
+    let first = '';
+    for (const [tabletId, item, reason] of rows) {
+      const rowset = ROWSET_OF_KEY.exec(item)?.[1];
+      const there = this.#session.bulk.all(
+        'SELECT rowset_id FROM rowset WHERE tablet_id = ? AND rowset_id = coalesce(?, rowset_id) LIMIT 1',
+        [tabletId, rowset ?? null],
+      );
+      if (there.length === 0) continue;
+      if (first === '') first = `${item}: ${reason}`;
+      tablets.add(tabletId);
+    }
+    return { tablets: tablets.size, first };
   }
 
   async forgetFailed(jobId: JobId): Promise<void> {

@@ -188,7 +188,8 @@ export class WarmUpJobs {
         await this.#ask(jobId, 'startAsked', 'retried', { startAsked: true });
         return jobId;
       case 'EVENT_DRIVEN':
-        if (isFinal(job)) throw cannot(job, 'retried');
+        // One that is paused would have nobody to do it.
+        if (job.state !== 'RUNNING') throw cannot(job, 'retried');
         await this.#deps.events.retryFailed(jobId);
         this.wake();
         return jobId;

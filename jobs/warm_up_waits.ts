@@ -3,6 +3,7 @@ import { SqlError } from '../base/errors.ts';
 import type { JobId } from '../base/ids.ts';
 import type { Clock } from '../base/ports.ts';
 import type { Catalog } from '../catalog/catalog.ts';
+import type { NotWarm } from '../catalog/event_cursors.ts';
 import type { WarmUpJob } from '../catalog/warm_up_jobs.ts';
 import type { ProgressBoard } from './progress_board.ts';
 import { isFinal } from './warm_up_changes.ts';
@@ -24,6 +25,12 @@ type Goal =
   | { readonly kind: 'run'; run: number }
   /** Everything up to this event of the source. */
   | { readonly kind: 'events'; readonly seq: number };
+
+/** How a person reads what an event-driven job could not warm; empty: everything is warm. */
+export function notWarmText({ tablets, first }: NotWarm): string {
+  if (tablets === 0) return '';
+  return `${tablets} ${tablets === 1 ? 'tablet is' : 'tablets are'} not warm: ${first}`;
+}
 
 export interface WaitsDeps {
   readonly catalog: Catalog;
@@ -79,7 +86,7 @@ export class WarmUpWaits {
     }
   }
 
-  /** Throws when it cannot be reached any more. */
+  /** Throws when it cannot be reached any more, or something is not warm that should be. */
   async #reached(job: WarmUpJob, goal: Goal): Promise<boolean> {
     if (isFinal(job)) {
       if (job.state === 'FINISHED') return true;
@@ -91,8 +98,15 @@ export class WarmUpWaits {
       case 'run':
         return await this.#runEnded(job, goal);
       case 'events':
-        return this.#deps.events.isPast(job.jobId, goal.seq);
+        return this.#deps.events.isPast(job.jobId, goal.seq) && this.#isWarm(job);
     }
+  }
+
+  /** What failed for good is delivered, but not warm. */
+  #isWarm({ jobId }: WarmUpJob): boolean {
+    const why = notWarmText(this.#deps.catalog.eventCursors.notWarm(jobId));
+    if (why === '') return true;
+    throw new SqlError('WARM_UP_WAIT_FAILED', { id: jobId, why });
   }
 
   /** A run that somebody paused does not count: the next one does. */

@@ -1,7 +1,9 @@
 /** SHOW WARM UP JOB: Doris's columns in Doris's order, then ours (DESIGN section 3). */
+import type { NotWarm } from '../../catalog/event_cursors.ts';
 import type { WarmUpJob } from '../../catalog/warm_up_jobs.ts';
 import { type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
 import { timeText, timeTextOrNull } from '../../base/units.ts';
+import { notWarmText } from '../../jobs/warm_up_waits.ts';
 import type { Rights } from '../access/rights.ts';
 import type { Services } from '../services.ts';
 import { type Listing, type RowTest } from './listing.ts';
@@ -62,7 +64,8 @@ export const WARM_UP_JOBS_TABLE: Listing<Services> = {
     return jobs.map((job) => {
       const live = job.state === 'RUNNING' ? services.warmUps.board.live(job.jobId) : undefined;
       const cachedBytes = job.cachedBytes + (live?.cachedBytes ?? 0);
-      return [...warmUpRow(services, job, 'compact'), BigInt(cachedBytes)];
+      const cell = job.syncMode === 'EVENT_DRIVEN' ? null : BigInt(cachedBytes);
+      return [...warmUpRow(services, job, 'compact'), cell];
     });
   },
 };
@@ -110,8 +113,12 @@ export function warmUpRow(services: Services, job: WarmUpJob, form: StatsForm): 
   return row;
 }
 
+const NOTHING: NotWarm = { tablets: 0, first: '' };
+
 function makeRow(services: Services, job: WarmUpJob, form: StatsForm): SqlRow {
   const { board } = services.warmUps;
+  const isEvents = job.syncMode === 'EVENT_DRIVEN';
+  const notWarm = isEvents ? services.catalog.eventCursors.notWarm(job.jobId) : NOTHING;
   const running = job.state === 'RUNNING';
   const live = running ? board.live(job.jobId) : undefined;
   const finishBytes = job.finishBytes + (live?.doneBytes ?? 0);
@@ -130,19 +137,20 @@ function makeRow(services: Services, job: WarmUpJob, form: StatsForm): SqlRow {
     String(job.finishBatch),
     String(job.allBatch),
     timeTextOrNull(job.finishMs),
-    job.errMsg,
+    job.errMsg === '' ? notWarmText(notWarm) : job.errMsg,
     job.tables.map(({ db, table, partition }) => tableText(db, table, partition)).join(', '),
     job.tableFilter ?? '',
     job.tableFilter === null || isFinal(job) ? '' : services.matchedTables.text(job.jobId),
     syncStatsText(services, job, form),
     job.dstGroup,
     progressText(job, finishBytes),
-    BigInt(finishBytes),
-    BigInt(job.allBytes),
+    // No end to come nearer to: SyncStats has the bytes.
+    isEvents ? null : BigInt(finishBytes),
+    isEvents ? null : BigInt(job.allBytes),
     rate === undefined ? null : BigInt(Math.round(rate)),
     eta === undefined ? null : timeText(services.clock.now() + eta),
     BigInt(job.skippedTablets + (live?.skippedTablets ?? 0)),
-    BigInt(job.failedTablets + (live?.failedTablets ?? 0)),
+    BigInt(job.failedTablets + (live?.failedTablets ?? 0) + notWarm.tablets),
     isFinal(job) ? '' : waitReason(services, job),
     nextStart === undefined ? null : timeText(nextStart),
   ];

@@ -1,4 +1,6 @@
 /** Event-driven warm-up on a real server: what is committed on one group is warm on another. */
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ServerProcess, until } from './server_process.ts';
 import {
@@ -19,7 +21,7 @@ let job: string;
 
 beforeAll(async () => {
   server = await ServerProcess.start({
-    args: ['--set', 'heartbeat_interval_ms=100', '--set', 'disable_auto_compaction=true'],
+    args: ['--set', 'heartbeat_interval_ms=100'],
   });
   await server.sql('CREATE DATABASE d');
   await server.sql(
@@ -90,6 +92,34 @@ describe('an event-driven job', () => {
     await until('the caches of the source', async () => {
       return (await groupMetric(server, 'write_group', 'ttl_cache_size')) === target;
     });
+  });
+
+  it('says what is not warm, until that is gone or was tried again', async () => {
+    await server.sql('CREATE TABLE d.lost (id INT) DISTRIBUTED BY HASH(id) BUCKETS 1');
+    await server.sql(`PAUSE WARM UP JOB ${job}`);
+    expect((await server.error(`RETRY WARM UP JOB ${job}`)).message).toBe(
+      `job ${job} can not be retried. State: PAUSED`,
+    );
+    await server.sql('INSERT INTO d.lost VALUES (1)');
+    const tablet = String((await server.row('SHOW TABLETS FROM d.lost'))['TabletId']);
+    const objects = join(server.dataDir, 'vault', 'data', tablet);
+    await rename(objects, `${objects}.away`);
+    await server.sql(`RESUME WARM UP JOB ${job}`);
+    const wait = `WAIT FOR WARM UP JOB ${job} TIMEOUT 30`;
+    const error = await server.error(wait);
+    expect(error.errno).toBe(6101);
+    const row = await server.row(`SHOW WARM UP JOB ${job}`);
+    expect(row).toMatchObject({ Status: 'RUNNING', FailedTablets: 1, FinishBytes: null });
+    expect(row['ErrMsg']).toMatch(new RegExp(`^1 tablet is not warm: data/${tablet}/.*no such`));
+    expect(error.message).toBe(`warm-up job ${job} failed: ${row['ErrMsg']}`);
+    await rename(`${objects}.away`, objects);
+    await server.sql(`RETRY WARM UP JOB ${job}`);
+    await server.sql(wait);
+    expect(await server.row(`SHOW WARM UP JOB ${job}`)).toMatchObject({
+      FailedTablets: 0,
+      ErrMsg: '',
+    });
+    await server.sql('DROP TABLE d.lost');
   });
 
   it('ends when it is cancelled: later loads stay cold', async () => {

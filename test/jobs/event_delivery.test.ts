@@ -415,10 +415,14 @@ describe('event delivery', () => {
     ]);
     expect(count(jobId)).toEqual([TABLETS, TABLETS - 1, 1]);
     expect(await world.missing()).toEqual([key]);
+    const { eventCursors } = world.catalog;
+    const what = `${key}: there is no room`;
+    expect(eventCursors.notWarm(jobId)).toEqual({ tablets: 1, first: what });
     first.broken.clear();
     expect(await world.delivery.retryFailed(jobId)).toBe(1);
     await world.untilWarm();
     expect(await world.catalog.warmUpRuns.failures({ jobId })).toEqual([]);
+    expect(eventCursors.notWarm(jobId)).toEqual({ tablets: 0, first: '' });
     await untilAcked(jobId);
   });
 
