@@ -178,7 +178,8 @@ export function allowedText(key: ConfigKey): string {
 export function parseConfigValue<Key extends ConfigKey>(key: Key, text: string): ConfigValue<Key> {
   const value = parseSpec(CONFIG[key], text.trim());
   if (value === undefined) {
-    throw new SqlError('BAD_CONFIG', { name: key, value: text, allowed: allowedText(key) });
+    const shown = isSecret(key) ? '******' : text;
+    throw new SqlError('BAD_CONFIG', { name: key, value: shown, allowed: allowedText(key) });
   }
   return value as ConfigValue<Key>;
 }

@@ -1,5 +1,5 @@
 /** SHOW CONFIG, ADMIN SHOW and ADMIN SET FRONTEND CONFIG. */
-import { Config } from '../../base/config.ts';
+import { Config, isConfigKey, isSecret } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
 import { OK } from '../../base/values.ts';
 import type { Properties } from '../../parser/statement.ts';
@@ -22,6 +22,13 @@ export const adminSetConfig: Executor<'AdminSetConfig'> = async ({ properties },
   const { changes, persist } = readChanges(properties);
   const copy = new Config();
   for (const [name, value] of changes) copy.setLive(name, value);
+  const secret = persist
+    ? [...changes.keys()].find((name) => isConfigKey(name) && isSecret(name))
+    : undefined;
+  if (secret !== undefined) {
+    const what = `"persist" for ${secret}, which is a secret; put it into the file or the environment`;
+    throw new SqlError('NOT_SUPPORTED', { what });
+  }
   if (persist) {
     await catalog.transaction(async (tx) => {
       for (const [name, value] of changes) await tx.configOverrides.set(name, value);

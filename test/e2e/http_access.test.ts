@@ -86,6 +86,15 @@ describe('the token', () => {
       Value: '******',
     });
     expect(server.stderr).not.toContain(TOKEN);
+    const set = (value: string, more = ''): string =>
+      `ADMIN SET FRONTEND CONFIG ("http_bearer_token" = "${value}"${more})`;
+    const short = await server.error(set('short'));
+    expect(short).toMatchObject({ errno: 1105 });
+    expect(short.message).not.toContain('short');
+    // The catalog would have it in clear.
+    expect(await server.error(set('another-token-12345', ', "persist" = "true"'))).toMatchObject({
+      errno: 1235,
+    });
   });
 });
 
