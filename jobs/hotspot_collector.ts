@@ -79,6 +79,8 @@ export class HotspotCollector {
       { confirm },
       { timeoutMs: FETCH_TIMEOUT_MS },
     );
+    // Nothing to store, nothing to confirm: a cycle of a periodic job every second is no write.
+    if (reply.partitions.length === 0) return;
     const named = await Promise.all(reply.partitions.map((hot) => this.#named(hot)));
     const counts = named.flat();
     const { token } = reply;

@@ -33,6 +33,28 @@ describe('transactions', () => {
     expect(events).toEqual(['a', 'b', 'c'].flatMap((name) => [`${name} begins`, `${name} ends`]));
   });
 
+  it('leave turns of the event loop to others when many follow each other', async () => {
+    let turns = 0;
+    const turn = (): void => {
+      turns += 1;
+      immediate = setImmediate(turn);
+    };
+    let immediate = setImmediate(turn);
+    const turnsAt: number[] = [];
+    const one = async (name: string): Promise<void> =>
+      catalog.transaction(async (tx) => {
+        await tx.databases.create(name);
+        turnsAt.push(turns);
+        // As slow as the disk is.
+        fixture.clock.ms += 2;
+      });
+    await Promise.all(['a', 'b', 'c', 'd', 'e', 'f'].map(one));
+    clearImmediate(immediate);
+    expect(turnsAt[1]).toBe(turnsAt[0]);
+    expect(turnsAt[2]).toBeGreaterThan(turnsAt[1] ?? 0);
+    expect(turnsAt[5]).toBeGreaterThan(turnsAt[3] ?? 0);
+  });
+
   it('leave nothing when they throw, and the next one goes on', async () => {
     const hooks: string[] = [];
     const failed = catalog.transaction(async (tx) => {
