@@ -1,0 +1,134 @@
+/** The audit log alone: bounds, order, rotation, and a disk that does not take it. */
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Config } from '../../../base/config.ts';
+import { SILENT_LOG } from '../../../base/ports.ts';
+import { type AuditEntry, AuditLog } from '../../../server/audit/audit_log.ts';
+import { ManualClock } from '../../manual_clock.ts';
+
+let dir: string;
+let clock: ManualClock;
+let config: Config;
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'thermocline-audit-'));
+  clock = new ManualClock();
+  config = new Config();
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true, force: true });
+});
+
+const open = (): AuditLog =>
+  new AuditLog({ dir: join(dir, 'log'), config, clock, log: SILENT_LOG });
+
+const entry = (text: string): AuditEntry => ({
+  atMs: clock.now(),
+  connectionId: 1,
+  user: 'u',
+  host: '127.0.0.1',
+  database: '',
+  kind: 'Select',
+  text,
+  errno: 0,
+  error: '',
+  rows: 1,
+  durationMs: 0.5,
+  jobId: '',
+});
+
+async function statements(): Promise<string[]> {
+  const files = (await readdir(join(dir, 'log'))).toSorted().toReversed();
+  const texts = await Promise.all(files.map((file) => readFile(join(dir, 'log', file), 'utf8')));
+  return texts
+    .flatMap((text) => text.trimEnd().split('\n'))
+    .map((line) => String((JSON.parse(line) as Record<string, unknown>)['stmt']));
+}
+
+const numbered = (from: number, to: number): string[] =>
+  Array.from({ length: to - from }, (_, at) => `SELECT ${from + at}`);
+
+describe('the audit log', () => {
+  it('writes a moment later, in order, and only its owner reads it', async () => {
+    const log = open();
+    const texts = numbered(0, 950);
+    for (const text of texts) log.record(entry(text));
+    clock.advance(1000);
+    await log.flush();
+    expect(await statements()).toEqual(texts);
+    expect((await stat(join(dir, 'log', 'audit.jsonl'))).mode & 0o777).toBe(0o600);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('keeps the newest in memory', () => {
+    config.setLive('audit_log_memory_rows', '3');
+    const log = open();
+    for (const text of numbered(0, 10)) log.record(entry(text));
+    expect(log.recent().map(({ text }) => text)).toEqual(numbered(7, 10));
+    config.setLive('audit_log_memory_rows', '0');
+    log.record(entry('SELECT 10'));
+    expect(log.recent()).toEqual([]);
+  });
+
+  it('keeps so many older files, each as long as allowed', async () => {
+    config.setLive('audit_log_max_bytes', '1024');
+    config.setLive('audit_log_roll_num', '2');
+    const log = open();
+    for (const text of numbered(0, 40)) {
+      log.record(entry(text));
+      await log.flush();
+    }
+    const files = (await readdir(join(dir, 'log'))).toSorted();
+    expect(files).toEqual(['audit.jsonl', 'audit.jsonl.1', 'audit.jsonl.2']);
+    for (const file of files) {
+      expect((await stat(join(dir, 'log', file))).size).toBeLessThanOrEqual(1024);
+    }
+    const kept = await statements();
+    expect(kept).toEqual(numbered(40 - kept.length, 40));
+    expect(kept.length).toBeGreaterThan(6);
+  });
+
+  it('goes on after a restart', async () => {
+    for (const text of ['SELECT 1', 'SELECT 2']) {
+      const log = open();
+      log.record(entry(text));
+      await log.flush();
+    }
+    expect(await statements()).toEqual(['SELECT 1', 'SELECT 2']);
+  });
+
+  it('counts what the disk does not take, and harms nobody', async () => {
+    await writeFile(join(dir, 'log'), 'a file where the directory should be');
+    const log = open();
+    log.record(entry('SELECT 1'));
+    await log.flush();
+    expect(log.dropped).toBe(1);
+    expect(log.recent()).toHaveLength(1);
+    await rm(join(dir, 'log'));
+    log.record(entry('SELECT 2'));
+    await log.flush();
+    expect(await statements()).toEqual(['SELECT 2']);
+    expect(log.dropped).toBe(1);
+  });
+
+  it('drops rather than collect without end', async () => {
+    const log = open();
+    const long = `SELECT '${'x'.repeat(4000)}'`;
+    // 40 MB, before the disk gets a turn.
+    for (let at = 0; at < 10_000; at += 1) log.record(entry(long));
+    await log.flush();
+    expect(log.dropped).toBeGreaterThan(4000);
+    expect((await statements()).length + log.dropped).toBe(10_000);
+  });
+
+  it('is silent when it is off', async () => {
+    config.setLive('enable_audit_log', 'false');
+    const log = open();
+    log.record(entry('SELECT 1'));
+    await log.flush();
+    expect(log.recent()).toEqual([]);
+    expect(await readdir(dir)).toEqual([]);
+  });
+});
