@@ -18,6 +18,8 @@ import type {
 } from './information_schema/source.ts';
 import { isSystemDatabase } from './information_schema/system_databases.ts';
 import { listingTable, type VirtualTable } from './information_schema/virtual_table.ts';
+import { GLOBAL } from '../base/privileges.ts';
+import { scopeText } from './access/privilege_words.ts';
 import { AUDIT_LOG } from './listings/audit_log.ts';
 import { ALTER_JOBS } from './listings/alter_jobs.ts';
 import { BACKENDS } from './listings/backends.ts';
@@ -133,8 +135,10 @@ export class SchemaSource implements InformationSchemaSource {
   grantees(): readonly Grantee[] {
     const { access } = this.context.services;
     return accountsSeen(this.context).flatMap((account) => {
-      const scopes = [...byScope(access.rightsOf(account).list).values()];
-      return scopes.map(([scope, privileges]) => ({ ...account, scope, privileges }));
+      const scopes = byScope(access.rightsOf(account).list);
+      const global = scopeText(GLOBAL);
+      if (!scopes.has(global)) scopes.set(global, [GLOBAL, new Set()]);
+      return [...scopes.values()].map(([scope, privileges]) => ({ ...account, scope, privileges }));
     });
   }
 }

@@ -16,7 +16,8 @@ function privilegeRows(
     const { scope, privileges } = grantee;
     if (!belongs(scope)) return [];
     const { words, grantable } = shownPrivileges(privileges);
-    return words.map((word) => ({
+    // As in MySQL: an account without a privilege is there all the same.
+    return (words.length === 0 ? ['USAGE'] : words).map((word) => ({
       GRANTEE: accountText(grantee),
       TABLE_CATALOG: 'def',
       ...columns(scope),
