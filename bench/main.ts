@@ -6,9 +6,11 @@ import { Command } from 'commander';
 import type { Bench, BenchContext } from './bench.ts';
 import { BLOCK_CACHE } from './block_cache.ts';
 import { EVENT_LAG } from './event_lag.ts';
+import { JOB_CREATION } from './job_creation.ts';
 import { LOAD_SELECT } from './load_select.ts';
 import { PARSER } from './parser.ts';
 import { type BenchResult, type Machine, jsonText, meets, tableText } from './report.ts';
+import { SHOW_500 } from './show_500.ts';
 import { SHOW_JOBS } from './show_jobs.ts';
 import { START_UP } from './start_up.ts';
 import { WARM_UP } from './warm_up.ts';
@@ -21,6 +23,8 @@ const BENCHES: readonly Bench[] = [
   BLOCK_CACHE,
   LOAD_SELECT,
   EVENT_LAG,
+  JOB_CREATION,
+  SHOW_500,
 ];
 const SIGNAL_EXIT = 130;
 

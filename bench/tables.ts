@@ -85,3 +85,9 @@ export async function warmUp(client: Connection, sql: string): Promise<WarmUpTim
 function timeMs(text: unknown): number {
   return Date.parse(`${String(text).replace(' ', 'T')}Z`);
 }
+
+/** The n-th of all pairs a < b of whole numbers from 0 on: (0, 1), (0, 2), (1, 2), (0, 3), ... */
+export function partitionPair(n: number): readonly [number, number] {
+  const larger = Math.floor((1 + Math.sqrt(1 + 8 * n)) / 2);
+  return [n - (larger * (larger - 1)) / 2, larger];
+}

@@ -1,7 +1,8 @@
 /**
  * A warm-up of 1 GiB in objects of 8 MiB from a real S3 server, through SQL and a real server
- * process, against a bare downloader of the same objects. The two take turns; the ratio is the
- * median of those of each warm-up to the downloads before and after it.
+ * process, against a bare downloader of the same objects. The two take turns, and turns at who goes
+ * first; each removes what it wrote the last time right before it writes. The ratio is the median
+ * of the rounds' ratios.
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -14,7 +15,7 @@ import type { BareOptions, BareResult } from './bare_downloader.ts';
 import type { Bench, BenchContext, Figure } from './bench.ts';
 import { ServerProcess } from './server_process.ts';
 import { median } from './statistics.ts';
-import { backendPorts, clearCaches, streamLoad, warmUp } from './tables.ts';
+import { type WarmUpTime, backendPorts, clearCaches, streamLoad, warmUp } from './tables.ts';
 
 const MIB = 2 ** 20;
 const BUCKET = 'bench';
@@ -23,8 +24,8 @@ const OBJECT_BYTES = 8 * MIB;
 const LOAD_BYTES = 64 * MIB;
 const LOADS = 16;
 const LOADS_QUICK = 3;
-const ROUNDS = 5;
-const ROUNDS_QUICK = 3;
+const ROUNDS = 10;
+const ROUNDS_QUICK = 4;
 /** Characters of one row's text; base64 of random bytes, which Snappy cannot shorten. */
 const ROW_BYTES = 1024;
 /** The defaults of file_cache_download_concurrency and file_cache_download_range_bytes. */
@@ -36,10 +37,13 @@ const GOAL_MEMORY_MIB = 300e6 / MIB;
 const run = promisify(execFile);
 const BARE_DOWNLOADER = fileURLToPath(new URL('bare_downloader.ts', import.meta.url));
 
+interface Warm extends WarmUpTime {
+  readonly cpuSeconds: number;
+}
+
 interface Round {
   readonly ratio: number;
-  readonly warmMibPerSecond: number;
-  readonly warmCpuSeconds: number;
+  readonly warm: Warm;
   readonly bare: BareResult;
 }
 
@@ -76,12 +80,14 @@ export const WARM_UP: Bench = {
       rangeBytes: RANGE_BYTES,
     };
     const rounds: Round[] = [];
-    let before = await downloadBare(bare);
+    // The first of each makes its files and directories; the others write over what they removed.
+    await oneRound(server, client, bare, 'bare');
     for (let i = 0; i < (context.quick ? ROUNDS_QUICK : ROUNDS); i += 1) {
-      const round = await oneRound(server, client, bare, before);
-      before = round.bare;
-      const { warmMibPerSecond: warm, ratio } = round;
-      context.say(`warm-up ${warm.toFixed(0)} MiB/s, ${ratio.toFixed(2)} of the bare downloads`);
+      const first = i % 2 === 0 ? 'warm-up' : 'bare';
+      const round = await oneRound(server, client, bare, first);
+      const { warm, ratio } = round;
+      const rate = (warm.bytes / MIB / warm.seconds).toFixed(0);
+      context.say(`${first} first: ${rate} MiB/s, ${ratio.toFixed(2)} of the bare downloader`);
       rounds.push(round);
     }
     const memoryMib = await server.peakMemoryMib();
@@ -165,28 +171,27 @@ async function list(s3: S3Server): Promise<BareOptions['objects']> {
   return objects;
 }
 
-/** The warm-up stands between two downloads, so that a machine that slows down slows both. */
+/** Both begin with empty memory of their own: each removes what it wrote last right before. */
 async function oneRound(
   server: ServerProcess,
   client: Connection,
   options: BareOptions,
-  before: BareResult,
+  first: 'warm-up' | 'bare',
 ): Promise<Round> {
-  // What was written before must still reach the disk; that is not this round's affair.
+  const bareFirst = first === 'bare' ? await downloadBare(options) : undefined;
+  const warm = await warmUpOnce(server, client);
+  const bare = bareFirst ?? (await downloadBare(options));
+  if (warm.bytes !== bare.bytes) throw new Error(`${warm.bytes} of ${bare.bytes} bytes`);
+  return { ratio: bare.seconds / warm.seconds, warm, bare };
+}
+
+async function warmUpOnce(server: ServerProcess, client: Connection): Promise<Warm> {
+  // What was written before must still reach the disk; that is not this measurement's affair.
   await run('sync');
-  const cpuBefore = await server.cpuSeconds();
-  const warm = await warmUp(client, 'WARM UP COMPUTE GROUP read_group WITH TABLE bench.random');
-  const warmCpuSeconds = (await server.cpuSeconds()) - cpuBefore;
-  if (warm.bytes !== before.bytes) throw new Error(`${warm.bytes} of ${before.bytes} bytes`);
   await clearCaches(client, 'read_group');
-  const bare = await downloadBare(options);
-  const bareSeconds = (before.seconds + bare.seconds) / 2;
-  return {
-    ratio: bareSeconds / warm.seconds,
-    warmMibPerSecond: warm.bytes / MIB / warm.seconds,
-    warmCpuSeconds,
-    bare,
-  };
+  const cpuBefore = await server.cpuSeconds();
+  const time = await warmUp(client, 'WARM UP COMPUTE GROUP read_group WITH TABLE bench.random');
+  return { ...time, cpuSeconds: (await server.cpuSeconds()) - cpuBefore };
 }
 
 async function downloadBare(options: BareOptions): Promise<BareResult> {
@@ -197,7 +202,7 @@ async function downloadBare(options: BareOptions): Promise<BareResult> {
 
 function figuresOf(rounds: readonly Round[], mib: number, memoryMib: number): readonly Figure[] {
   const of = (pick: (round: Round) => number): number => median(rounds.map(pick));
-  const warm = of(({ warmMibPerSecond }) => warmMibPerSecond);
+  const warm = of(({ warm: { bytes, seconds } }) => bytes / MIB / seconds);
   const bare = of(({ bare: { bytes, seconds } }) => bytes / MIB / seconds);
   const note = `${mib.toFixed(0)} MiB, median of ${rounds.length} rounds`;
   const goal: Figure['goal'] = { is: 'at least', value: GOAL_RATIO };
@@ -206,7 +211,7 @@ function figuresOf(rounds: readonly Round[], mib: number, memoryMib: number): re
     { name: 'warm-up / bare downloader', value: of(({ ratio }) => ratio), unit: '', goal, note },
     { name: 'warm-up', value: warm, unit: 'MiB/s' },
     { name: 'bare downloader', value: bare, unit: 'MiB/s' },
-    { name: 'warm-up: CPU', value: of(({ warmCpuSeconds }) => warmCpuSeconds), unit: 's' },
+    { name: 'warm-up: CPU', value: of(({ warm: { cpuSeconds } }) => cpuSeconds), unit: 's' },
     {
       name: 'bare downloader: CPU',
       value: of(({ bare: { cpuSeconds } }) => cpuSeconds),
