@@ -6,6 +6,7 @@ import { IDENTIFIER_LENGTH_MAX } from '../base/schema.ts';
 export const RESERVED_DATABASES: ReadonlySet<string> = new Set([
   'information_schema',
   'mysql',
+  'performance_schema',
   '__internal_schema',
 ]);
 

@@ -120,7 +120,12 @@ export class SchemaSource implements InformationSchemaSource {
       seconds: Math.max(0, Math.floor((clock.now() - entry.sinceMs) / 1000)),
       state: entry.state,
       info: shownText(entry.statement ?? ''),
+      attributes: entry.attributes,
     }));
+  }
+
+  account(): { readonly user: string } {
+    return { user: this.context.session.user };
   }
 
   variables(scope: 'session' | 'global'): readonly (readonly [string, string])[] {

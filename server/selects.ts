@@ -7,6 +7,7 @@ import { tableDenied } from './access/ask.ts';
 import { ACCOUNTS_DATABASE } from './access/rights.ts';
 import { computeGroupOf, rightsOf } from './executors/executor.ts';
 import { InformationSchema, virtualTable } from './information_schema/information_schema.ts';
+import { PERFORMANCE_SCHEMA, performanceTable } from './information_schema/performance_tables.ts';
 import { mysqlTable } from './information_schema/mysql_tables.ts';
 import { isSystemDatabase } from './information_schema/system_databases.ts';
 import { SCHEMA, SchemaSource } from './schema_source.ts';
@@ -77,6 +78,11 @@ export class Selects {
     }
     if (database === '__internal_schema' && table === 'cloud_cache_hotspot') {
       return SCHEMA.resolve(table, new SchemaSource(context));
+    }
+    if (database.toLowerCase() === PERFORMANCE_SCHEMA) {
+      const found = performanceTable(table);
+      const source = new SchemaSource(context);
+      return found === undefined ? undefined : virtualTable(PERFORMANCE_SCHEMA, found, source);
     }
     const rights = rightsOf(context);
     if (!rights.onTable('SELECT', database, table)) throw tableDenied(context, 'SELECT', table);

@@ -260,9 +260,21 @@ export class GlobalVariables {
     this.#values.set(name, keptValue(name, specOf(name).spec, value));
   }
 
+  snapshot(): () => void {
+    const values = new Map(this.#values);
+    return () => {
+      refill(this.#values, values);
+    };
+  }
+
   restoreDefault(name: VariableName): void {
     this.#values.delete(name);
   }
+}
+
+function refill<Key, Value>(map: Map<Key, Value>, values: ReadonlyMap<Key, Value>): void {
+  map.clear();
+  for (const [key, value] of values) map.set(key, value);
 }
 
 /** Values of one session over those of the server. */
@@ -315,6 +327,17 @@ export class SessionVariables {
       else this.#globals.write(key, value);
     } else if (value === undefined) this.#values.delete(key);
     else this.#values.set(key, keptValue(name, spec, value));
+  }
+
+  /** What takes back all that is set from now on, of the session and of the server. */
+  snapshot(): () => void {
+    const undoGlobals = this.#globals.snapshot();
+    const [values, userVariables] = [new Map(this.#values), new Map(this.#userVariables)];
+    return () => {
+      undoGlobals();
+      refill(this.#values, values);
+      refill(this.#userVariables, userVariables);
+    };
   }
 
   /** SET NAMES; `charsetName` undefined is DEFAULT. Throws UNKNOWN_CHARSET, WRONG_VALUE. */

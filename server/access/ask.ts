@@ -82,7 +82,7 @@ export class Ask {
 
 /** The server's own views, whose rows are limited to what the user may see. */
 function isOpen(db: string): boolean {
-  return db.toLowerCase() === 'information_schema';
+  return ['information_schema', 'performance_schema'].includes(db.toLowerCase());
 }
 
 export function privilegeNeeded(...privileges: readonly Privilege[]): SqlError {

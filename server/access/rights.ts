@@ -16,8 +16,8 @@ export interface Right {
 type Privileges = ReadonlySet<Privilege>;
 const NOTHING: Privileges = new Set();
 
-/** The database whose tables show to everybody what he may see of the server. */
-const OPEN_DATABASE = 'information_schema';
+/** The databases whose tables show to everybody what he may see of the server. */
+const OPEN_DATABASES: ReadonlySet<string> = new Set(['information_schema', 'performance_schema']);
 
 export class Rights {
   readonly list: readonly Right[];
@@ -73,7 +73,7 @@ export class Rights {
 
   /** That it is there, and its tables as far as they are seen themselves. */
   seesDatabase(db: string): boolean {
-    if (db.toLowerCase() === OPEN_DATABASE || this.#databases.has(db)) return true;
+    if (OPEN_DATABASES.has(db.toLowerCase()) || this.#databases.has(db)) return true;
     return this.#seesAllTables && (this.isAdmin || db !== ACCOUNTS_DATABASE);
   }
 

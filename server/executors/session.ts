@@ -121,8 +121,14 @@ export async function assignVariables(
         break;
     }
   }
-  for (const change of changes) change();
-  for (const change of later) await change();
+  const undo = variables.snapshot();
+  try {
+    for (const change of changes) change();
+    for (const change of later) await change();
+  } catch (error) {
+    undo();
+    throw error;
+  }
   return OK;
 }
 

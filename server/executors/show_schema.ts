@@ -5,6 +5,11 @@ import type { ShowFilter, TableName } from '../../parser/statement.ts';
 import { columnsOfIndex } from '../../base/schema.ts';
 import { RESERVED_DATABASES } from '../../catalog/names.ts';
 import { InformationSchema } from '../information_schema/information_schema.ts';
+import {
+  PERFORMANCE_SCHEMA,
+  PERFORMANCE_TABLES,
+  performanceTable,
+} from '../information_schema/performance_tables.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { SCHEMA, SchemaSource } from '../schema_source.ts';
 import { expectDatabase } from './databases.ts';
@@ -50,6 +55,9 @@ async function tablesOf(database: string, context: ExecContext): Promise<readonl
   if (InformationSchema.isName(database)) {
     const tables = SCHEMA.tables.map(({ name }) => name);
     return tables.toSorted().map((name) => ({ name, type: 'SYSTEM VIEW' }));
+  }
+  if (database.toLowerCase() === PERFORMANCE_SCHEMA) {
+    return PERFORMANCE_TABLES.map(({ name }) => ({ name, type: 'BASE TABLE' }));
   }
   if (isSystemDatabase(database)) {
     return database === INTERNAL_SCHEMA ? [{ name: INTERNAL_TABLE, type: 'SYSTEM VIEW' }] : [];
@@ -202,6 +210,7 @@ async function showOfTable(
 /** Its name as it is listed. */
 function systemTable(db: string, table: string): string | undefined {
   if (InformationSchema.isName(db)) return SCHEMA.table(table)?.name;
+  if (db.toLowerCase() === PERFORMANCE_SCHEMA) return performanceTable(table)?.name;
   return db === INTERNAL_SCHEMA && table === INTERNAL_TABLE ? INTERNAL_TABLE : undefined;
 }
 

@@ -16,6 +16,7 @@ const CHARSET = 'utf8mb4';
 
 /** The virtual tables themselves are tables too; who knows them hands them in. */
 export type VirtualTables = () => readonly {
+  readonly database: string;
   readonly name: string;
   readonly columns: readonly SelectColumn[];
 }[];
@@ -40,7 +41,7 @@ export function catalogTables(virtual: VirtualTables): readonly CatalogTable[] {
        CREATE_TIME@? UPDATE_TIME@? CHECK_TIME@? TABLE_COLLATION? CHECKSUM#? CREATE_OPTIONS? TABLE_COMMENT
        MAX_INDEX_LENGTH#? TEMPORARY?`,
       async (source) => [
-        ...virtual().map((table) => systemTableRow(table.name)),
+        ...virtual().map((table) => systemTableRow(table.database, table.name)),
         ...(await source.tables(undefined)).map(tableRow),
       ],
     ),
@@ -53,13 +54,7 @@ export function catalogTables(virtual: VirtualTables): readonly CatalogTable[] {
       async (source) => [
         ...virtual().flatMap((table) =>
           table.columns.map((column, at) =>
-            columnRow(
-              INFORMATION_SCHEMA,
-              table.name,
-              { ...column, isKey: false, comment: '' },
-              at,
-              '',
-            ),
+            columnRow(table.database, table.name, { ...column, isKey: false, comment: '' }, at, ''),
           ),
         ),
         ...(await source.tables(undefined)).flatMap(({ def }) =>
@@ -110,10 +105,10 @@ function schemaRow(name: string): NamedRow {
   };
 }
 
-function systemTableRow(name: string): NamedRow {
+function systemTableRow(database: string, name: string): NamedRow {
   return {
     TABLE_CATALOG: CATALOG,
-    TABLE_SCHEMA: INFORMATION_SCHEMA,
+    TABLE_SCHEMA: database,
     TABLE_NAME: name,
     TABLE_TYPE: 'SYSTEM VIEW',
     ENGINE: 'MEMORY',

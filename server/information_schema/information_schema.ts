@@ -3,6 +3,7 @@ import type { SqlRow } from '../../base/values.ts';
 import type { SelectTable } from '../select/table_provider.ts';
 import { CHARSET_TABLES } from './charset_tables.ts';
 import { INFORMATION_SCHEMA, catalogTables } from './catalog_tables.ts';
+import { PERFORMANCE_SCHEMA, PERFORMANCE_TABLES } from './performance_tables.ts';
 import { SERVER_TABLES } from './server_tables.ts';
 import type { InformationSchemaSource } from './source.ts';
 import type { VirtualTable } from './virtual_table.ts';
@@ -19,7 +20,10 @@ export class InformationSchema<Source extends InformationSchemaSource> {
 
   /** `ours`: the tables that only this server has (warm_up_jobs, backends ...). */
   constructor(ours: readonly VirtualTable<Source>[]) {
-    const standard = catalogTables(() => this.tables);
+    const standard = catalogTables(() => [
+      ...this.tables.map((table) => ({ ...table, database: INFORMATION_SCHEMA })),
+      ...PERFORMANCE_TABLES.map((table) => ({ ...table, database: PERFORMANCE_SCHEMA })),
+    ]);
     for (const table of [...standard, ...CHARSET_TABLES, ...SERVER_TABLES, ...ours]) {
       const key = table.name.toLowerCase();
       if (this.#tables.has(key)) throw new TypeError(`table ${table.name} is declared twice`);

@@ -23,6 +23,8 @@ export interface ProcessRow {
   readonly state: string;
   /** Text of the running statement; '' when idle. */
   readonly info: string;
+  /** What the client told of itself at login. */
+  readonly attributes: Readonly<Record<string, string>>;
 }
 
 export interface Grantee {
@@ -38,6 +40,8 @@ export interface InformationSchemaSource {
   /** Tables of one database, or of all. An unknown database has none. */
   tables(database: string | undefined): Promise<readonly SchemaTable[]>;
   processes(): readonly ProcessRow[];
+  /** Who asks. */
+  account(): { readonly user: string };
   variables(scope: 'session' | 'global'): readonly (readonly [name: string, value: string])[];
   status(): readonly (readonly [name: string, value: string])[];
   /** What accounts were given: one entry for each account and scope. */

@@ -30,6 +30,7 @@ describe('SHOW DATABASES and SHOW TABLES', () => {
       'empty',
       'information_schema',
       'mysql',
+      'performance_schema',
     ]);
   });
 

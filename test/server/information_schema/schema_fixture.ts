@@ -84,6 +84,7 @@ export function schemaSource(variables: SessionVariables): InformationSchemaSour
         seconds: 1.7,
         state: 'executing',
         info: 'SELECT 1',
+        attributes: {},
       },
     ],
     variables: (scope) => variables.list(scope),
@@ -92,5 +93,6 @@ export function schemaSource(variables: SessionVariables): InformationSchemaSour
       { user: 'root', host: '%', scope: GLOBAL, privileges: new Set<Privilege>(['ADMIN']) },
     ],
     sees: () => true,
+    account: () => ({ user: 'root' }),
   };
 }
