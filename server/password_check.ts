@@ -2,6 +2,7 @@
  * Who may log in, the same for the MySQL port and for HTTP. An account without a password is
  * accepted from loopback only (root on a fresh data directory has none).
  */
+import { timingSafeEqual } from 'node:crypto';
 import type { LoadCredentials } from '../base/agent_messages.ts';
 import { SqlError } from '../base/errors.ts';
 import { type HttpCaller, isLoopback } from '../base/http_access.ts';
@@ -9,7 +10,8 @@ import { type AccountName, ROOT } from '../base/privileges.ts';
 import type { AccessControl } from './access/access_control.ts';
 import type { LoginGuard } from './access/login_guard.ts';
 import type { Account, AuthPlugin } from './mysql/handler.ts';
-import { makeNative, verifyCachingSha2 } from './mysql/passwords.ts';
+import { FastAuthCache } from './mysql/fast_auth_cache.ts';
+import { fastAuthDigest, makeNative, verifyCachingSha2 } from './mysql/passwords.ts';
 
 /** A hash that nothing matches, after the same work as for one that something does. */
 const NOBODY: Account = { plugin: 'caching_sha2_password', authString: '-' };
@@ -17,6 +19,7 @@ const NOBODY: Account = { plugin: 'caching_sha2_password', authString: '-' };
 export class PasswordCheck {
   readonly #access: AccessControl;
   readonly #guard: LoginGuard;
+  readonly #digests = new FastAuthCache();
 
   constructor(access: AccessControl, guard: LoginGuard) {
     this.#access = access;
@@ -67,7 +70,7 @@ export class PasswordCheck {
    */
   async expect({ user, password, peer }: LoadCredentials): Promise<AccountName> {
     const account = this.find(user, peer) ?? NOBODY;
-    if (await matches(account, password)) return this.admit(user, peer);
+    if (await this.#matches(user, account, password)) return this.admit(user, peer);
     this.failed(user, peer);
     if (account.plugin === 'mysql_native_password') {
       // As long as for a user that does not exist.
@@ -76,14 +79,23 @@ export class PasswordCheck {
     const using = password === '' ? 'NO' : 'YES';
     throw new SqlError('ACCESS_DENIED', { user, host: peer, using });
   }
-}
 
-async function matches(account: Account, password: string): Promise<boolean> {
-  if (account.authString === '' || password === '') return account.authString === password;
-  switch (account.plugin) {
-    case 'mysql_native_password':
-      return makeNative(password) === account.authString;
-    case 'caching_sha2_password':
-      return await verifyCachingSha2(account.authString, Buffer.from(password));
+  /** Every load asks twice: a password that was right once is compared by its digest. */
+  async #matches(user: string, account: Account, password: string): Promise<boolean> {
+    const { authString } = account;
+    if (authString === '' || password === '') return authString === password;
+    switch (account.plugin) {
+      case 'mysql_native_password':
+        return makeNative(password) === authString;
+      case 'caching_sha2_password': {
+        const bytes = Buffer.from(password);
+        const digest = fastAuthDigest(bytes);
+        const known = this.#digests.get(user, authString);
+        if (known !== undefined && timingSafeEqual(known, digest)) return true;
+        const isRight = await verifyCachingSha2(authString, bytes);
+        if (isRight) this.#digests.set(user, authString, digest);
+        return isRight;
+      }
+    }
   }
 }

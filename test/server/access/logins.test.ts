@@ -119,6 +119,12 @@ describe('a new password', () => {
     expect(account?.plugin).toBe('caching_sha2_password');
     expect(account?.authString).toMatch(/^\$A\$005\$/);
     expect(await login('v', 'Secret.1')).toBe('v@%');
+    // The second time by its digest, which goes with the password.
+    expect(await login('v', 'Secret.1')).toBe('v@%');
+    expect(await login('v', 'Secret.2')).toBe(denied('v'));
+    await show.run("ALTER USER v IDENTIFIED BY 'Secret.2'");
+    expect(await login('v', 'Secret.1')).toBe(denied('v'));
+    expect(await login('v', 'Secret.2')).toBe('v@%');
   });
 
   it('must be what the settings say', async () => {

@@ -349,6 +349,63 @@ describe('nobody gives away or takes over what he has not', () => {
   });
 });
 
+describe('users, roles and grants', () => {
+  // prettier-ignore
+  const ERRORS = [
+    ['CREATE USER other', "1396 Operation CREATE USER failed for 'other'@'%'"],
+    ["CREATE USER ''", "1105 Incorrect user name '': it is empty"],
+    ["CREATE USER a@'10.0.0.0/99'", "1105 Incorrect host name '10.0.0.0/99': it is no network: address/bits or address/mask"],
+    ["CREATE USER a DEFAULT ROLE 'nosuch'", '3523 Unknown authorization ID `nosuch`@`%`'],
+    ['DROP USER nosuch', "1396 Operation DROP USER failed for 'nosuch'@'%': no such user"],
+    ['CREATE ROLE r', "1396 Operation CREATE ROLE failed for 'r'@'%'"],
+    ['DROP ROLE nosuch', '3523 Unknown authorization ID `nosuch`@`%`'],
+    ["GRANT 'nosuch' TO other", '3523 Unknown authorization ID `nosuch`@`%`'],
+    ['GRANT SELECT ON d.* TO nosuch', "1410 You are not allowed to create a user with GRANT: there is no 'nosuch'@'%'"],
+    ['GRANT SELECT (a) ON d.t TO other', '1235 not supported yet: privileges on columns'],
+    ['GRANT WALK ON d.t TO other', "1105 Privilege 'WALK' cannot be given on `d`.`t`; allowed: GRANT_PRIV, SELECT_PRIV, LOAD_PRIV, ALTER_PRIV, CREATE_PRIV, DROP_PRIV, ALL"],
+    ['GRANT NODE_PRIV ON d.* TO other', "1105 Privilege 'NODE_PRIV' cannot be given on `d`.*; allowed: GRANT_PRIV, SELECT_PRIV, LOAD_PRIV, ALTER_PRIV, CREATE_PRIV, DROP_PRIV, ALL"],
+    ['GRANT SELECT ON COMPUTE GROUP g TO other', "1105 Privilege 'SELECT' cannot be given on COMPUTE GROUP `g`; allowed: USAGE_PRIV, ALL"],
+    ['GRANT SELECT ON *.t TO other', '1235 not supported yet: a grant on *.t'],
+    ['REVOKE SELECT ON d.* FROM other', "1141 There is no such grant defined for user 'other' on host '%'"],
+    ["REVOKE 'r' FROM other", "1141 There is no such grant defined for user 'other' on host '%'"],
+  ] as const;
+
+  it.each(ERRORS)('%s', async (sql, expected) => {
+    expect(await show.error(sql)).toBe(expected);
+  });
+
+  it('are made all at once or not at all', async () => {
+    expect(await show.error("CREATE USER one, other IDENTIFIED BY 'x'")).toMatch(/^1396 /);
+    expect(await show.error('SHOW GRANTS FOR one')).toMatch(/^1141 /);
+    await show.run('CREATE USER IF NOT EXISTS one, other');
+    expect(show.warnings()).toEqual(["Note 3163 Authorization ID 'other'@'%' already exists."]);
+    expect(await show.error('DROP USER one, nosuch')).toMatch(/^1396 /);
+    await show.run('DROP USER IF EXISTS one, nosuch');
+    expect(show.warnings()).toEqual([
+      "Note 3162 Operation DROP USER failed for 'nosuch'@'%': no such user",
+    ]);
+  });
+
+  it('a role gives what it has, as long as it is there', async () => {
+    await show.run(`CREATE ROLE readers; GRANT SELECT ON d.* TO ROLE readers;
+      CREATE USER member DEFAULT ROLE 'readers' COMMENT 'reads'`);
+    const context = show.as('member');
+    expect(await outcome('SHOW COLUMNS FROM d.t', context)).toBe('1 rows');
+    expect(await show.text('SHOW GRANTS FOR member')).toEqual([
+      'Grants for member@%',
+      "GRANT USAGE ON *.* TO 'member'@'%'",
+      "GRANT SELECT ON `d`.* TO 'member'@'%'",
+      "GRANT 'readers' TO 'member'@'%'",
+    ]);
+    expect(await outcome('SHOW ROLES', context)).toBe('1 rows');
+    await show.run('DROP ROLE readers');
+    expect(await outcome('SHOW COLUMNS FROM d.t', context)).toBe('1142');
+    // A user of the same name later is another one.
+    await show.run('GRANT SELECT ON d.* TO member; DROP USER member; CREATE USER member');
+    expect(await outcome('SHOW COLUMNS FROM d.t', context)).toBe('1142');
+  });
+});
+
 describe('SHOW GRANTS', () => {
   it('is made of statements that give the same', async () => {
     await show.run(`CREATE USER 'a b'@'10.0.0.0/8'; GRANT SELECT, INSERT ON *.* TO 'a b'@'10.0.0.0/8';
