@@ -100,7 +100,10 @@ export class AuditLog {
     this.#stopTimer?.();
     this.#stopTimer = undefined;
     if (this.#collected.length === 0) return;
-    const entries = this.#collected.map((entry) => ({ ...entry, text: shownText(entry.text) }));
+    const entries = this.#collected.map((entry) => ({
+      ...entry,
+      text: copied(shownText(entry.text)),
+    }));
     this.#collected = [];
     const { config } = this.#options;
     const rows = config.get('audit_log_memory_rows');
@@ -162,7 +165,12 @@ export class AuditLog {
   }
 }
 
-export const FILE_NAME = 'audit.jsonl';
+const FILE_NAME = 'audit.jsonl';
+
+/** A part of a string holds on to all of it: one statement of a request would keep the others. */
+function copied(text: string): string {
+  return Buffer.from(text).toString();
+}
 
 /** -1: there is no such file. */
 async function sizeOf(file: string): Promise<number> {
