@@ -10,7 +10,7 @@ import type { Session, WriteSession } from './session.ts';
 import type { WarmUpCounts, WarmUpJob } from './warm_up_jobs.ts';
 
 /** Most rows that one listing returns. */
-const LIST_MAX = 2000;
+export const LIST_MAX = 2000;
 /** Runs deleted in one transaction. */
 const DELETE_AT_ONCE = 200;
 

@@ -5,6 +5,7 @@ import { id } from '../../base/ids.ts';
 import { type RowsResult, type SqlRow, textColumn } from '../../base/values.ts';
 import type { HotPartitionWeight } from '../../catalog/hotspots.ts';
 import type { WarmUpJob } from '../../catalog/warm_up_jobs.ts';
+import { LIST_MAX } from '../../catalog/warm_up_runs.ts';
 import type { Expr, ShowFilter } from '../../parser/statement.ts';
 import { type Listing, everyRow, splitTable } from '../listings/listing.ts';
 import { WARM_UP_JOB_FAILURES, warmUpFailureRows } from '../listings/warm_up_job_failures.ts';
@@ -61,6 +62,13 @@ function pinnedId(where: Expr): string | undefined {
   return /^\d{1,40}$/.test(text) ? text.replace(/^0+(?=\d)/, '') : undefined;
 }
 
+/** Nobody shall take the newest rows for all there are. */
+function warnOfMore({ length }: readonly SqlRow[], { session }: ExecContext): void {
+  if (length < LIST_MAX) return;
+  const message = `only the newest ${LIST_MAX} rows were looked at; there may be more of older runs`;
+  session.warn({ level: 'Warning', code: 1105, message });
+}
+
 type RowsOfJob = (services: Services, jobId: JobId | undefined) => Promise<readonly SqlRow[]>;
 
 /** `SHOW WARM UP JOB [n] RUNS` and FAILURES: of one job when it is named, in whatever way. */
@@ -72,9 +80,14 @@ async function showOfJob(
 ): Promise<RowsResult> {
   const inWhere = filter.where === undefined ? undefined : pinnedId(filter.where);
   const wanted = named === undefined ? inWhere : String(named);
-  if (wanted === undefined) return await showListing(listing, context.services, filter, context);
+  if (wanted === undefined) {
+    const all = await listing.rows(context.services);
+    warnOfMore(all, context);
+    return await showListing({ ...listing, rows: () => all }, context.services, filter, context);
+  }
   const job = await findJob(wanted, context);
   const rows = job === undefined ? [] : await rowsOf(context.services, job.jobId);
+  warnOfMore(rows, context);
   return await showListing({ ...listing, ...known(rows) }, context.services, filter, context);
 }
 

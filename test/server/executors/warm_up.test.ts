@@ -1,5 +1,7 @@
 /** WARM UP and the statements about its jobs: every rule and text of reference/warm-up 1.8. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { id } from '../../../base/ids.ts';
+import type { TabletId } from '../../../base/ids.ts';
 import { ShowFixture } from './fixture.ts';
 
 let show: ShowFixture;
@@ -406,6 +408,26 @@ describe('SHOW WARM UP JOB RUNS and FAILURES', () => {
     expect(await show.text(inTable)).toEqual([columns, line('d.orders')]);
     await show.run('DROP TABLE orders');
     expect(await show.text(sql)).toEqual([columns, line('null')]);
+  });
+
+  it('say so when there may be more than they list', async () => {
+    const jobId = await show.warmUpJob('dst', 'orders');
+    const tabletId = id<TabletId>(1);
+    const failures = Array.from({ length: 2001 }, (_, n) => ({
+      tabletId,
+      item: `${n}`,
+      reason: '',
+    }));
+    await show.catalog.warmUpBatches.addFailures(jobId, 1, failures.slice(2));
+    expect(await show.objects(`SHOW WARM UP JOB ${jobId} FAILURES`)).toHaveLength(1999);
+    expect(show.warnings()).toEqual([]);
+    await show.catalog.warmUpBatches.addFailures(jobId, 1, failures.slice(0, 2));
+    for (const sql of [`SHOW WARM UP JOB ${jobId} FAILURES`, 'SHOW WARM UP JOB FAILURES']) {
+      expect(await show.objects(`${sql} WHERE Item = '1'`)).toEqual([]);
+      expect(show.warnings()).toEqual([
+        'Warning 1105 only the newest 2000 rows were looked at; there may be more of older runs',
+      ]);
+    }
   });
 
   it('warn of an unknown id', async () => {
