@@ -8,7 +8,10 @@ import type { Clock } from '../base/ports.ts';
 
 /** Over how long BytesPerSec is measured. */
 const RATE_WINDOW_MS = 60_000;
-/** Fewer samples give no ETA: a wrong one is worse than none. */
+/**
+ * Fewer samples give no ETA: a wrong one is worse than none. Those that say the same as the one
+ * before do not count: bytes come in ranges of megabytes, and one of them is no trend.
+ */
 const ETA_SAMPLES_MIN = 3;
 /** Closer samples are one. */
 const SAMPLE_DISTANCE_MS = 500;
@@ -129,7 +132,8 @@ export class ProgressBoard {
 
   /** Milliseconds to go; undefined while there are too few samples or nothing moves. */
   etaMs(jobId: JobId, bytesLeft: number): number | undefined {
-    const samples = this.#jobs.get(jobId)?.samples.length ?? 0;
+    const all = this.#jobs.get(jobId)?.samples ?? [];
+    const samples = all.filter(({ bytes }, place) => bytes !== all[place - 1]?.bytes).length;
     const rate = this.rate(jobId);
     if (samples < ETA_SAMPLES_MIN || rate === undefined || rate === 0) return undefined;
     return (bytesLeft / rate) * 1000;
