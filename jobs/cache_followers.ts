@@ -11,6 +11,7 @@ import type { Log } from '../base/ports.ts';
 import type { RowsetMeta } from '../base/schema.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendRegistry } from './backend_registry.ts';
+import { GroupsNow } from './groups_now.ts';
 
 const CALL_TIMEOUT_MS = 5000;
 
@@ -37,17 +38,11 @@ export async function tellFollowers(deps: CacheFollowersDeps, merge: Merge): Pro
   const { ttlSeconds, inputs, output, writer } = merge;
   const { tabletId, partitionId } = output;
   const tablet = { tabletId, partitionId, ttlSeconds, rowsets: [output], replaces: inputs };
-  const groups = new Map<string, BackendId[]>();
-  let writersGroup = '';
-  for (const { backendId, computeGroupName } of await catalog.backends.list()) {
-    if (backendId === writer) writersGroup = computeGroupName;
-    if (!registry.isAlive(backendId)) continue;
-    groups.set(computeGroupName, [...(groups.get(computeGroupName) ?? []), backendId]);
-  }
+  const groups = await GroupsNow.read(catalog, registry);
   // Loads fill the cache of their own group (source_cache.ts), compactions too.
-  groups.delete(writersGroup);
-  const calls = [...groups.values()].map(async (alive) => {
-    const backendId = servingBackend(tabletId, alive);
+  const others = groups.names.filter((group) => group !== groups.groupOf(writer));
+  const calls = others.map(async (group) => {
+    const backendId = servingBackend(tabletId, groups.servers(group));
     if (backendId === undefined) return;
     const options = { timeoutMs: CALL_TIMEOUT_MS };
     try {

@@ -25,6 +25,7 @@ import {
 } from './compaction_policy.ts';
 import { CompactionQueue, type WaitingTablet } from './compaction_queue.ts';
 import { RetryPauses } from './compaction_retries.ts';
+import { GroupsNow } from './groups_now.ts';
 import { RestingTablets } from './resting_tablets.ts';
 import type { SnapshotHolds } from './snapshot_holds.ts';
 
@@ -399,15 +400,9 @@ export class CompactionScheduler {
   /** The tablet's serving backend in the group of the newest rows, or in any that is alive. */
   async #backendFor(tabletId: TabletId, sourceGroup: string): Promise<BackendId> {
     const { catalog, registry } = this.#deps;
-    const groups = new Map<string, BackendId[]>();
-    for (const { backendId, computeGroupName } of await catalog.backends.list()) {
-      if (!registry.isAlive(backendId)) continue;
-      const members = groups.get(computeGroupName) ?? [];
-      members.push(backendId);
-      groups.set(computeGroupName, members);
-    }
-    const [first] = groups.values();
-    const backendId = servingBackend(tabletId, groups.get(sourceGroup) ?? first ?? []);
+    const groups = await GroupsNow.read(catalog, registry);
+    const alive = [sourceGroup, ...groups.names].map((group) => groups.servers(group));
+    const backendId = servingBackend(tabletId, alive.find((members) => members.length > 0) ?? []);
     if (backendId === undefined) throw new SqlError('NO_ALIVE_BACKEND', { name: sourceGroup });
     return backendId;
   }

@@ -29,6 +29,15 @@ export class GroupsNow {
     this.#backends = new Map(backends.map((backend) => [backend.backendId, backend]));
   }
 
+  get names(): readonly string[] {
+    return [...this.#names];
+  }
+
+  /** undefined: there is no such backend. */
+  groupOf(backendId: BackendId): string | undefined {
+    return this.#backends.get(backendId)?.computeGroupName;
+  }
+
   has(group: string): boolean {
     return this.#names.has(group);
   }
@@ -48,7 +57,7 @@ export class GroupsNow {
 
   /** Whether the backend belongs to the group, alive or not. */
   isMember(backendId: BackendId, group: string): boolean {
-    return this.#backends.get(backendId)?.computeGroupName === group;
+    return this.groupOf(backendId) === group;
   }
 
   /**

@@ -189,7 +189,7 @@ export class WarmUpJobs {
         return jobId;
       case 'EVENT_DRIVEN':
         // One that is paused would have nobody to do it.
-        if (job.state !== 'RUNNING') throw cannot(job, 'retried');
+        if (isFinal(job) || job.state === 'PAUSED') throw cannot(job, 'retried');
         await this.#deps.events.retryFailed(jobId);
         this.wake();
         return jobId;

@@ -14,6 +14,7 @@ import { AlterJobs } from '../../jobs/alter_jobs.ts';
 import { BackendRegistry } from '../../jobs/backend_registry.ts';
 import { SnapshotHolds } from '../../jobs/snapshot_holds.ts';
 import { CatalogFixture, FixedClock, beginLoad, createTable, load } from '../catalog/fixture.ts';
+import { heartbeatOf } from './heartbeat.ts';
 
 /** Time that runs a hundred times faster than ours, so that pauses are short. */
 const clock: Clock = {
@@ -54,16 +55,7 @@ class Server {
     const config = new Config();
     // Its time stands still: the backend stays alive.
     const registry = new BackendRegistry(new FixedClock(), config);
-    registry.heartbeat({
-      backendId: backend,
-      incarnation: 'i',
-      startedMs: 0,
-      httpPort: 1,
-      cacheCapacityBytes: 1,
-      cacheUsedBytes: 0,
-      diskAvailableBytes: 1,
-      diskTotalBytes: 1,
-    });
+    registry.heartbeat(heartbeatOf(backend));
     const transport: AgentTransport = {
       call: async (_backend, name, request) => {
         if (name !== 'rewriteRowsets') throw new Error(`an unexpected call: ${name}`);

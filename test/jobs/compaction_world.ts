@@ -16,6 +16,7 @@ import { GarbageCollector } from '../../jobs/garbage_collector.ts';
 import { SnapshotHolds } from '../../jobs/snapshot_holds.ts';
 import { COUNTS, CatalogFixture, beginLoad, rowsetsFor } from '../catalog/fixture.ts';
 import { ManualClock } from '../manual_clock.ts';
+import { heartbeatOf } from './heartbeat.ts';
 
 export interface HeldCompaction {
   readonly backendId: BackendId;
@@ -78,16 +79,7 @@ export class CompactionWorld {
     for (const { backendId, computeGroupName } of await this.catalog.backends.list()) {
       this.registry.forget(backendId);
       if (!groups.includes(computeGroupName)) continue;
-      this.registry.heartbeat({
-        backendId,
-        incarnation: 'x',
-        startedMs: 0,
-        httpPort: 1,
-        cacheCapacityBytes: 1,
-        cacheUsedBytes: 0,
-        diskAvailableBytes: 1,
-        diskTotalBytes: 1,
-      });
+      this.registry.heartbeat(heartbeatOf(backendId));
     }
   }
 

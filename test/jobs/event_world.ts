@@ -26,6 +26,7 @@ import { SnapshotHolds } from '../../jobs/snapshot_holds.ts';
 import { SyncStats } from '../../jobs/sync_stats.ts';
 import { CatalogFixture, createTable } from '../catalog/fixture.ts';
 import { ManualClock } from '../manual_clock.ts';
+import { heartbeatOf } from './heartbeat.ts';
 
 export class EventBackend {
   readonly backendId: BackendId;
@@ -219,16 +220,7 @@ export class EventWorld {
   heartbeats(): void {
     for (const { backendId, incarnation, isDown } of this.backends.values()) {
       if (isDown) continue;
-      this.registry.heartbeat({
-        backendId,
-        incarnation,
-        startedMs: 0,
-        httpPort: 1,
-        cacheCapacityBytes: 1,
-        cacheUsedBytes: 0,
-        diskAvailableBytes: 1,
-        diskTotalBytes: 1,
-      });
+      this.registry.heartbeat(heartbeatOf(backendId, { incarnation }));
     }
   }
 

@@ -10,6 +10,7 @@ import { GarbageCollector } from '../../jobs/garbage_collector.ts';
 import { GarbageHorizon, SnapshotHolds } from '../../jobs/snapshot_holds.ts';
 import { CatalogFixture } from '../catalog/fixture.ts';
 import { ManualClock } from '../manual_clock.ts';
+import { heartbeatOf } from './heartbeat.ts';
 
 describe('GarbageHorizon', () => {
   it('passes an item only when every hold that is older than it has been released', () => {
@@ -87,16 +88,7 @@ describe('GarbageCollector', () => {
     const { backendId: known } = await catalog.backends.create({ computeGroupName: 'g', ...place });
     const config = new Config();
     const registry = new BackendRegistry(clock, config);
-    registry.heartbeat({
-      backendId: known,
-      incarnation: 'x',
-      startedMs: 0,
-      httpPort: 1,
-      cacheCapacityBytes: 1,
-      cacheUsedBytes: 0,
-      diskAvailableBytes: 1,
-      diskTotalBytes: 1,
-    });
+    registry.heartbeat(heartbeatOf(known));
     const transport: AgentTransport = {
       call: async (_backend, name, request) => {
         const { prefixes } = request as { readonly prefixes: readonly string[] };

@@ -269,7 +269,9 @@ describe('a periodic warm-up job', () => {
            skipped_tablets, failed_tablets, reason FROM warm_up_run WHERE run = 1`,
       );
       for (let run = 5; run < RUNS_PER_JOB_MAX + 500; run += 1) insert.run(run);
-      db.prepare('UPDATE warm_up_job SET run = ?, version = version + 1').run(RUNS_PER_JOB_MAX + 500);
+      db.prepare('UPDATE warm_up_job SET run = ?, version = version + 1').run(
+        RUNS_PER_JOB_MAX + 500,
+      );
     });
     await world.until(() => world.fixture.number('count(*) FROM warm_up_run') === RUNS_PER_JOB_MAX);
     // ... and when the time to keep history is over.

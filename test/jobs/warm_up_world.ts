@@ -25,6 +25,7 @@ import { planWarmUp } from '../../jobs/warm_up_planner.ts';
 import { planFromTablets } from '../../jobs/warm_up_plans.ts';
 import { CatalogFixture, createTable, load } from '../catalog/fixture.ts';
 import { ManualClock } from '../manual_clock.ts';
+import { heartbeatOf } from './heartbeat.ts';
 
 const CAPACITY_BYTES = 1_000_000;
 
@@ -236,16 +237,9 @@ export class WarmUpWorld {
   heartbeats(): void {
     for (const { backendId, incarnation, unreachable } of this.backends.values()) {
       if (unreachable) continue;
-      this.registry.heartbeat({
-        backendId,
-        incarnation,
-        startedMs: 0,
-        httpPort: 1,
-        cacheCapacityBytes: CAPACITY_BYTES,
-        cacheUsedBytes: 0,
-        diskAvailableBytes: 1,
-        diskTotalBytes: 1,
-      });
+      this.registry.heartbeat(
+        heartbeatOf(backendId, { incarnation, cacheCapacityBytes: CAPACITY_BYTES }),
+      );
     }
   }
 
