@@ -494,6 +494,8 @@ const FORMATTERS: Formatters = {
     ),
   DeallocateStatement: ({ name }) => `DEALLOCATE PREPARE ${nameText(name)}`,
   TableMaintenance: ({ what, tables }) => `${what} TABLE ${tables.map(tableText).join(', ')}`,
+  TableKeys: ({ table, enable }) =>
+    `ALTER TABLE ${tableText(table)} ${enable ? 'ENABLE' : 'DISABLE'} KEYS`,
   Do: ({ exprs }) => `DO ${exprs.map(formatExpr).join(', ')}`,
   Shutdown: () => 'SHUTDOWN',
   Empty: () => '/* */',

@@ -171,6 +171,8 @@ export class StatementReader {
           tokens,
           this.#text,
         ) as Statement;
+      case K.ALTER:
+        return this.#tableKeys(tokens);
       case K.INSERT:
         return this.#insertQuery(tokens);
       case K.CREATE:
@@ -203,6 +205,13 @@ export class StatementReader {
       .join('');
     const text = slice(this.#text, tokens, query);
     return { kind: 'Explain', option, text, at: first.startOffset };
+  }
+
+  #tableKeys(tokens: Token[]): Statement | undefined {
+    const word = tokens.at(-2)?.tokenType;
+    const isKeys = tokens.at(-1)?.tokenType === K.KEYS && (word === K.DISABLE || word === K.ENABLE);
+    if (!isKeys) return undefined;
+    return statementParser().parseStatement('tableKeys', tokens, this.#text) as Statement;
   }
 
   /** INSERT without VALUES. */

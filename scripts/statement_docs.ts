@@ -147,6 +147,7 @@ const GROUPS = {
     ExecuteStatement: ['executeStatement', 'EXECUTE name [USING @variable, ...]', 'Runs a prepared statement.'],
     DeallocateStatement: ['deallocateStatement', '{DEALLOCATE | DROP} PREPARE name', 'Forgets a prepared statement.'],
     TableMaintenance: ['tableMaintenance', '{ANALYZE | CHECK | OPTIMIZE | REPAIR} TABLE t, ...', 'Known to MySQL.'],
+    TableKeys: ['tableKeys', 'ALTER TABLE t {DISABLE | ENABLE} KEYS', 'As dumps have it; changes nothing.'],
     Do: ['doExprs', 'DO expr, ...', 'Evaluates and answers OK.'],
     Shutdown: ['shutdown', 'SHUTDOWN', 'Stops the server.'],
     Empty: [undefined, '/* comment */', 'Nothing but comments.'],

@@ -165,6 +165,13 @@ export interface TableMaintenance {
   readonly tables: readonly TableName[];
 }
 
+/** ALTER TABLE t {DISABLE | ENABLE} KEYS, as dumps have it around their rows. */
+export interface TableKeys {
+  readonly kind: 'TableKeys';
+  readonly table: TableName;
+  readonly enable: boolean;
+}
+
 /** DO expr, ...: evaluates and throws away. */
 export interface Do {
   readonly kind: 'Do';
@@ -209,6 +216,7 @@ export type SessionStatement =
   | ExecuteStatement
   | DeallocateStatement
   | TableMaintenance
+  | TableKeys
   | Do
   | Shutdown
   | Empty

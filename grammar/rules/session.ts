@@ -19,6 +19,7 @@ import type {
   Savepoint,
   SessionStatement,
   SetVariables,
+  TableKeys,
   TableMaintenance,
   Use,
   UseComputeGroup,
@@ -467,6 +468,18 @@ export class SessionRules extends AccountRules {
     );
     this.OR2([{ ALT: () => this.CONSUME(K.TABLE) }, { ALT: () => this.CONSUME(K.TABLES) }]);
     return { kind: 'TableMaintenance', what, tables: this.SUBRULE(this.tableNames) };
+  });
+
+  tableKeys = this.RULE('tableKeys', (): TableKeys => {
+    this.CONSUME(K.ALTER);
+    this.CONSUME(K.TABLE);
+    const table = this.SUBRULE(this.tableName);
+    const enable = this.OR([
+      { ALT: () => (this.CONSUME(K.DISABLE), false) },
+      { ALT: () => (this.CONSUME(K.ENABLE), true) },
+    ]);
+    this.CONSUME(K.KEYS);
+    return { kind: 'TableKeys', table, enable };
   });
 
   doExprs = this.RULE('doExprs', (): Do => {

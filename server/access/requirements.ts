@@ -248,6 +248,10 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
       for (const table of tables) ask.table('ALTER', table);
     },
   },
+  TableKeys: {
+    needs: 'LOAD on the table',
+    check: ({ table }, ask) => ask.table('LOAD', table),
+  },
   Do: FREE,
   Shutdown: ADMIN,
   Empty: FREE,

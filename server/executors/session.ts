@@ -42,6 +42,12 @@ const HELP_COLUMNS = [textColumn('name'), textColumn('is_it_category')];
 /** As a server whose help tables were never filled. */
 export const help: Executor<'Help'> = () => ({ kind: 'rows', columns: HELP_COLUMNS, rows: [] });
 
+/** Keys are the order of the rows themselves: there is nothing that could be made later. */
+export const tableKeys: Executor<'TableKeys'> = async ({ table }, { services, session }) => {
+  await services.catalog.tables.get(databaseOf(table.db, session), table.name);
+  return OK;
+};
+
 export const unlockTables: Executor<'UnlockTables'> = () => OK;
 export const empty: Executor<'Empty'> = () => OK;
 

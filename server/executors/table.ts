@@ -42,6 +42,7 @@ import {
   releaseSavepoint,
   rollback,
   savepoint,
+  tableKeys,
   unlockTables,
   unsupported,
 } from './session.ts';
@@ -174,6 +175,7 @@ export const EXECUTORS: {
     await executeStatement(boundStatement(statement, context), context),
   DeallocateStatement: deallocateStatement,
   TableMaintenance: LATER,
+  TableKeys: tableKeys,
   Do: doExpressions,
   Shutdown: LATER,
   Empty: empty,

@@ -2,7 +2,7 @@
  * The programs of other projects that tests talk to, in one place: what each is for and which
  * Debian package brings it. Without them the tests that need them are skipped, except in CI.
  */
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** program → Debian package */
@@ -18,6 +18,12 @@ const PACKAGES: Readonly<Record<string, string>> = {
   // MySQL clients
   mysql: 'default-mysql-client',
   mysqladmin: 'default-mysql-client',
+  mysqldump: 'default-mysql-client',
+  mysqlslap: 'default-mysql-client',
+  php: 'php-cli',
+  perl: 'perl',
+  python3: 'python3',
+  java: 'default-jre-headless',
   // the server that benches compare with
   mariadbd: 'mariadb-server',
   'mariadb-install-db': 'mariadb-server',
@@ -48,4 +54,19 @@ export function missingPrograms(names: readonly string[]): string | undefined {
   if (missing.length === 0) return undefined;
   const packages = new Set(missing.map((name) => PACKAGES[name] ?? name));
   return `not installed: ${missing.join(', ')} (apt-get install ${[...packages].join(' ')})`;
+}
+
+/** Libraries without a program: a file that the package brings. */
+const LIBRARIES: Readonly<Record<string, string>> = {
+  'python3-pymysql': '/usr/lib/python3/dist-packages/pymysql/__init__.py',
+  'python3-mysqldb': '/usr/lib/python3/dist-packages/MySQLdb/__init__.py',
+  'php-mysql': '/etc/php/8.2/cli/conf.d/20-pdo_mysql.ini',
+  'libdbd-mysql-perl': '/usr/share/doc/libdbd-mysql-perl',
+  'libmariadb-java': '/usr/share/java/mariadb-java-client.jar',
+};
+
+/** As `missingPrograms`, for Debian packages with a library. */
+export function missingLibraries(packages: readonly string[]): string | undefined {
+  const missing = packages.filter((name) => !existsSync(LIBRARIES[name] ?? ''));
+  return missing.length === 0 ? undefined : `not installed: apt-get install ${missing.join(' ')}`;
 }

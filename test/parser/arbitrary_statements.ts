@@ -261,7 +261,7 @@ const FIELDS: Table = {
   PrepareStatement: { name, source: fc.oneof(fc.record({ kind: is('text' as const), text }), fc.record({ kind: is('variable' as const), name })) },
   ExecuteStatement: { name, using: fc.array(name, { maxLength: 2 }) }, DeallocateStatement: { name },
   Help: { topic: text }, TableMaintenance: { what: fc.constantFrom('ANALYZE' as const, 'CHECK' as const), tables: some(table) },
-  Do: { exprs: some(expr) }, Shutdown: {}, Empty: {}, Unsupported: { what: is('DELETE'), text: is('DELETE FROM t') },
+  TableKeys: { table, enable: flag }, Do: { exprs: some(expr) }, Shutdown: {}, Empty: {}, Unsupported: { what: is('DELETE'), text: is('DELETE FROM t') },
   CreateUser: { ifNotExists: flag, users: some(user), defaultRole: optional(text), comment: optional(text) },
   AlterUser: { ifExists: flag, users: some(user), lock: fc.constantFrom(undefined, true, false), comment: optional(text) },
   DropUser: { ifExists: flag, accounts: some(account) }, SetPassword: { account: optional(account), password },

@@ -96,6 +96,7 @@ const DENIED: Readonly<Record<StatementKind, readonly [sql: string, outcome: str
   ExecuteStatement: ['EXECUTE nosuch', '1243'],
   DeallocateStatement: ['DEALLOCATE PREPARE nosuch', '1243'],
   TableMaintenance: ['OPTIMIZE TABLE d.t', '1142'],
+  TableKeys: ['ALTER TABLE d.t DISABLE KEYS', '1142'],
   Do: ['DO 1', 'ok'],
   Shutdown: ['SHUTDOWN', '1227'],
   Empty: ['/* nothing */', 'ok'],
