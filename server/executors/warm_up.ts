@@ -1,6 +1,7 @@
 /** WARM UP and EXPLAIN WARM UP, in all modes (reference/warm-up 1.1-1.4, 1.8). */
 import { SqlError } from '../../base/errors.ts';
 import { tableFilterText } from '../../base/table_filter.ts';
+import { bytesText } from '../../base/units.ts';
 import { type RowsResult, type SqlRow, textColumn } from '../../base/values.ts';
 import type { NewWarmUpJob, WarmUpItem } from '../../catalog/warm_up_jobs.ts';
 import type { Plan } from '../../jobs/warm_up_planner.ts';
@@ -24,9 +25,22 @@ export const warmUp: Executor<'WarmUp'> = async (statement, context) => {
       code: 1105,
       message: `job ${jobId} does the same and is still pending; no second one was made`,
     });
+  } else if (plan !== undefined) {
+    warnOfRest(plan, job.dstGroup, context);
   }
   return jobIdRow(String(jobId));
 };
+
+/** The job will be FINISHED without them: whoever makes it hears so. */
+function warnOfRest(plan: Plan, target: string, { session }: ExecContext): void {
+  const { leftOut, totalTablets, neededBytes, capacityBytes } = plan;
+  if (leftOut === 0) return;
+  const sizes = `${bytesText(neededBytes)} needed, ${bytesText(capacityBytes)} there`;
+  const message =
+    `${leftOut} of ${leftOut + totalTablets} tablets are left out: ` +
+    `the caches of ${target} are too small (${sizes})`;
+  session.warn({ level: 'Warning', code: 1105, message });
+}
 
 /** What WARM UP and RETRY answer. */
 export function jobIdRow(jobId: string): RowsResult {
@@ -125,6 +139,7 @@ export const explainWarmUp: Executor<'ExplainWarmUp'> = async (
   if (rules.syncMode === 'EVENT_DRIVEN') return await eventFacts(job, rules, matched, context);
   const { srcGroup, dstGroup } = job;
   const run = plan ?? (await planFromGroup(context.services, dstGroup, srcGroup ?? ''));
+  warnOfRest(run, dstGroup, context);
   return planRows(run);
 };
 
