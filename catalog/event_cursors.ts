@@ -33,6 +33,9 @@ const ROWSET_OF_KEY = /([0-9a-f]{32})_\d+\.dat$/;
 /** States of a job that still wants events. */
 const LISTENING = "('PENDING', 'RUNNING', 'PAUSED')";
 
+/** Failed items deleted in one transaction. */
+const FORGET_AT_ONCE = 1000;
+
 export interface NotWarm {
   readonly tablets: number;
   /** One of the items with its reason; empty: everything is warm. */
@@ -222,16 +225,37 @@ export class EventCursorStore {
     const tablets = new Set<number>();
     let first = '';
     for (const [tabletId, item, reason] of rows) {
-      const rowset = ROWSET_OF_KEY.exec(item)?.[1];
-      const there = this.#session.bulk.all(
-        'SELECT rowset_id FROM rowset WHERE tablet_id = ? AND rowset_id = coalesce(?, rowset_id) LIMIT 1',
-        [tabletId, rowset ?? null],
-      );
-      if (there.length === 0) continue;
+      if (!this.#isThere(tabletId, item)) continue;
       if (first === '') first = `${item}: ${reason}`;
       tablets.add(tabletId);
     }
     return { tablets: tablets.size, first };
+  }
+
+  /** An event-driven job may live for years: failed items of before that are gone since go, too. */
+  async forgetGone(jobId: JobId, beforeMs: number): Promise<void> {
+    const rows = this.#session.bulk.all<[number, number, number, string]>(
+      `SELECT run, seq, tablet_id, item FROM warm_up_failure
+       WHERE job_id = ? AND coalesce(at_ms, 0) < ?`,
+      [jobId, beforeMs],
+    );
+    const gone = rows.filter(([, , tabletId, item]) => !this.#isThere(tabletId, item));
+    if (gone.length === 0) return;
+    await this.#session.write(async (tx) => {
+      for (const [run, seq] of gone.slice(0, FORGET_AT_ONCE)) {
+        const key = [jobId, run, seq];
+        tx.bulk.run('DELETE FROM warm_up_failure WHERE job_id = ? AND run = ? AND seq = ?', key);
+      }
+    });
+  }
+
+  /** Whether what the item is of was neither replaced nor dropped. */
+  #isThere(tabletId: number, item: string): boolean {
+    const found = this.#session.bulk.all(
+      'SELECT rowset_id FROM rowset WHERE tablet_id = ? AND rowset_id = coalesce(?, rowset_id) LIMIT 1',
+      [tabletId, ROWSET_OF_KEY.exec(item)?.[1] ?? null],
+    );
+    return found.length > 0;
   }
 
   async forgetFailed(jobId: JobId): Promise<void> {

@@ -225,12 +225,12 @@ export class WarmUpBatchStore {
     return this.#session.write(async (tx) => {
       const last = await tx.db
         .selectFrom('warm_up_failure')
-        .select((eb) => eb.fn.max('seq').as('seq'))
+        .select((eb) => [eb.fn.max('seq').as('seq'), eb.fn.countAll<number>().as('count')])
         .where('job_id', '=', jobId)
         .where('run', '=', run)
         .executeTakeFirst();
       let seq = last?.seq ?? 0;
-      const kept = failures.slice(0, Math.max(0, FAILURES_PER_RUN_MAX - seq));
+      const kept = failures.slice(0, Math.max(0, FAILURES_PER_RUN_MAX - Number(last?.count ?? 0)));
       for (const failure of kept) {
         seq += 1;
         await tx.db

@@ -65,6 +65,11 @@ export class WarmUpHistory {
         .map((job) => async () => {
           await this.#expireRuns(job, beforeMs);
         }),
+      ...jobs
+        .filter((job) => job.syncMode === 'EVENT_DRIVEN')
+        .map(({ jobId }) => async () => {
+          await catalog.eventCursors.forgetGone(jobId, beforeMs);
+        }),
     ];
   }
 

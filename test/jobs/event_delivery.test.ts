@@ -418,11 +418,21 @@ describe('event delivery', () => {
     const { eventCursors } = world.catalog;
     const what = `${key}: there is no room`;
     expect(eventCursors.notWarm(jobId)).toEqual({ tablets: 1, first: what });
+    // What is there stays on the list, however old; what was replaced is only history.
+    await eventCursors.forgetGone(jobId, Infinity);
+    expect(eventCursors.notWarm(jobId).tablets).toBe(1);
     first.broken.clear();
     expect(await world.delivery.retryFailed(jobId)).toBe(1);
     await world.untilWarm();
     expect(await world.catalog.warmUpRuns.failures({ jobId })).toEqual([]);
     expect(eventCursors.notWarm(jobId)).toEqual({ tablets: 0, first: '' });
+    const replaced = { ...tablet, item: `data/1/${'0'.repeat(32)}_0.dat`, reason: 'no room' };
+    await world.catalog.warmUpBatches.addFailures(jobId, 1, [replaced]);
+    expect(eventCursors.notWarm(jobId).tablets).toBe(0);
+    await eventCursors.forgetGone(jobId, 0);
+    expect(await world.catalog.warmUpRuns.failures({ jobId })).toHaveLength(1);
+    await eventCursors.forgetGone(jobId, Infinity);
+    expect(await world.catalog.warmUpRuns.failures({ jobId })).toEqual([]);
     await untilAcked(jobId);
   });
 
