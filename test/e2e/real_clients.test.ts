@@ -3,8 +3,10 @@
  * default settings. Each is skipped where it is not installed, except in CI.
  */
 import { execFile, spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import mariadb from 'mariadb';
 import { missingLibraries, missingPrograms, programPath } from '../clients/programs.ts';
 import { ServerProcess } from './server_process.ts';
 
@@ -235,6 +237,93 @@ java.describe(`MariaDB Connector/J${java.why}`, () => {
       'timeout true',
     ]);
   });
+});
+
+/** What the test uses of the package `mysql`, which has no types. */
+interface OldMysql {
+  readonly createConnection: (options: Record<string, unknown>) => OldConnection;
+}
+interface OldConnection {
+  readonly query: (
+    sql: string,
+    values: unknown[],
+    done: (error: unknown, rows: unknown) => void,
+  ) => void;
+  readonly statistics: (done: (error: unknown, packet: { message: string }) => void) => void;
+  readonly changeUser: (options: Record<string, unknown>, done: (error: unknown) => void) => void;
+  readonly end: (done: (error: unknown) => void) => void;
+}
+
+describe('packages of npm', () => {
+  it('mysql: values, several statements, an error, statistics, another user', async () => {
+    const require = createRequire(import.meta.url);
+    const { createConnection } = require('mysql') as OldMysql;
+    await server.sql("CREATE USER old IDENTIFIED WITH mysql_native_password BY 'secret'");
+    await server.sql('GRANT ALL ON *.* TO old');
+    const login = { user: 'old', password: 'secret' };
+    const connection = createConnection({
+      host: '127.0.0.1',
+      port: server.mysqlPort,
+      ...login,
+      database: 'd',
+      multipleStatements: true,
+      dateStrings: true,
+    });
+    const query = async (sql: string, values: unknown[] = []): Promise<unknown> =>
+      await new Promise((resolve, reject) => {
+        connection.query(sql, values, (error, rows) => {
+          if (error === null) resolve(rows);
+          else reject(error);
+        });
+      });
+    expect(await query('SELECT name, price, at FROM t WHERE id = ?', [1])).toEqual([
+      { name: 'ann', price: 1.25, at: '2026-11-22 01:02:03' },
+    ]);
+    expect(await query('SELECT 1 AS a; SHOW TABLES')).toEqual([[{ a: 1 }], [{ Tables_in_d: 't' }]]);
+    await expect(query('SELECT * FROM nosuch')).rejects.toMatchObject({ errno: 1146 });
+    const text = await new Promise<string>((resolve) => {
+      connection.statistics((_, { message }) => resolve(message));
+    });
+    expect(text).toMatch(/^Uptime: /);
+    const changed = await new Promise((resolve) => connection.changeUser(login, resolve));
+    expect(changed).toBeNull();
+    expect(await new Promise((resolve) => connection.end(resolve))).toBeFalsy();
+  });
+
+  it.each([{}, { compress: true }, { ssl: { rejectUnauthorized: false } }])(
+    'mariadb with %j: pipelined, prepared, in batches, as a stream',
+    async (options) => {
+      const connection = await mariadb.createConnection({
+        host: '127.0.0.1',
+        port: server.mysqlPort,
+        user: 'app',
+        password: 'secret',
+        database: 'd',
+        allowPublicKeyRetrieval: true,
+        decimalAsNumber: true,
+        bigIntAsNumber: true,
+        ...options,
+      });
+      const answers = await Promise.all(
+        [1, 2, 3].map(async (n) => await connection.query<unknown[]>('SELECT ? AS n', [n])),
+      );
+      expect(answers.map(([row]) => row)).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }]);
+      const found = await connection.execute('SELECT id, price FROM t WHERE name = ? AND id < ?', [
+        'ann',
+        2,
+      ]);
+      expect(found).toMatchObject([{ id: 1, price: 1.25 }]);
+      let rows = 0;
+      for await (const _ of connection.queryStream('SELECT * FROM information_schema.COLUMNS')) {
+        rows += 1;
+      }
+      expect(rows).toBeGreaterThan(100);
+      await expect(connection.query('SELECT nosuch')).rejects.toMatchObject({ errno: 1054 });
+      await connection.reset();
+      await connection.ping();
+      await connection.end();
+    },
+  );
 });
 
 async function script(program: string, name: string): Promise<Outcome> {
