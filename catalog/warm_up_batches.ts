@@ -230,7 +230,7 @@ export class WarmUpBatchStore {
         .where('run', '=', run)
         .executeTakeFirst();
       let seq = last?.seq ?? 0;
-      const kept = failures.slice(0, Math.max(0, FAILURES_PER_RUN_MAX - Number(last?.count ?? 0)));
+      const kept = failures.slice(0, Math.max(0, FAILURES_PER_RUN_MAX - (last?.count ?? 0)));
       for (const failure of kept) {
         seq += 1;
         await tx.db
