@@ -204,11 +204,13 @@ function figuresOf(rounds: readonly Round[], mib: number, memoryMib: number): re
   const of = (pick: (round: Round) => number): number => median(rounds.map(pick));
   const warm = of(({ warm: { bytes, seconds } }) => bytes / MIB / seconds);
   const bare = of(({ bare: { bytes, seconds } }) => bytes / MIB / seconds);
-  const note = `${mib.toFixed(0)} MiB, median of ${rounds.length} rounds`;
+  const ratios = rounds.map(({ ratio }) => ratio);
+  const spread = `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`;
+  const note = `${mib.toFixed(0)} MiB, median of ${rounds.length} rounds (${spread})`;
   const goal: Figure['goal'] = { is: 'at least', value: GOAL_RATIO };
   const limit: Figure['goal'] = { is: 'below', value: GOAL_MEMORY_MIB };
   return [
-    { name: 'warm-up / bare downloader', value: of(({ ratio }) => ratio), unit: '', goal, note },
+    { name: 'warm-up / bare downloader', value: median(ratios), unit: '', goal, note },
     { name: 'warm-up', value: warm, unit: 'MiB/s' },
     { name: 'bare downloader', value: bare, unit: 'MiB/s' },
     { name: 'warm-up: CPU', value: of(({ warm: { cpuSeconds } }) => cpuSeconds), unit: 's' },
