@@ -227,12 +227,6 @@ describe('a session', () => {
     ).toEqual([{ name: 'Grüße', n: 5 }]);
   });
 
-  it('says clearly that prepared statements are not there yet', async () => {
-    const connection = await connect();
-    expect(await failure(connection.execute('SELECT ? AS a', [1]))).toMatchObject({ errno: 1295 });
-    expect((await connection.query('SELECT 1 AS a'))[0]).toEqual([{ a: 1 }]);
-  });
-
   it('gets types that its client understands', async () => {
     await server.sql(`CREATE TABLE d.types (i BIGINT, d DECIMAL(15, 4), f DOUBLE, b BOOLEAN, day DATE, at DATETIME, s STRING)
       DUPLICATE KEY(i) DISTRIBUTED BY HASH(i) BUCKETS 1`);

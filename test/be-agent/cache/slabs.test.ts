@@ -124,9 +124,8 @@ describe('slots', () => {
     const cache = await fixture.cache();
     for (const key of ['a', 'b', 'c']) await fill(cache, fixture.object(key, 3 * MIB));
     await cache.dropPrefix(1, '');
-    await fixture.clock.advance(250);
-    await fixture.clock.advance(250);
-    await until(() => slabFiles(fixture.dir).length === 0);
+    // Their rows are erased in the background: how many rounds that takes is the disk's affair.
+    while (slabFiles(fixture.dir).length > 0) await fixture.clock.advance(250);
     expect(slabBytes(fixture.dir)).toBe(0);
   });
 
