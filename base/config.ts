@@ -59,6 +59,7 @@ export const CONFIG = {
   proxy_protocol_networks: { type: 'text', default: '', ...MUTABLE, pattern: /^(\*|localhost|[\da-fA-F.:]+(\/\d{1,3})?)?(\s*,\s*(\*|localhost|[\da-fA-F.:]+(\/\d{1,3})?))*$/, allowed: 'networks such as 10.0.0.0/8, ::1, localhost or *', help: 'From where MySQL connections may begin with a PROXY protocol header (version 2), whose address then counts as the client\'s. Empty: from nowhere.' },
   max_prepared_stmt_count: { type: 'int', default: 16_382, min: 0, max: 1_048_576, ...MUTABLE, help: 'Most prepared statements of all connections together; one more gets error 1461. 0: none.' },
   max_connections: { type: 'int', default: 1024, min: 1, max: 100_000, ...MUTABLE, help: 'Most MySQL connections at once; one more gets error 1040. One place more is kept for root.' },
+  max_user_connections: { type: 'int', default: 0, min: 0, max: 100_000, ...MUTABLE, help: 'Most MySQL connections of one user at once, except root; one more gets error 1203. 0: as many as max_connections.' },
   handshake_timeout_ms: { type: 'int', default: 10_000, min: 10, max: INT_MAX, ...MUTABLE, help: 'Milliseconds a client may take from connecting to being logged in.' },
   wait_timeout: { type: 'int', default: 28_800, min: 1, max: 31_536_000, ...MUTABLE, help: 'Seconds a logged-in connection may be idle; default of the session variable of this name.' },
   net_write_timeout_ms: { type: 'int', default: 60_000, min: 10, max: INT_MAX, ...MUTABLE, help: 'Milliseconds a client may leave a result unread before it is disconnected.' },

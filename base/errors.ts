@@ -23,6 +23,7 @@ const row = (errno: number, sqlState: string, text: string): ErrorRow => ({
 export const ERRORS = {
   // connection and protocol
   TOO_MANY_CONNECTIONS:    row(1040, '08004', 'Too many connections (limit {limit}, setting max_connections)'),
+  TOO_MANY_OF_USER:        row(1203, '42000', "User {user} already has more than 'max_user_connections' active connections (limit {limit})"),
   HANDSHAKE_ERROR:         row(1043, '08S01', 'Bad handshake'),
   ACCESS_DENIED:           row(1045, '28000', "Access denied for user '{user}'@'{host}' (using password: {using})"),
   UNKNOWN_COMMAND:         row(1047, '08S01', 'Unknown command {command}'),
@@ -58,6 +59,11 @@ export const ERRORS = {
   WRONG_VARIABLE_SCOPE:    row(1238, 'HY000', "Variable '{name}' is a {scope} variable"),
   GLOBAL_VARIABLE:         row(1229, 'HY000', "Variable '{name}' is a GLOBAL variable and should be set with SET GLOBAL"),
   UNKNOWN_PROCEDURE:       row(1305, '42000', 'PROCEDURE {name} does not exist'),
+  UNKNOWN_ROUTINE:         row(1305, '42000', '{what} {name} does not exist'),
+  UNKNOWN_TRIGGER:         row(1360, 'HY000', 'Trigger does not exist'),
+  UNKNOWN_EVENT:           row(1539, 'HY000', "Unknown event '{name}'"),
+  NO_VIEW:                 row(1347, 'HY000', "'{name}' is not VIEW"),
+  NO_BINARY_LOG:           row(1381, 'HY000', 'You are not using binary logging'),
   UNKNOWN_FUNCTION:        row(1305, '42000', 'FUNCTION {name} does not exist'),
   UNKNOWN_COLUMN:          row(1054, '42S22', "Unknown column '{name}' in '{where}'"),
   AMBIGUOUS_COLUMN:        row(1052, '23000', "Column '{name}' in '{where}' is ambiguous"),

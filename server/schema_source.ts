@@ -17,7 +17,7 @@ import type {
   SchemaTable,
 } from './information_schema/source.ts';
 import { isSystemDatabase } from './information_schema/system_databases.ts';
-import { listingTable, type VirtualTable } from './information_schema/virtual_table.ts';
+import { listingTable, namedTable, type VirtualTable } from './information_schema/virtual_table.ts';
 import { GLOBAL } from '../base/privileges.ts';
 import { scopeText } from './access/privilege_words.ts';
 import { AUDIT_LOG } from './listings/audit_log.ts';
@@ -184,6 +184,18 @@ export const OUR_TABLES: readonly VirtualTable<SchemaSource>[] = [
   ours('config', CONFIG_ENTRIES),
   ours('audit_log', AUDIT_LOG),
   ours('compaction_status', COMPACTION_STATUS),
+  namedTable('metrics', 'NAME LABELS~ VALUE% TYPE HELP~', async ({ context }: SchemaSource) => {
+    // They count what all users do.
+    if (!rightsOf(context).isAdmin) return [];
+    const samples = await context.services.metrics();
+    return samples.map(({ name, labels, value, kind, help }) => ({
+      NAME: name,
+      LABELS: labels,
+      VALUE: value,
+      TYPE: kind,
+      HELP: help,
+    }));
+  }),
 ];
 
 /**

@@ -53,7 +53,7 @@ export class Selects {
       context,
       session: selectSession(context.session),
       signal: context.signal,
-      timeoutMs: variables.number('query_timeout') * 1000,
+      timeoutMs: timeLimitMs(sql, variables),
       rowsMax: typeof limit === 'bigint' && limit <= 2n ** 53n ? Number(limit) : 0,
     });
   }
@@ -108,6 +108,17 @@ function accountsTable(name: string, context: ExecContext): SelectTable | undefi
     showsHashes: rightsOf(context).isAdmin,
   };
   return virtualTable(ACCOUNTS_DATABASE, table, source);
+}
+
+/** A hint at the beginning of a SELECT. */
+const HINT = /^\s*SELECT\s*\/\*\+[^*]*\bMAX_EXECUTION_TIME\s*\(\s*(\d{1,10})\s*\)/i;
+
+/** The shorter of query_timeout, seconds, and max_execution_time, milliseconds; 0 is none. */
+function timeLimitMs(sql: string, variables: SessionState['variables']): number {
+  const hinted = HINT.exec(sql)?.[1];
+  const own = hinted === undefined ? variables.number('max_execution_time') : Number(hinted);
+  const limits = [variables.number('query_timeout') * 1000, own].filter((ms) => ms > 0);
+  return limits.length === 0 ? 0 : Math.min(...limits);
 }
 
 function selectSession(session: SessionState): SelectSession {

@@ -184,7 +184,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   const globals = globalVariables(config, dataDir);
   // The listener needs the sessions, the sessions need the services, and these the listener's list
   // of connections: the sessions come last and are reached through a function.
-  const front: { sessions?: Sessions } = {};
+  const front: { sessions?: Sessions; metrics?: ServerMetrics } = {};
   const listener = new MysqlListener({
     config,
     clock,
@@ -211,12 +211,14 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     cacheStats: new CacheStatsBoard(agents, clock),
     connections: listener.connections,
     statements: () => front.sessions?.questions ?? 0,
+    metrics: async () => (await front.metrics?.samples()) ?? [],
     startedMs: clock.now(),
   };
   const selects = new Selects(services);
   const sessions = new Sessions({ services, passwords, globals, selects });
   front.sessions = sessions;
   const metrics = new ServerMetrics(services);
+  front.metrics = metrics;
   const httpServer = new HttpServer(httpRoutes({ services, passwords, metrics }), clock, log);
   return {
     catalog,
@@ -250,6 +252,7 @@ const SETTINGS_AS_VARIABLES = [
   'query_timeout',
   'max_allowed_packet',
   'max_connections',
+  'max_user_connections',
 ] as const;
 
 function globalVariables(config: Config, dataDir: string): GlobalVariables {
@@ -257,6 +260,7 @@ function globalVariables(config: Config, dataDir: string): GlobalVariables {
     version: config.get('server_version'),
     datadir: dataDir,
     socket: config.get('socket'),
+    require_secure_transport: config.get('require_secure_transport') ? 1 : 0,
     hostname: hostname(),
     interactive_timeout: config.get('wait_timeout'),
     version_compile_os: process.platform,

@@ -6,6 +6,16 @@ import type { Services } from './services.ts';
 import { VERSION } from './version.ts';
 import { registerWarmUpMetrics } from './warm_up_metrics.ts';
 
+/** One value of a metric. */
+export interface MetricSample {
+  readonly name: string;
+  /** As Prometheus writes them: `a="b",c="d"`. */
+  readonly labels: string;
+  readonly value: number;
+  readonly kind: string;
+  readonly help: string;
+}
+
 export class ServerMetrics {
   readonly #registry = new Registry();
 
@@ -52,6 +62,21 @@ export class ServerMetrics {
   /** What is registered, for docs/metrics.md. */
   described(): readonly MetricDoc[] {
     return describe(this.#registry);
+  }
+
+  async samples(): Promise<readonly MetricSample[]> {
+    const metrics = await this.#registry.getMetricsAsJSON();
+    return metrics.flatMap(({ name, type, help, values }) =>
+      values.map((sample) => ({
+        name: 'metricName' in sample ? String(sample.metricName) : name,
+        labels: Object.entries(sample.labels)
+          .map(([label, value]) => `${label}="${value}"`)
+          .join(','),
+        value: sample.value,
+        kind: String(type),
+        help,
+      })),
+    );
   }
 
   get contentType(): string {

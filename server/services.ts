@@ -18,6 +18,7 @@ import type { AuditLog } from './audit/audit_log.ts';
 import type { BackendControl } from './backend_control.ts';
 import type { CacheStatsBoard } from './cache_stats_board.ts';
 import type { ConnectionRegistry } from './mysql/connection_registry.ts';
+import type { MetricSample } from './server_metrics.ts';
 
 export interface Services {
   readonly config: Config;
@@ -45,6 +46,8 @@ export interface Services {
   readonly connections: ConnectionRegistry;
   /** Statements executed so far. */
   readonly statements: () => number;
+  /** What `/metrics` tells. */
+  readonly metrics: () => Promise<readonly MetricSample[]>;
   /** Wall clock at which the process was ready, milliseconds. */
   readonly startedMs: number;
 }

@@ -211,6 +211,7 @@ export class SimServer implements Endpoint {
       // No statement of the workload asks for connections.
       connections: undefined as never,
       statements: () => 0,
+      metrics: async () => await Promise.resolve([]),
       startedMs: clock.now(),
     };
     const ports = frontendPorts({ ...basis, access, loads, warmUps, passwords });

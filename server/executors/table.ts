@@ -54,6 +54,7 @@ import {
   showStorageVaults,
 } from './show_cluster.ts';
 import { showGrants, showRoles } from './show_grants.ts';
+import { showCreateOther, showReplication, tableMaintenance } from './show_missing.ts';
 import { showLoad, showStreamLoad, showTransaction } from './show_loads.ts';
 import {
   describe,
@@ -174,7 +175,7 @@ export const EXECUTORS: {
   ExecuteStatement: async (statement, context) =>
     await executeStatement(boundStatement(statement, context), context),
   DeallocateStatement: deallocateStatement,
-  TableMaintenance: LATER,
+  TableMaintenance: tableMaintenance,
   TableKeys: tableKeys,
   Do: doExpressions,
   Shutdown: LATER,
@@ -188,7 +189,7 @@ export const EXECUTORS: {
   Describe: describe,
   ShowCreateTable: showCreateTable,
   ShowCreateDatabase: showCreateDatabase,
-  ShowCreateOther: LATER,
+  ShowCreateOther: showCreateOther,
   ShowTableStatus: showTableStatus,
   ShowOpenTables: showOpenTables,
   ShowTriggers: showTriggers,
@@ -222,7 +223,7 @@ export const EXECUTORS: {
   ShowStreamLoad: showStreamLoad,
   ShowTransaction: showTransaction,
   ShowProc: LATER,
-  ShowReplication: LATER,
+  ShowReplication: showReplication,
   ShowProfiles: showProfiles,
 
   // storage

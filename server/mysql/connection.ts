@@ -158,6 +158,11 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     return (chunk) => header.push(chunk);
   }
 
+  /** Who has logged in. */
+  get user(): string {
+    return this.#user;
+  }
+
   /** Peer address without port; `localhost` for a unix socket. */
   get host(): string {
     return this.#host;

@@ -161,8 +161,18 @@ export class MysqlListener {
   #admit(connection: Connection, user: string): void {
     const spare = user === SPARE_USER ? 1 : 0;
     if (this.#admitted.size >= this.#config.get('max_connections') + spare) throw this.#tooMany();
+    if (user !== SPARE_USER) this.#expectRoomFor(user);
     this.#halfOpen.delete(connection);
     this.#admitted.add(connection);
+  }
+
+  /** Counted only where there is a limit: it takes a look at every connection. */
+  #expectRoomFor(user: string): void {
+    const limit = this.#config.get('max_user_connections');
+    if (limit === 0) return;
+    let count = 0;
+    for (const admitted of this.#admitted) if (admitted.user === user) count += 1;
+    if (count >= limit) throw new SqlError('TOO_MANY_OF_USER', { user, limit });
   }
 
   #tooMany(): SqlError {

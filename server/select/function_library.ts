@@ -269,6 +269,7 @@ export const LIBRARY: Readonly<Record<string, LibraryFunction>> = {
   date_format: moment((value, pattern = null) => formatPattern(value, text(pattern))),
   str_to_date: strict((value, pattern) => parseByPattern(text(value), text(pattern)) ?? null),
   date_add: strict((value, amount, unit, sign) => addInterval(text(value), text(amount), text(unit), sign === 1n || sign === 1 ? 1 : -1) ?? null),
+  convert_tz: strict((value, from, to) => convertZone(text(value), text(from), text(to))),
   datediff: strict((a, b) => {
     const [left, right] = [parseMoment(text(a)), parseMoment(text(b))];
     return left === undefined || right === undefined ? null : dayNumber(left.micros) - dayNumber(right.micros);
@@ -343,4 +344,19 @@ function jsonUnquote(value: string): string {
   } catch {
     return value;
   }
+}
+
+/** Minutes east of UTC; undefined: there are no tables of time zones that could know the name. */
+function zoneMinutes(zone: string): number | undefined {
+  if (/^(system|utc|gmt)$/i.test(zone)) return 0;
+  const match = /^([+-])(\d{1,2}):(\d\d)$/.exec(zone);
+  if (match === null || Number(match[2]) > 14 || Number(match[3]) > 59) return undefined;
+  return (match[1] === '-' ? -1 : 1) * (Number(match[2]) * 60 + Number(match[3]));
+}
+
+/** CONVERT_TZ: NULL for a zone that is unknown, as in MySQL without its tables of zones. */
+function convertZone(value: string, from: string, to: string): string | null {
+  const [moment, source, target] = [parseMoment(value), zoneMinutes(from), zoneMinutes(to)];
+  if (moment === undefined || source === undefined || target === undefined) return null;
+  return formatDatetime(moment.micros + BigInt(target - source) * 60_000_000n) ?? null;
 }

@@ -244,3 +244,82 @@ describe('what a client tells of itself', () => {
     expect(row).toEqual({ v: '67108864' });
   });
 });
+
+describe('time limits of a statement', () => {
+  it('max_execution_time in milliseconds, of the session or by a hint', async () => {
+    const session = await server.connect();
+    const errno = async (sql: string): Promise<unknown> =>
+      await session.query(sql).then(
+        () => 0,
+        (error: unknown) => (error as { errno?: number }).errno,
+      );
+    expect(await errno('SELECT /*+ MAX_EXECUTION_TIME(40) */ SLEEP(60)')).toBe(3024);
+    await session.query('SET max_execution_time = 40');
+    expect(await errno('SELECT SLEEP(60)')).toBe(3024);
+    expect(await errno('SELECT 1')).toBe(0);
+    await session.end();
+  });
+});
+
+describe('what is not there', () => {
+  it('has the errors of a server that never had it', async () => {
+    expect(await server.error('CALL d.p(1)')).toMatchObject({ errno: 1305, sqlState: '42000' });
+    expect((await server.error('SHOW CREATE VIEW d.nosuch')).errno).toBe(1146);
+    expect((await server.error('SHOW CREATE VIEW d.t')).errno).toBe(1347);
+    expect((await server.error('SHOW CREATE PROCEDURE d.p')).errno).toBe(1305);
+    expect((await server.error('SHOW CREATE TRIGGER d.p')).errno).toBe(1360);
+    expect((await server.error('SHOW CREATE EVENT d.p')).errno).toBe(1539);
+    expect((await server.error('SHOW BINARY LOGS')).errno).toBe(1381);
+  });
+
+  it('or no rows, in its columns', async () => {
+    const session = await server.connect();
+    const names = async (sql: string): Promise<string[]> => {
+      const [rows, fields] = await session.query(sql);
+      expect(rows).toEqual([]);
+      return fields.map(({ name }) => name);
+    };
+    expect((await names('SHOW MASTER STATUS')).slice(0, 2)).toEqual(['File', 'Position']);
+    expect((await names('SHOW SLAVE STATUS')).slice(0, 2)).toEqual([
+      'Slave_IO_State',
+      'Master_Host',
+    ]);
+    expect((await names('SHOW REPLICA STATUS')).slice(0, 2)).toEqual([
+      'Replica_IO_State',
+      'Source_Host',
+    ]);
+    // mysqldump of MySQL 8 asks for it.
+    expect(await names('SELECT * FROM information_schema.COLUMN_STATISTICS')).toHaveLength(4);
+    await session.end();
+  });
+
+  it('ANALYZE, CHECK and OPTIMIZE TABLE say that the engine does not do that', async () => {
+    expect(await server.sql('CHECK TABLE d.t')).toEqual([
+      {
+        Table: 'd.t',
+        Op: 'check',
+        Msg_type: 'note',
+        Msg_text: "The storage engine for the table doesn't support check",
+      },
+    ]);
+    const [missing] = await server.sql('OPTIMIZE TABLE d.nosuch');
+    expect(missing).toMatchObject({
+      Msg_type: 'Error',
+      Msg_text: "Table 'd.nosuch' doesn't exist",
+    });
+  });
+});
+
+it('information_schema.metrics has what /metrics has', async () => {
+  const [row] = await server.sql(
+    "SELECT VALUE, TYPE FROM information_schema.metrics WHERE NAME = 'thermocline_backends' AND LABELS = 'alive=\"true\"'",
+  );
+  expect(row).toEqual({ VALUE: 4, TYPE: 'gauge' });
+});
+
+it('CONVERT_TZ, UUID and their like', async () => {
+  const [row] = await server.sql(
+    "SELECT CONVERT_TZ('2026-01-01 00:00:00', 'UTC', '+02:30') AS a, CONVERT_TZ(NOW(), 'UTC', 'Mars') AS b, LENGTH(UUID()) AS c, CHARSET('x') AS d",
+  );
+  expect(row).toEqual({ a: new Date('2026-01-01T02:30:00'), b: null, c: 36, d: 'utf8mb4' });
+});

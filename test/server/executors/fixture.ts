@@ -97,6 +97,7 @@ export class ShowFixture {
       cacheStats: new CacheStatsBoard(this.agents, clock),
       connections: new ConnectionRegistry(),
       statements: () => 0,
+      metrics: async () => await Promise.resolve([]),
       startedMs: clock.now() - 5000,
     };
     this.#selects = new Selects(this.services);

@@ -106,6 +106,18 @@ describe('connection limit', () => {
     await logIn(server, 'native', 'secret');
   });
 
+  it('refuses one more of a user with 1203, except of root, and forgets who left', async () => {
+    const server = await start({ max_user_connections: '1' });
+    const first = await logIn(server, 'native', 'secret');
+    await expect(logIn(server, 'native', 'secret')).rejects.toThrow('1203 User native already has');
+    await logIn(server, 'sha', 'secret');
+    await logIn(server, 'root');
+    await logIn(server, 'root');
+    first.destroy();
+    await until(() => server.listener.connections.size === 3);
+    await logIn(server, 'native', 'secret');
+  });
+
   it('half-open connections push out their oldest, and logins still come through', async () => {
     const server = await start({ max_connections: '4' });
     const flood = await Promise.all(
