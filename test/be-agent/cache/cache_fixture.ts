@@ -142,7 +142,7 @@ export class ScriptedStore implements ObjectStore {
 /** Starts of objects, made once: the small ones are read again and again. */
 const starts = new Map<string, Buffer>();
 const STARTS_MAX = 50;
-const START_BYTES_MAX = 2 ** 21;
+const START_BYTES_MAX = 2 ** 22 - 1;
 
 /** What the scripted store has at `offset` of `key`. */
 export function content(key: string, offset: number, length: number): Uint8Array {
