@@ -114,7 +114,8 @@ export class SchemaSource implements InformationSchemaSource {
     return seen.map((entry) => ({
       id: entry.id,
       user: entry.user,
-      host: `${entry.host}:${entry.port}`,
+      // A unix socket has no port.
+      host: entry.port === 0 ? entry.host : `${entry.host}:${entry.port}`,
       database: entry.database,
       command: entry.command,
       seconds: Math.max(0, Math.floor((clock.now() - entry.sinceMs) / 1000)),

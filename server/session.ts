@@ -78,9 +78,10 @@ export class Session implements SessionHandler {
     return this.#deps.state.variables.number('wait_timeout');
   }
 
-  async *query(sql: string, options: QueryOptions): AsyncGenerator<QueryStep> {
+  /** `valueBytes`: of values bound into the text, which max_statement_bytes does not count. */
+  async *query(sql: string, options: QueryOptions, valueBytes = 0): AsyncGenerator<QueryStep> {
     const { state } = this.#deps;
-    const reader = this.#reader(sql, options.allowMulti);
+    const reader = this.#reader(sql, options.allowMulti, valueBytes);
     let parsed = this.#read(reader, sql);
     while (parsed !== undefined) {
       const { statement } = parsed;
@@ -131,7 +132,8 @@ export class Session implements SessionHandler {
     ): AsyncIterable<QueryStep> => {
       const backslashEscapes = !state.variables.sqlModeHas('NO_BACKSLASH_ESCAPES');
       const bound = text.bind(values, backslashEscapes);
-      const steps = this.query(bound, { ...options, allowMulti: false });
+      const valueBytes = Math.max(0, Buffer.byteLength(bound) - Buffer.byteLength(sql));
+      const steps = this.query(bound, { ...options, allowMulti: false }, valueBytes);
       return names.some((name) => name !== undefined) ? renamed(steps, names) : steps;
     };
     return { parameters, columns, text: sql, run };
@@ -236,10 +238,10 @@ export class Session implements SessionHandler {
     this.#closed.abort();
   }
 
-  #reader(sql: string, allowMulti: boolean): StatementReader {
+  #reader(sql: string, allowMulti: boolean, valueBytes = 0): StatementReader {
     const { config } = this.#deps.services;
     return new StatementReader(sql, {
-      maxBytes: config.get('max_statement_bytes'),
+      maxBytes: config.get('max_statement_bytes') + valueBytes,
       insertMaxBytes: config.get('max_allowed_packet'),
       allowMulti,
     });

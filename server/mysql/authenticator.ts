@@ -50,7 +50,8 @@ export class Authenticator {
    * unknown user and a wrong password), AUTH_NOT_SUPPORTED, or when the client is gone.
    */
   async authenticate(channel: AuthChannel, claim: Claim): Promise<void> {
-    const account = (await this.#frontDoor.findAccount(claim.user, channel.host)) ?? NOBODY;
+    const found = (await this.#frontDoor.findAccount(claim.user, channel.host)) ?? NOBODY;
+    const account = withoutNeedlessSwitch(found, claim);
     const response = await this.#responseFor(account.plugin, channel, claim);
     const accepted = await this.#check(account, channel, claim.user, response);
     if (accepted) return;
@@ -135,6 +136,15 @@ export class Authenticator {
     this.#hashing = verified.catch(() => undefined);
     return verified;
   }
+}
+
+/**
+ * No password is the same in both plugins, and newer clients do not know mysql_native_password any
+ * more: who begins with the other one is not told to switch.
+ */
+function withoutNeedlessSwitch(account: Account, { plugin }: Claim): Account {
+  const isNeedless = account.authString === '' && plugin === 'caching_sha2_password';
+  return isNeedless ? { ...account, plugin } : account;
 }
 
 function sendMore(channel: AuthChannel, data: Buffer): void {

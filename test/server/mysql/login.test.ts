@@ -90,6 +90,15 @@ describe('passwords', () => {
     expect([result.kind, client.authSteps]).toEqual(['ok', ['full']]);
   });
 
+  it('an account without a password needs no switch to a plugin that new clients lack', async () => {
+    const client = await connect();
+    const result = await client.logIn({ user: 'root', plugin: SHA });
+    expect([result.kind, client.authSteps]).toEqual(['ok', []]);
+    const wrong = await connect();
+    const refused = await wrong.logIn({ user: 'root', password: 'x', plugin: SHA });
+    expect(refused.errno).toBe(1045);
+  });
+
   it('an account of the other plugin switches back', async () => {
     const client = await connect();
     const result = await client.logIn({ user: 'native', password: 'secret', plugin: SHA });
