@@ -45,6 +45,8 @@ export const ERRORS = {
   HANDSHAKE_TIMEOUT:       row(1159, '08S01', 'Got timeout reading communication packets'),
   AUTH_NOT_SUPPORTED:      row(1251, '08004', 'Client does not support authentication protocol requested by server; consider upgrading MySQL client'),
   SECURE_TRANSPORT_REQUIRED: row(3159, 'HY000', 'Connections using insecure transport are prohibited while --require_secure_transport=ON.'),
+  UNKNOWN_COLLATION:       row(1273, 'HY000', "Unknown collation: '{name}'"),
+  UNKNOWN_TIME_ZONE:       row(1298, 'HY000', "Unknown or incorrect time zone: '{name}'; allowed: SYSTEM, UTC, GMT or an offset such as +02:00"),
   UNKNOWN_CHARSET:         row(1115, '42000', "Unknown character set: '{name}'"),
 
   // language

@@ -214,7 +214,19 @@ function wrongValue(name: string, given: SqlValue, allowed: string): SqlError {
   });
 }
 
-/** The value to keep; throws WRONG_VALUE. Whole numbers out of range are clamped, as MySQL does. */
+/** What MySQL says of words of a list that has an error of its own. */
+function unknownWord(name: string, { check }: TextSpec, given: SqlValue): SqlError {
+  const word = given === null ? 'NULL' : String(given);
+  if (check === charset) return new SqlError('UNKNOWN_CHARSET', { name: word });
+  if (check === collation) return new SqlError('UNKNOWN_COLLATION', { name: word });
+  if (check === timeZone) return new SqlError('UNKNOWN_TIME_ZONE', { name: word });
+  return wrongValue(name, given, '');
+}
+
+/**
+ * The value to keep; throws WRONG_VALUE, UNKNOWN_CHARSET, UNKNOWN_COLLATION, UNKNOWN_TIME_ZONE.
+ * Whole numbers out of range are clamped, as MySQL does.
+ */
 function keptValue(name: string, spec: Spec, given: SqlValue): Kept {
   switch (spec.type) {
     case 'bool': {
@@ -238,7 +250,7 @@ function keptValue(name: string, spec: Spec, given: SqlValue): Kept {
           : spec.check === undefined
             ? String(given)
             : spec.check(String(given));
-      if (kept === undefined) throw wrongValue(name, given, '');
+      if (kept === undefined) throw unknownWord(name, spec, given);
       return kept;
     }
   }

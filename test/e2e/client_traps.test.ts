@@ -120,6 +120,15 @@ describe('SET', () => {
     await session.end();
   });
 
+  it('has an error of its own for unknown zones, character sets and collations', async () => {
+    expect((await server.error("SET time_zone = 'Mars/Olympus'")).errno).toBe(1298);
+    expect((await server.error('SET character_set_client = ebcdic')).errno).toBe(1115);
+    expect((await server.error('SET NAMES ebcdic')).errno).toBe(1115);
+    expect((await server.error("SET collation_connection = 'x'")).errno).toBe(1273);
+    expect((await server.error("SET sql_mode = 'NOSUCH'")).errno).toBe(1231);
+    expect((await server.error('SET autocommit = 7')).errno).toBe(1231);
+  });
+
   it('changes nothing when one of the list is wrong', async () => {
     const session = await server.connect();
     await expect(session.query('SET wait_timeout = 77, nosuch = 1')).rejects.toMatchObject({
