@@ -3,7 +3,10 @@
  * default settings. Each is skipped where it is not installed, except in CI.
  */
 import { execFile, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import mariadb from 'mariadb';
@@ -127,6 +130,29 @@ cli.describe(`the mysql programs${cli.why}`, () => {
     expect(await admin('create', 'made')).toMatchObject({ code: 0, err: '' });
     expect(await admin('--force', 'drop', 'made')).toMatchObject({ code: 0, err: '' });
     expect((await admin('kill', '999999')).code).toBe(1);
+  });
+
+  it('mysql through a unix socket, also after the server was killed', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'thermocline-socket-'));
+    const socket = join(directory, 'mysql.sock');
+    const other = await ServerProcess.start({ args: ['--set', `socket=${socket}`] });
+    try {
+      const say = async (sql: string): Promise<Outcome> =>
+        await run('mysql', ['--no-defaults', '-S', socket, '-uroot', '-N', '-e', sql]);
+      expect(await say('SELECT USER(), @@socket')).toEqual({
+        code: 0,
+        out: `root@localhost\t${socket}\n`,
+        err: '',
+      });
+      await other.kill9();
+      await other.launch();
+      expect((await say('SELECT 1')).out).toBe('1\n');
+      expect(await other.terminate()).toBe(0);
+      expect(existsSync(socket)).toBe(false);
+    } finally {
+      await other.stop();
+      rmSync(directory, { recursive: true, force: true });
+    }
   });
 
   it('mysqlslap', async () => {
