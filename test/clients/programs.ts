@@ -60,7 +60,7 @@ export function missingPrograms(names: readonly string[]): string | undefined {
 const LIBRARIES: Readonly<Record<string, string>> = {
   'python3-pymysql': '/usr/lib/python3/dist-packages/pymysql/__init__.py',
   'python3-mysqldb': '/usr/lib/python3/dist-packages/MySQLdb/__init__.py',
-  'php-mysql': '/etc/php/8.2/cli/conf.d/20-pdo_mysql.ini',
+  'php-mysql': '/var/lib/dpkg/info/php-mysql.list',
   'libdbd-mysql-perl': '/usr/share/doc/libdbd-mysql-perl',
   'libmariadb-java': '/usr/share/java/mariadb-java-client.jar',
 };
