@@ -111,7 +111,6 @@ export class HttpServer {
     }
     if (response.destroyed) return;
     send(message, response, answer);
-    if (!message.complete) discardRest(message);
   }
 
   async #answer(
@@ -176,19 +175,31 @@ function send(message: IncomingMessage, response: ServerResponse, answer: HttpAn
     'content-length': bytes.length,
     ...answer.headers,
   });
-  response.end(message.method === 'HEAD' ? undefined : bytes);
+  const sent = message.method === 'HEAD' ? Buffer.alloc(0) : bytes;
+  if (message.complete) {
+    response.end(sent);
+    return;
+  }
+  // The client gets the whole answer now; ending it now could close the connection under its body.
+  response.flushHeaders();
+  if (sent.length > 0) response.write(sent);
+  discardRest(message, () => {
+    response.end();
+  });
 }
 
 /**
  * A body that nobody read is read and thrown away: closing the connection instead would reset it,
  * and the client could lose the answer. One that goes on for too long is cut all the same.
  */
-function discardRest(message: IncomingMessage): void {
+function discardRest(message: IncomingMessage, onEnd: () => void): void {
   let left = DISCARDED_BYTES_MAX;
   message.on('data', (chunk: Uint8Array) => {
     left -= chunk.byteLength;
     if (left < 0) message.destroy();
   });
+  message.once('close', onEnd);
+  message.once('end', onEnd);
   message.resume();
 }
 
