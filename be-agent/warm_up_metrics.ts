@@ -31,6 +31,7 @@ export function registerWarmUpMetrics(registry: Registry, deps: WarmUpMetricsDep
   plannedMetrics(count, deps.traffic);
   eventMetrics(count, show, deps.traffic);
   rowsetMetrics(count, deps.traffic);
+  waitMetrics(count, show);
   for (const kind of LATENCY_KINDS) registry.registerMetric(deps.traffic.latency[kind]);
   show(
     'file_cache_warm_up_job_num',
@@ -130,6 +131,32 @@ function rowsetMetrics(count: Add, traffic: WarmUpTraffic): void {
     );
   }
 }
+
+/**
+ * Doris can hold a compaction's commit back until its result is warm elsewhere. Here nothing waits:
+ * what was replaced stays readable and the result is an event. Dashboards made for Doris ask for
+ * these names, and 0 is the truth.
+ */
+function waitMetrics(count: Add, show: Add): void {
+  const never = 'always 0, since no compaction waits for a warm-up here.';
+  count(
+    `${ROWSET}_wait_for_compaction_num`,
+    `Warm-ups that a compaction waited for: ${never}`,
+    zero,
+  );
+  count(
+    `${ROWSET}_wait_for_compaction_timeout_num`,
+    `Warm-ups that a compaction waited for in vain: ${never}`,
+    zero,
+  );
+  show(
+    `${ROWSET}_wait_for_compaction_latency`,
+    `Microseconds that compactions waited for warm-ups: ${never}`,
+    zero,
+  );
+}
+
+const zero = (): number => 0;
 
 function downloadMetrics(count: Add, cache: BlockCache): void {
   for (const stage of ['submitted', 'finished', 'failed'] as const) {

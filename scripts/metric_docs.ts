@@ -17,8 +17,7 @@ export function metricsPage(): string {
 
 The server and every backend answer \`GET /metrics\` on their HTTP ports in the text format of Prometheus. Counters begin at 0 when the process starts.
 
-Names that Doris has are Doris's. Three of Doris's families do not exist here: \`file_cache_warm_up_rowset_wait_for_compaction_{num,timeout_num,latency}\`,
-because a compaction does not wait for warm-ups: what it replaced stays readable, and its result is an event like any other.
+Names that Doris has are Doris's.
 
 ## Server
 
