@@ -85,12 +85,15 @@ export class WarmUpBatchEnds {
       const expected = job?.state === 'RUNNING' && job.run === progress.run;
       if (job === undefined || batch?.state !== 'SENT' || !expected) return false;
       await this.#count(tx, job, batch, progress);
+      // Known with the commit: who sees the batch done must see who vouches for it.
+      tx.onCommit(() => {
+        this.#doneBy.set(batchName(progress), progress.incarnation);
+      });
       return true;
     });
-    const { jobId, backendId, run, batch, incarnation } = progress;
+    const { jobId, backendId, run, batch } = progress;
     board.clear(jobId, backendId, run, batch);
-    if (applied) this.#doneBy.set(batchName(progress), incarnation);
-    else changes.lateEvents += 1;
+    if (!applied) changes.lateEvents += 1;
   }
 
   async #count(
@@ -100,9 +103,7 @@ export class WarmUpBatchEnds {
     progress: BatchProgress,
   ): Promise<void> {
     const { failures, counts: said } = this.#judge(progress, batch.totalTablets);
-    // A batch that is checked again finds what it had downloaded itself.
-    const ownBytes = batch.doneBytes - batch.cachedBytes;
-    const counts = { ...said, cachedBytes: Math.max(0, said.cachedBytes - ownBytes) };
+    const counts = { ...said, cachedBytes: cachedBefore(batch, said.cachedBytes) };
     await tx.warmUpBatches.update(batch, batch.version, { state: 'DONE', ...counts });
     await tx.warmUpBatches.addFailures(job.jobId, job.run, failures);
     await this.#deps.changes.transition(tx, job, 'batchDone', {
@@ -173,4 +174,14 @@ export class WarmUpBatchEnds {
 
 function batchName(of: Pick<WarmUpBatch, 'jobId' | 'run' | 'backendId' | 'batch'>): string {
   return `${of.jobId}/${of.run}/${of.backendId}/${of.batch}`;
+}
+
+/**
+ * A batch that is checked again finds what it had downloaded itself, which was not in the cache
+ * before it. An answer that is only repeated says no more than it did.
+ */
+function cachedBefore(batch: WarmUpBatch, saidBytes: number): number {
+  if (saidBytes <= batch.cachedBytes) return saidBytes;
+  const ownBytes = batch.doneBytes - batch.cachedBytes;
+  return Math.max(batch.cachedBytes, saidBytes - ownBytes);
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { JobId } from '../../base/ids.ts';
-import { WarmUpWorld } from './warm_up_world.ts';
+import type { WarmUpJob } from '../../catalog/warm_up_jobs.ts';
+import { type FakeBackend, WarmUpWorld } from './warm_up_world.ts';
 
 let world: WarmUpWorld;
 beforeEach(async () => {
@@ -106,6 +107,42 @@ describe('after a restart of the server', () => {
         [1, 0],
       ]);
     }
+  });
+});
+
+describe('a batch that is checked again', () => {
+  /** One batch found 30 bytes of it in the cache, and is done; the server restarts then. */
+  async function checkedAgain(meanwhile: (backend: FakeBackend) => void): Promise<WarmUpJob> {
+    const jobId = await world.warmTable();
+    const [first] = await world.untilHeld(2);
+    if (first === undefined) throw new Error('no backend');
+    for (const run of first.held.splice(0)) {
+      run.run.counts.cachedBytes = 30;
+      run.finish();
+    }
+    await world.until(async () => (await world.job(jobId)).finishBatch === 1);
+    await world.restartServer();
+    meanwhile(first);
+    world.jobs.start();
+    await world.until(async () => {
+      for (const run of first.held) run.run.counts.cachedBytes = run.run.counts.totalBytes;
+      await world.finish();
+      return (await world.job(jobId)).state === 'FINISHED';
+    });
+    return await world.job(jobId);
+  }
+
+  it('by a backend that repeats its answer still had found what it had found', async () => {
+    const job = await checkedAgain(() => undefined);
+    expect(job).toMatchObject({ finishBytes: 800, cachedBytes: 30 });
+  });
+
+  it('by one that restarted finds what it had downloaded, which was not there before', async () => {
+    const job = await checkedAgain((backend) => {
+      backend.restart();
+      world.heartbeats();
+    });
+    expect(job).toMatchObject({ finishBytes: 800, cachedBytes: 30 });
   });
 });
 
