@@ -7,11 +7,16 @@ import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type RowDataPacket, createConnection } from 'mysql2/promise';
 import { Config } from '../base/config.ts';
-import { SILENT_LOG } from '../base/ports.ts';
-import { systemClock, systemRandom } from '../base/system_ports.ts';
-import { ThermoclineServer } from '../server/server.ts';
+import { systemClock } from '../base/system_ports.ts';
+import type { ThermoclineServer } from '../server/server.ts';
 import type { Bench, BenchContext, Figure } from './bench.ts';
 import { median, percentile } from './statistics.ts';
+import { startOwnServer } from './own_server.ts';
+
+const GROUPS: ReadonlyMap<string, number> = new Map([
+  ['write_group', 2],
+  ['read_group', 2],
+]);
 
 const LOADS_PER_SECOND = 100;
 const ROUNDS = 3;
@@ -35,7 +40,7 @@ export const EVENT_LAG: Bench = {
   run: async (context) => {
     const config = new Config({ log_level: 'silent', disable_auto_compaction: 'true' });
     const dataDir = await context.directory();
-    const server = await startServer(context, dataDir, config);
+    const server = await startOwnServer(context, { dataDir, embedded: GROUPS, config });
     await statement(server, 'CREATE DATABASE bench');
     await statement(
       server,
@@ -120,31 +125,6 @@ function figures(rounds: readonly Round[]): Figure[] {
       note,
     },
   ];
-}
-
-async function startServer(
-  context: BenchContext,
-  dataDir: string,
-  config: Config,
-): Promise<ThermoclineServer> {
-  const server = await ThermoclineServer.start({
-    dataDir,
-    host: '127.0.0.1',
-    mysqlPort: 0,
-    httpPort: 0,
-    embedded: new Map([
-      ['write_group', 2],
-      ['read_group', 2],
-    ]),
-    config,
-    clock: systemClock,
-    random: systemRandom,
-    log: SILENT_LOG,
-  });
-  context.defer(async () => {
-    await server.close(0);
-  });
-  return server;
 }
 
 /** INSERTs at the rate, each beginning at its time whether or not the one before has ended. */

@@ -6,15 +6,13 @@
 import type { Connection } from 'mysql2/promise';
 import { Config } from '../base/config.ts';
 import { id } from '../base/ids.ts';
-import { SILENT_LOG } from '../base/ports.ts';
-import { systemClock, systemRandom } from '../base/system_ports.ts';
 import type { WarmUpItem } from '../catalog/warm_up_jobs.ts';
-import { ThermoclineServer } from '../server/server.ts';
 import { BareCommits } from './bare_commits.ts';
 import type { Bench, BenchContext, Figure } from './bench.ts';
 import { ServerProcess } from './server_process.ts';
 import { median, percentile } from './statistics.ts';
 import { partitionPair, rowsOf } from './tables.ts';
+import { startOwnServer } from './own_server.ts';
 
 const ROUNDS = 5;
 const ROUNDS_QUICK = 2;
@@ -47,7 +45,11 @@ interface Round {
 
 async function jobLayer(context: BenchContext): Promise<Figure[]> {
   const dataDir = await context.directory();
-  const server = await startServer(context, dataDir);
+  const server = await startOwnServer(context, {
+    dataDir,
+    embedded: new Map(),
+    config: new Config({ log_level: 'silent' }),
+  });
   const { catalog, warmUps } = server.services;
   // Without backends: the jobs stay PENDING, and nothing but the scheduler's rounds runs beside.
   for (const name of ['read_group', 'write_group']) await catalog.computeGroups.create(name);
@@ -123,24 +125,6 @@ function* distinctItems(): Generator<readonly WarmUpItem[]> {
       }));
     }
   }
-}
-
-async function startServer(context: BenchContext, dataDir: string): Promise<ThermoclineServer> {
-  const server = await ThermoclineServer.start({
-    dataDir,
-    host: '127.0.0.1',
-    mysqlPort: 0,
-    httpPort: 0,
-    embedded: new Map(),
-    config: new Config({ log_level: 'silent' }),
-    clock: systemClock,
-    random: systemRandom,
-    log: SILENT_LOG,
-  });
-  context.defer(async () => {
-    await server.close(0);
-  });
-  return server;
 }
 
 // ---------------------------------------------------------------------------------------------

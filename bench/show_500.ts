@@ -10,13 +10,13 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { Config } from '../base/config.ts';
-import { SILENT_LOG } from '../base/ports.ts';
-import { systemClock, systemRandom } from '../base/system_ports.ts';
-import { ThermoclineServer } from '../server/server.ts';
+import { systemClock } from '../base/system_ports.ts';
+import type { ThermoclineServer } from '../server/server.ts';
 import type { Bench, BenchContext, Figure } from './bench.ts';
 import type { QueryClientOptions, QueryClientResult } from './query_client.ts';
 import { median } from './statistics.ts';
 import { rowsOf } from './tables.ts';
+import { startOwnServer } from './own_server.ts';
 
 /** Target groups with a backend each; every one has periodic jobs from all others. */
 const TARGETS = 16;
@@ -41,7 +41,11 @@ export const SHOW_500: Bench = {
   name: 'show-500',
   about: 'SHOW WARM UP JOB while 500 jobs run, against the same jobs paused',
   run: async (context) => {
-    const server = await startServer(context);
+    const server = await startOwnServer(context, {
+      dataDir: await context.directory(),
+      embedded: new Map(['write_group', ...targets()].map((group) => [group, 1])),
+      config: new Config({ log_level: 'silent', disable_auto_compaction: 'true' }),
+    });
     const client = await connect(server);
     const jobIds = await makeJobs(client);
     context.say(`${jobIds.length} jobs`);
@@ -205,25 +209,6 @@ async function tell(
 
 function targets(): readonly string[] {
   return Array.from({ length: TARGETS }, (_, n) => `target_${n}`);
-}
-
-async function startServer(context: BenchContext): Promise<ThermoclineServer> {
-  const embedded = new Map(['write_group', ...targets()].map((group) => [group, 1]));
-  const server = await ThermoclineServer.start({
-    dataDir: await context.directory(),
-    host: '127.0.0.1',
-    mysqlPort: 0,
-    httpPort: 0,
-    embedded,
-    config: new Config({ log_level: 'silent', disable_auto_compaction: 'true' }),
-    clock: systemClock,
-    random: systemRandom,
-    log: SILENT_LOG,
-  });
-  context.defer(async () => {
-    await server.close(0);
-  });
-  return server;
 }
 
 async function connect({ mysql }: ThermoclineServer): Promise<Connection> {
