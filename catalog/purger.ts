@@ -107,15 +107,20 @@ export class Purger {
     for (const [tableId, indexId] of indexes) await this.#purgeIndex(tableId, indexId);
   }
 
-  /** An index that was dropped or replaced, or an alter job gave up; its table stays. */
-  async #purgeIndex(tableId: TableId, indexId: IndexId): Promise<void> {
-    const partitions = await this.#session.db
+  /** In every state. */
+  async #partitionsOf(tableId: TableId): Promise<readonly PartitionId[]> {
+    const rows = await this.#session.db
       .selectFrom('partition_def')
       .select('partition_id')
       .where('table_id', '=', tableId)
       .execute();
-    for (const row of partitions) {
-      await this.#purgePartition(id<PartitionId>(row.partition_id), 'DROPPED', indexId);
+    return rows.map((row) => id<PartitionId>(row.partition_id));
+  }
+
+  /** An index that was dropped or replaced, or an alter job gave up; its table stays. */
+  async #purgeIndex(tableId: TableId, indexId: IndexId): Promise<void> {
+    for (const partitionId of await this.#partitionsOf(tableId)) {
+      await this.#purgePartition(partitionId, 'DROPPED', indexId);
     }
     if (this.#isStopped) return;
     await this.#session.write(async (tx) => {
@@ -163,13 +168,8 @@ export class Purger {
   }
 
   async #purgeTable(tableId: TableId, state: PresenceState): Promise<void> {
-    const partitions = await this.#session.db
-      .selectFrom('partition_def')
-      .select('partition_id')
-      .where('table_id', '=', tableId)
-      .execute();
-    for (const row of partitions) {
-      await this.#purgePartition(id<PartitionId>(row.partition_id), state);
+    for (const partitionId of await this.#partitionsOf(tableId)) {
+      await this.#purgePartition(partitionId, state);
     }
     if (this.#isStopped) return;
     await this.#session.write(async (tx) => {

@@ -2,17 +2,24 @@
 import type { BackendId, TableId, TxnId } from '../base/ids.ts';
 import type { RowsetEventKind } from './rows.ts';
 
-/** A commit made rowsets visible. */
-export interface NewRowsets {
-  /** Compute group whose backend wrote them. */
+/** Rowsets that a transaction makes visible. */
+export interface NewRowsetEvent {
+  /** Name, at the commit, of the compute group whose backend wrote them; empty: no event. */
   readonly sourceGroup: string;
+  /** Of the rowset rows; taken from the catalog's ids in the transaction that publishes them. */
   readonly txnId: TxnId;
   readonly tableId: TableId;
   readonly kind: RowsetEventKind;
-  /** How many. */
+  /** How many rowsets became visible. */
   readonly rowsets: number;
+  /** Their sum. */
   readonly bytes: number;
+  /** The backend that wrote them, when one did: it counts what its work set off. */
   readonly writer?: BackendId;
+}
+
+/** A commit made rowsets visible. */
+export interface NewRowsets extends NewRowsetEvent {
   /** Number of the event in the source's log; undefined: nobody listens, none was written. */
   readonly seq: number | undefined;
   /** `db.t`, at the commit; empty when nobody listens. */

@@ -5,26 +5,11 @@
 import { id } from '../base/ids.ts';
 import type { BackendId, PartitionId, TableId, TabletId, TxnId } from '../base/ids.ts';
 import type { RowsetMeta } from '../base/schema.ts';
-import type { NewRowsets } from './rowset_event_hub.ts';
+import type { NewRowsetEvent, NewRowsets } from './rowset_event_hub.ts';
 import type { RowsetEventKind } from './rows.ts';
 import { type RowsetColumns, toRowset } from './rowsets.ts';
 import type { Session, WriteSession } from './session.ts';
 import type { TabletIndex } from './tablet_index.ts';
-
-export interface NewRowsetEvent {
-  /** Name, at the commit, of the compute group whose backend wrote them; empty: no event. */
-  readonly sourceGroup: string;
-  /** Of the rowset rows; taken from the catalog's ids in the transaction that publishes them. */
-  readonly txnId: TxnId;
-  readonly tableId: TableId;
-  readonly kind: RowsetEventKind;
-  /** How many rowsets became visible. */
-  readonly rowsets: number;
-  /** Their sum. */
-  readonly bytes: number;
-  /** The backend that wrote them, when one did: it counts what its work set off. */
-  readonly writer?: BackendId;
-}
 
 export interface RowsetEvent extends NewRowsetEvent {
   /** From 1, without gaps, in the order of the commits of one source. */
