@@ -13,7 +13,10 @@ import type {
   IndexId,
   JobId,
   PartitionId,
+  ReplicaId,
+  ResourceId,
   RowsetId,
+  StoragePolicyId,
   TableId,
   TabletId,
   TxnId,
@@ -21,6 +24,18 @@ import type {
 } from './ids.ts';
 import type { CacheQueue, NewRowset, RowsetMeta, TableDef, VaultSpec } from './schema.ts';
 import type { ColumnDef } from './schema.ts';
+import type {
+  AgentPolicy,
+  BackendAddress,
+  CooldownConf,
+  LoadReplicas,
+  NewReplica,
+  PreparedReplicas,
+  ReplicaSnapshot,
+  TabletsReport,
+  TabletsReportReply,
+  TxnOutcome,
+} from './replica.ts';
 import type { SyncCounts } from './sync_windows.ts';
 import type { SqlValue } from './values.ts';
 
@@ -37,6 +52,8 @@ export interface LoadTarget {
   readonly tablets: readonly (readonly TabletId[])[];
   /** Every row goes into them too, at the same place. */
   readonly rollups: readonly LoadRollup[];
+  /** Only of a replicated table: rowsets go to the disks of these, not to the vault. */
+  readonly replicas?: LoadReplicas;
 }
 
 export interface LoadRollup {
@@ -62,6 +79,8 @@ export interface LoadOutcome {
   /** Rows outside the load's WHERE (stream load header `where`). */
   readonly unselectedRows: number;
   readonly loadBytes: number;
+  /** Only of a replicated table: who has it durably, for every tablet of `target.replicas` whose partition got rows. */
+  readonly prepared?: readonly PreparedReplicas[];
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -78,6 +97,11 @@ export interface ScanTablet {
   readonly tabletId: TabletId;
   readonly partitionId: PartitionId;
   readonly rowsets: readonly RowsetMeta[];
+  /**
+   * Of a replicated table, and then `rowsets` is empty: the backend's replica, read up to this
+   * version. REPLICA_BEHIND when it has not got there: another replica may have.
+   */
+  readonly replica?: { readonly replicaId: ReplicaId; readonly version: number };
 }
 
 export interface OpenScanRequest {
@@ -295,6 +319,39 @@ export interface HotPartition {
 }
 
 // ---------------------------------------------------------------------------------------------
+// Replicas and cooldown (data in replica.ts)
+
+export interface CloneRequest {
+  /** A repeat joins the one that runs. */
+  readonly tabletId: TabletId;
+  /** The replica to be filled; made when it is not there. */
+  readonly replica: NewReplica;
+  readonly source: BackendAddress & { readonly replicaId: ReplicaId };
+  /** After this the agent gives up by itself. */
+  readonly timeoutMs: number;
+}
+
+/** What became of a pushed conf; see `ReplicaReport.lead` for what counts in the end. */
+export interface ConfOutcome {
+  readonly tabletId: TabletId;
+  /**
+   * SAME: it had it. STALE: it knows a higher term, `lead`. CONFLICT: it knows this term with
+   * another replica, which must never be. MISSING: no such tablet here.
+   */
+  readonly outcome: 'ACCEPTED' | 'SAME' | 'STALE' | 'CONFLICT' | 'MISSING';
+  /** What it has now. */
+  readonly lead?: { readonly replicaId: ReplicaId; readonly term: number };
+}
+
+/** Asked before a leader deletes objects of a tablet that nothing refers to (DESIGN 5.7). */
+export interface UnusedFilesQuestion {
+  readonly tabletId: TabletId;
+  readonly replicaId: ReplicaId;
+  readonly term: number;
+  readonly metaId: string;
+}
+
+// ---------------------------------------------------------------------------------------------
 // The calls
 
 /** FE → BE. */
@@ -342,6 +399,52 @@ export interface AgentCalls {
     request: { readonly vaultId: VaultId; readonly prefixes: readonly string[] };
     reply: Nothing;
   };
+  /** Idempotent; a replica of the same tablet with another id is CONFUSED_REPLICA. */
+  createReplicas: { request: { readonly replicas: readonly NewReplica[] }; reply: Nothing };
+  /** Its local files go, nothing in a resource. Idempotent. */
+  dropReplicas: {
+    request: {
+      readonly replicas: readonly { readonly tabletId: TabletId; readonly replicaId: ReplicaId }[];
+    };
+    reply: Nothing;
+  };
+  /** Outcomes of transactions of which this backend has prepared rowsets. Idempotent. */
+  settleTxns: { request: { readonly txns: readonly TxnOutcome[] }; reply: Nothing };
+  /** Copies what is missing from another replica; answers up to which version it has all. */
+  cloneReplica: { request: CloneRequest; reply: { readonly version: number } };
+  /** All replicas of these tablets get their policy; undefined: none. */
+  setPolicies: {
+    request: {
+      readonly replicas: readonly {
+        readonly tabletId: TabletId;
+        readonly policyId?: StoragePolicyId;
+      }[];
+    };
+    reply: Nothing;
+  };
+  /** Newer versions replace older ones; `dropped` policies are forgotten. */
+  pushStoragePolicies: {
+    request: {
+      readonly policies: readonly AgentPolicy[];
+      readonly resources: readonly { readonly resourceId: ResourceId; readonly version: number }[];
+      readonly dropped: readonly StoragePolicyId[];
+    };
+    reply: Nothing;
+  };
+  /** Persisted before the reply. */
+  pushCooldownConf: {
+    request: { readonly confs: readonly CooldownConf[] };
+    reply: { readonly outcomes: readonly ConfOutcome[] };
+  };
+  /** Cools these tablets now, whatever is due when (ADMIN COOLDOWN TABLE). Answers at once. */
+  cooldownNow: { request: { readonly tabletIds: readonly TabletId[] }; reply: Nothing };
+  /** What the replicas have; tablets without a replica here are left out. */
+  replicaSnapshots: {
+    request: { readonly tabletIds: readonly TabletId[] };
+    reply: { readonly replicas: readonly ReplicaSnapshot[] };
+  };
+  /** Sends a report now instead of at its time. */
+  reportNow: { request: Nothing; reply: Nothing };
   /** Live configuration of the agent, complete each time. */
   configure: {
     request: { readonly values: Readonly<Record<string, string>> };
@@ -421,6 +524,17 @@ export interface FrontendCalls {
     reply: Nothing;
   };
   warmUpProgress: { request: BatchProgress; reply: Nothing };
+  reportTablets: { request: TabletsReport; reply: TabletsReportReply };
+  /** What became of transactions that this backend has prepared rowsets of. */
+  txnOutcomes: {
+    request: { readonly txnIds: readonly TxnId[] };
+    reply: { readonly txns: readonly TxnOutcome[] };
+  };
+  /** Only what may be deleted: all replicas alive, same term and meta id, none busy. */
+  confirmUnusedRemoteFiles: {
+    request: { readonly questions: readonly UnusedFilesQuestion[] };
+    reply: { readonly confirmed: readonly TabletId[] };
+  };
   /** A request to the backend's HTTP port that only administrators may make. */
   authorize: {
     request: { readonly caller: HttpCaller; readonly peer: string };

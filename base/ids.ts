@@ -11,6 +11,8 @@ export type PartitionId = Id<'partition'>;
 /** A materialized index: the base index of a table or one of its rollups. */
 export type IndexId = Id<'index'>;
 export type TabletId = Id<'tablet'>;
+/** A copy of a tablet of a replicated table, on one backend. */
+export type ReplicaId = Id<'replica'>;
 export type BackendId = Id<'backend'>;
 export type ComputeGroupId = Id<'computeGroup'>;
 export type VaultId = Id<'vault'>;

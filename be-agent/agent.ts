@@ -48,6 +48,7 @@ import { type OpenObject, Scan, type SegmentSource } from './data/scan.ts';
 import { DownloadRate } from './download_rate.ts';
 import { NewRowsetCaching } from './new_rowset_caching.ts';
 import { OpenScans } from './open_scans.ts';
+import { NO_REPLICAS } from './replica/replica_calls.ts';
 import { VaultStores } from './vault_stores.ts';
 import { WarmUpBatches, type WarmUpRun } from './warm_up_batches.ts';
 import { WarmUpTraffic } from './warm_up_traffic.ts';
@@ -249,6 +250,7 @@ export class Agent {
 
   #makeHandlers(): Handlers {
     return {
+      ...NO_REPLICAS,
       ping: () => ({ incarnation: this.incarnation }),
       load: async (request, signal) => await this.#load(request, signal),
       rewriteRowsets: async (request, signal) => ({

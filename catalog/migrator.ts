@@ -7,6 +7,11 @@ import { COMPACTION } from './migrations/0004_compaction.ts';
 import { ALTER_JOBS } from './migrations/0005_alter_jobs.ts';
 import { PRIVILEGES } from './migrations/0006_privileges.ts';
 import { COOLDOWN } from './migrations/0007_cooldown.ts';
+import { REPLICAS } from './migrations/0008_replicas.ts';
+import { COOLDOWN_JOBS } from './migrations/0009_cooldown_jobs.ts';
+import { REMOTE_BACKENDS } from './migrations/0010_remote_backends.ts';
+import { REPLICA_REPAIR } from './migrations/0011_replica_repair.ts';
+import { ACCOUNT_LIMITS } from './migrations/0012_account_limits.ts';
 import type { Migration } from './migrations/migration.ts';
 import type { SqliteConnection } from './sqlite_connection.ts';
 
@@ -19,6 +24,11 @@ export const MIGRATIONS: readonly Migration[] = [
   ALTER_JOBS,
   PRIVILEGES,
   COOLDOWN,
+  REPLICAS,
+  COOLDOWN_JOBS,
+  REMOTE_BACKENDS,
+  REPLICA_REPAIR,
+  ACCOUNT_LIMITS,
 ];
 
 /**

@@ -84,11 +84,18 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
       await warmUps.onProgress(progress);
       return NOTHING;
     },
+    reportTablets: notYet,
+    txnOutcomes: notYet,
+    confirmUnusedRemoteFiles: notYet,
     authorize: async ({ caller, peer }) => {
       expectOperator(access.rightsOf(await passwords.expectCaller(caller, peer)));
       return NOTHING;
     },
   };
+}
+
+function notYet(): never {
+  throw new SqlError('NOT_SUPPORTED', { what: 'replicated tables' });
 }
 
 /** A stream load in the audit log: that it began, or why it did not. */

@@ -249,6 +249,16 @@ export class SimBackend implements Endpoint {
       case 'openScan':
       case 'nextBatch':
       case 'closeScan':
+      case 'createReplicas':
+      case 'dropReplicas':
+      case 'settleTxns':
+      case 'cloneReplica':
+      case 'setPolicies':
+      case 'pushStoragePolicies':
+      case 'pushCooldownConf':
+      case 'cooldownNow':
+      case 'replicaSnapshots':
+      case 'reportNow':
         throw new SqlError('NOT_SUPPORTED', { what: name });
     }
   }
