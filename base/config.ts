@@ -76,6 +76,8 @@ export const CONFIG = {
   http_open_metrics: { type: 'bool', default: false, ...MUTABLE, agent: true, help: 'Everybody may read /metrics. Otherwise from other machines only with the token, or as a user with NODE or ADMIN.' },
   failed_login_attempts: { type: 'int', default: 10, min: 0, max: 1_000_000, ...MUTABLE, help: 'Failed logins in a row of a user from an address after which further ones are refused for failed_login_lock_second; 0: never.' },
   failed_login_lock_second: { type: 'int', default: 60, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which logins of a user from an address are refused after failed_login_attempts failures.' },
+  default_password_lifetime: { type: 'int', default: 0, min: 0, max: 65_535, ...MUTABLE, help: 'Days after which a password must be changed, for accounts without PASSWORD EXPIRE of their own; 0: never.' },
+  disconnect_on_expired_password: { type: 'bool', default: true, ...MUTABLE, help: 'Refuse the login with an expired password of a client that does not say that it can change it (error 1862); false: let it in to change it.' },
   validate_password_length: { type: 'int', default: 0, min: 0, max: 256, ...MUTABLE, help: 'Fewest characters of a new password (error 1819); 0: any, also none.' },
   validate_password_mixed_case_count: { type: 'int', default: 0, min: 0, max: 256, ...MUTABLE, help: 'Fewest lower case letters, and fewest upper case letters, of a new password.' },
   validate_password_number_count: { type: 'int', default: 0, min: 0, max: 256, ...MUTABLE, help: 'Fewest digits of a new password.' },

@@ -24,6 +24,9 @@ export const ERRORS = {
   // connection and protocol
   TOO_MANY_CONNECTIONS:    row(1040, '08004', 'Too many connections (limit {limit}, setting max_connections)'),
   TOO_MANY_OF_USER:        row(1203, '42000', "User {user} already has more than 'max_user_connections' active connections (limit {limit})"),
+  ACCOUNT_LIMIT:           row(1226, '42000', "User '{user}' has exceeded the '{limit}' resource (current value: {value})"),
+  MUST_CHANGE_PASSWORD:    row(1820, 'HY000', 'You must reset your password using ALTER USER statement before executing this statement.'),
+  PASSWORD_EXPIRED:        row(1862, 'HY000', 'Your password has expired. To log in you must change it using a client that supports expired passwords.'),
   HANDSHAKE_ERROR:         row(1043, '08S01', 'Bad handshake'),
   ACCESS_DENIED:           row(1045, '28000', "Access denied for user '{user}'@'{host}' (using password: {using})"),
   UNKNOWN_COMMAND:         row(1047, '08S01', 'Unknown command {command}'),

@@ -5,7 +5,15 @@ import { GrantStore } from './grants.ts';
 import type { CatalogRows } from './rows.ts';
 import type { Session } from './session.ts';
 
-export interface Account {
+/** What an account may use; 0: as much as it likes. */
+export interface AccountLimits {
+  readonly queriesPerHour: number;
+  readonly updatesPerHour: number;
+  readonly connectionsPerHour: number;
+  readonly userConnections: number;
+}
+
+export interface Account extends AccountLimits {
   readonly user: string;
   /** Host pattern as in MySQL: `%`, `10.0.0.%`, an address. */
   readonly host: string;
@@ -17,10 +25,22 @@ export interface Account {
   /** ACCOUNT LOCK: nobody logs in with it. */
   readonly locked: boolean;
   readonly comment: string;
+  /** REQUIRE SSL: it logs in over TLS only. */
+  readonly requireTls: boolean;
+  /** When the password it has was set. */
+  readonly passwordChangedMs: number;
+  /** PASSWORD EXPIRE: it must be changed before anything else. */
+  readonly passwordExpired: boolean;
+  /** Days; undefined: setting default_password_lifetime, 0: for ever. */
+  readonly passwordLifetimeDays: number | undefined;
 }
 
+/** What CREATE and ALTER USER may set besides the password. */
+export type AccountOptions = AccountLimits &
+  Pick<Account, 'locked' | 'comment' | 'requireTls' | 'passwordExpired' | 'passwordLifetimeDays'>;
+
 export type NewAccount = Pick<Account, 'user' | 'host' | 'plugin' | 'authString'> &
-  Partial<Pick<Account, 'comment'>>;
+  Partial<AccountOptions>;
 
 export class AccountStore {
   readonly #session: Session;
@@ -67,29 +87,28 @@ export class AccountStore {
         plugin: account.plugin,
         auth_string: account.authString,
         created_ms: tx.clock.now(),
-        locked: 0 as const,
-        comment: account.comment ?? '',
-        password_changed_ms: null,
+        ...columnsOf(account),
       };
       await tx.db.insertInto('account').values(row).execute();
-      return toAccount(row);
+      return toAccount({ ...NEW, ...row });
     });
   }
 
   /** Throws UNKNOWN_USER. */
   async setAuth(user: string, host: string, plugin: string, authString: string): Promise<void> {
     const password_changed_ms = this.#session.clock.now();
-    await this.#update(user, host, { plugin, auth_string: authString, password_changed_ms });
+    await this.#update(user, host, {
+      plugin,
+      auth_string: authString,
+      password_changed_ms,
+      password_expired: 0,
+    });
   }
 
-  /** ACCOUNT LOCK and UNLOCK. Throws UNKNOWN_USER. */
-  async setLocked(user: string, host: string, locked: boolean): Promise<void> {
-    await this.#update(user, host, { locked: locked ? 1 : 0 });
-  }
-
-  /** Throws UNKNOWN_USER. */
-  async setComment(user: string, host: string, comment: string): Promise<void> {
-    await this.#update(user, host, { comment });
+  /** Those that are named. Throws UNKNOWN_USER. */
+  async setOptions(user: string, host: string, options: Partial<AccountOptions>): Promise<void> {
+    const change = columnsOf(options);
+    if (Object.keys(change).length > 0) await this.#update(user, host, change);
   }
 
   async #update(
@@ -127,6 +146,41 @@ export class AccountStore {
   }
 }
 
+type OptionColumns = Partial<Pick<Selectable<CatalogRows['account']>, keyof typeof NEW>>;
+
+/** A row's columns that nobody named. */
+const NEW = {
+  locked: 0,
+  comment: '',
+  password_changed_ms: null,
+  queries_per_hour: 0,
+  updates_per_hour: 0,
+  connections_per_hour: 0,
+  user_connections: 0,
+  require_tls: 0,
+  password_expired: 0,
+  password_lifetime_days: null,
+} as const;
+
+/** What is not named is left out: `passwordLifetimeDays` is named when the key is there. */
+function columnsOf(options: Partial<AccountOptions>): OptionColumns {
+  const { locked, comment, requireTls, passwordExpired } = options;
+  const { queriesPerHour, updatesPerHour, connectionsPerHour, userConnections } = options;
+  return {
+    ...(locked === undefined ? {} : { locked: locked ? 1 : 0 }),
+    ...(comment === undefined ? {} : { comment }),
+    ...(requireTls === undefined ? {} : { require_tls: requireTls ? 1 : 0 }),
+    ...(passwordExpired === undefined ? {} : { password_expired: passwordExpired ? 1 : 0 }),
+    ...('passwordLifetimeDays' in options
+      ? { password_lifetime_days: options.passwordLifetimeDays ?? null }
+      : {}),
+    ...(queriesPerHour === undefined ? {} : { queries_per_hour: queriesPerHour }),
+    ...(updatesPerHour === undefined ? {} : { updates_per_hour: updatesPerHour }),
+    ...(connectionsPerHour === undefined ? {} : { connections_per_hour: connectionsPerHour }),
+    ...(userConnections === undefined ? {} : { user_connections: userConnections }),
+  };
+}
+
 function toAccount(row: Selectable<CatalogRows['account']>): Account {
   return {
     user: row.user_name,
@@ -136,5 +190,13 @@ function toAccount(row: Selectable<CatalogRows['account']>): Account {
     createdMs: row.created_ms,
     locked: row.locked === 1,
     comment: row.comment,
+    queriesPerHour: row.queries_per_hour,
+    updatesPerHour: row.updates_per_hour,
+    connectionsPerHour: row.connections_per_hour,
+    userConnections: row.user_connections,
+    requireTls: row.require_tls === 1,
+    passwordChangedMs: row.password_changed_ms ?? row.created_ms,
+    passwordExpired: row.password_expired === 1,
+    passwordLifetimeDays: row.password_lifetime_days ?? undefined,
   };
 }

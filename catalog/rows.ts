@@ -45,6 +45,13 @@ export interface CatalogRows {
     locked: Generated<Bit>;
     comment: Generated<string>;
     password_changed_ms: Generated<number | null>;
+    queries_per_hour: Generated<number>;
+    updates_per_hour: Generated<number>;
+    connections_per_hour: Generated<number>;
+    user_connections: Generated<number>;
+    require_tls: Generated<Bit>;
+    password_expired: Generated<Bit>;
+    password_lifetime_days: Generated<number | null>;
   };
   role: { role_name: string; created_ms: number };
   role_member: { role_name: string; user_name: string; host: string };

@@ -32,7 +32,7 @@ const RULES: Readonly<Record<string, RuleName>> = {
   'SHOW CACHE': 'showCacheHotspot', 'SHOW CATALOGS': 'showListing', 'SHOW CHARACTER': 'showListing', 'SHOW CHARSET': 'showListing',
   'SHOW CLUSTERS': 'showListing', 'SHOW COLLATION': 'showListing', 'SHOW COLUMNS': 'showColumns', 'SHOW COMPACTION': 'showCompactionStatus',
   'SHOW COMPUTE': 'showListing', 'SHOW CONFIG': 'showListing', 'SHOW COOLDOWN': 'showCooldown', 'SHOW COUNT': 'showWarnings',
-  'SHOW CREATE': 'showCreate', 'SHOW DATA': 'showData', 'SHOW DATABASES': 'showListing', 'SHOW ENGINE': 'showEngineStatus',
+  'SHOW CREATE': 'showCreate', 'SHOW CREATE USER': 'showCreateUser', 'SHOW DATA': 'showData', 'SHOW DATABASES': 'showListing', 'SHOW ENGINE': 'showEngineStatus',
   'SHOW ENGINES': 'showListing', 'SHOW ERRORS': 'showWarnings', 'SHOW EVENTS': 'showInDatabase', 'SHOW EXTENDED COLUMNS': 'showColumns',
   'SHOW EXTENDED FIELDS': 'showColumns', 'SHOW EXTENDED FULL': 'showColumns', 'SHOW EXTENDED TABLES': 'showInDatabase',
   'SHOW FIELDS': 'showColumns', 'SHOW FRONTENDS': 'showListing', 'SHOW FULL COLUMNS': 'showColumns', 'SHOW FULL FIELDS': 'showColumns',

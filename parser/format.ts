@@ -4,7 +4,13 @@
  */
 import { isReserved } from '../grammar/keywords.ts';
 import { nameText, stringText } from '../grammar/literals.ts';
-import type { AccountRef, Credential, Grantee, GrantScope } from '../grammar/nodes/accounts.ts';
+import type {
+  AccountRef,
+  Credential,
+  Grantee,
+  GrantScope,
+  PasswordExpiry,
+} from '../grammar/nodes/accounts.ts';
 import type { BackendRef } from '../grammar/nodes/cluster.ts';
 import type { ShowFilter, TableName } from '../grammar/nodes/clauses.ts';
 import type { Assignment } from '../grammar/nodes/session.ts';
@@ -128,6 +134,28 @@ const users = (list: StatementOf<'CreateUser'>['users'], options: FormatOptions)
   list
     .map((user) => words(account(user.account), credentialText(user.credential, options)))
     .join(', ');
+
+function accountOptions(options: StatementOf<'AlterUser'>['options']): string {
+  const { requireTls, expire, lock, comment } = options;
+  const limits = [
+    ['MAX_QUERIES_PER_HOUR', options.queriesPerHour],
+    ['MAX_UPDATES_PER_HOUR', options.updatesPerHour],
+    ['MAX_CONNECTIONS_PER_HOUR', options.connectionsPerHour],
+    ['MAX_USER_CONNECTIONS', options.userConnections],
+  ].flatMap(([name, count]) => (count === undefined ? [] : [`${name} ${count}`]));
+  return words(
+    requireTls !== undefined && `REQUIRE ${requireTls ? 'SSL' : 'NONE'}`,
+    limits.length > 0 && `WITH ${limits.join(' ')}`,
+    expire !== undefined && words('PASSWORD EXPIRE', expiryText(expire)),
+    lock !== undefined && `ACCOUNT ${lock ? 'LOCK' : 'UNLOCK'}`,
+    comment !== undefined && `COMMENT ${stringText(comment)}`,
+  );
+}
+
+function expiryText(expire: PasswordExpiry): string | false {
+  if (typeof expire === 'number') return `INTERVAL ${expire} DAY`;
+  return expire !== 'NOW' && expire;
+}
 
 const strings = (list: readonly string[]): string => list.map(stringText).join(', ');
 
@@ -508,15 +536,14 @@ const FORMATTERS: Formatters = {
       ifNotExists(statement.ifNotExists),
       users(statement.users, options),
       statement.defaultRole !== undefined && `DEFAULT ROLE ${stringText(statement.defaultRole)}`,
-      statement.comment !== undefined && `COMMENT ${stringText(statement.comment)}`,
+      accountOptions(statement.options),
     ),
   AlterUser: (statement, options) =>
     words(
       'ALTER USER',
       ifExists(statement.ifExists),
       users(statement.users, options),
-      statement.lock !== undefined && `ACCOUNT ${statement.lock ? 'LOCK' : 'UNLOCK'}`,
-      statement.comment !== undefined && `COMMENT ${stringText(statement.comment)}`,
+      accountOptions(statement.options),
     ),
   DropUser: (statement) =>
     words('DROP USER', ifExists(statement.ifExists), statement.accounts.map(account).join(', ')),
@@ -547,5 +574,6 @@ const FORMATTERS: Formatters = {
       'GRANTS',
       statement.account !== undefined && `FOR ${account(statement.account)}`,
     ),
+  ShowCreateUser: (statement) => `SHOW CREATE USER ${account(statement.account)}`,
   ShowRoles: show('ROLES'),
 };

@@ -165,6 +165,7 @@ const GROUPS = {
     GrantRole: ['grant', 'GRANT \'role\', ... TO user, ...', 'Gives roles.'],
     RevokeRole: ['revoke', 'REVOKE \'role\', ... FROM user, ...', 'Takes roles.'],
     ShowGrants: ['showGrants', 'SHOW [ALL] GRANTS [FOR user]', 'Privileges of accounts.'],
+    ShowCreateUser: ['showCreateUser', 'SHOW CREATE USER account', 'The statement that makes an account; the hash of its password shows to ADMIN only.'],
     ShowRoles: ['showListing', 'SHOW ROLES filter', 'Roles.'],
   },
 } as const satisfies Record<string, Group>;

@@ -3,11 +3,14 @@
  * accepted from loopback only (root on a fresh data directory has none).
  */
 import { timingSafeEqual } from 'node:crypto';
+import type { Config } from '../base/config.ts';
+import type { Clock } from '../base/ports.ts';
 import type { LoadCredentials } from '../base/agent_messages.ts';
 import { SqlError } from '../base/errors.ts';
 import { type HttpCaller, isLoopback } from '../base/http_access.ts';
 import { type AccountName, ROOT } from '../base/privileges.ts';
 import type { AccessControl } from './access/access_control.ts';
+import { isPasswordExpired } from './access/password_expiry.ts';
 import type { LoginGuard } from './access/login_guard.ts';
 import type { Account, AuthPlugin } from './mysql/handler.ts';
 import { FastAuthCache } from './mysql/fast_auth_cache.ts';
@@ -16,12 +19,19 @@ import { fastAuthDigest, makeNative, verifyCachingSha2 } from './mysql/passwords
 /** A hash that nothing matches, after the same work as for one that something does. */
 const NOBODY: Account = { plugin: 'caching_sha2_password', authString: '-' };
 
+interface PasswordSettings {
+  readonly config: Config;
+  readonly clock: Clock;
+}
+
 export class PasswordCheck {
   readonly #access: AccessControl;
   readonly #guard: LoginGuard;
+  readonly #settings: PasswordSettings;
   readonly #digests = new FastAuthCache();
 
-  constructor(access: AccessControl, guard: LoginGuard) {
+  constructor(access: AccessControl, guard: LoginGuard, settings: PasswordSettings) {
+    this.#settings = settings;
     this.#access = access;
     this.#guard = guard;
   }
@@ -39,17 +49,34 @@ export class PasswordCheck {
     this.#guard.failed(user, host, this.#access.match(user, host) !== undefined);
   }
 
-  /** The password was right: whose it is. Throws ACCOUNT_LOCKED. */
-  admit(user: string, host: string): AccountName {
+  /** The password was right: whose it is. Throws ACCOUNT_LOCKED, ACCESS_DENIED (REQUIRE SSL). */
+  admit(user: string, host: string, isEncrypted: boolean): AccountName {
     const account = this.#access.match(user, host);
     // It was dropped since its password was checked, or others that tried at the same time failed
     // too often: many guesses at once are not more guesses.
     if (account === undefined || this.#guard.isLocked(user, host)) {
       throw new SqlError('ACCESS_DENIED', { user, host, using: 'YES' });
     }
+    if (account.requireTls && !isEncrypted) {
+      throw new SqlError('ACCESS_DENIED', { user, host, using: 'YES' });
+    }
     if (account.locked) throw new SqlError('ACCOUNT_LOCKED', { user, host });
     this.#guard.succeeded(user, host);
     return { user: account.user, host: account.host };
+  }
+
+  /** Its password must be changed before anything else is done. */
+  isExpired(name: AccountName): boolean {
+    const account = this.#access.find(name);
+    const { config, clock } = this.#settings;
+    return account !== undefined && isPasswordExpired(account, config, clock.now());
+  }
+
+  /** HTTP is not encrypted, and passwords cannot be changed there. */
+  #admitHttp(user: string, peer: string): AccountName {
+    const account = this.admit(user, peer, false);
+    if (this.isExpired(account)) throw new SqlError('PASSWORD_EXPIRED');
+    return account;
   }
 
   /**
@@ -60,7 +87,7 @@ export class PasswordCheck {
     if (caller.kind === 'user') return await this.expect({ ...caller, peer });
     const { user } = ROOT;
     const isOpen = caller.kind === 'anonymous' && this.find(user, peer)?.authString === '';
-    if (isOpen) return this.admit(user, peer);
+    if (isOpen) return this.#admitHttp(user, peer);
     throw new SqlError('ACCESS_DENIED', { user: '', host: peer, using: 'NO' });
   }
 
@@ -70,7 +97,7 @@ export class PasswordCheck {
    */
   async expect({ user, password, peer }: LoadCredentials): Promise<AccountName> {
     const account = this.find(user, peer) ?? NOBODY;
-    if (await this.#matches(user, account, password)) return this.admit(user, peer);
+    if (await this.#matches(user, account, password)) return this.#admitHttp(user, peer);
     this.failed(user, peer);
     if (account.plugin === 'mysql_native_password') {
       // As long as for a user that does not exist.

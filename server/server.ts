@@ -23,6 +23,7 @@ import { SourceCache } from '../jobs/source_cache.ts';
 import { SyncStats } from '../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import { AccessControl } from './access/access_control.ts';
+import { AccountUse } from './access/account_use.ts';
 import { LoginGuard } from './access/login_guard.ts';
 import { AuditLog } from './audit/audit_log.ts';
 import { BackendControl } from './backend_control.ts';
@@ -141,7 +142,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   const registry = new BackendRegistry(clock, config);
   const access = new AccessControl(catalog);
   const logins = new LoginGuard({ config, clock, log, catalog });
-  const passwords = new PasswordCheck(access, logins);
+  const passwords = new PasswordCheck(access, logins, { config, clock });
   await access.load();
   await logins.load();
   const agents: EmbeddedAgents = new EmbeddedAgents({
@@ -201,6 +202,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   });
   const services: Services = {
     ...shared,
+    accountUse: new AccountUse(clock),
     backends,
     warmUps,
     matchedTables,
@@ -253,6 +255,7 @@ const SETTINGS_AS_VARIABLES = [
   'max_allowed_packet',
   'max_connections',
   'max_user_connections',
+  'default_password_lifetime',
 ] as const;
 
 function globalVariables(config: Config, dataDir: string): GlobalVariables {

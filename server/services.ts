@@ -13,6 +13,7 @@ import type { SnapshotHolds } from '../jobs/snapshot_holds.ts';
 import type { SyncStats } from '../jobs/sync_stats.ts';
 import type { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import type { AccessControl } from './access/access_control.ts';
+import type { AccountUse } from './access/account_use.ts';
 import type { LoginGuard } from './access/login_guard.ts';
 import type { AuditLog } from './audit/audit_log.ts';
 import type { BackendControl } from './backend_control.ts';
@@ -30,6 +31,8 @@ export interface Services {
   readonly access: AccessControl;
   readonly audit: AuditLog;
   readonly logins: LoginGuard;
+  /** What accounts use of their limits. */
+  readonly accountUse: AccountUse;
   readonly transport: AgentTransport;
   readonly registry: BackendRegistry;
   /** Taken before rowsets are read from the catalog, released when they are not needed any more. */

@@ -6,7 +6,7 @@ import { SqlError } from '../base/errors.ts';
 import type { ResultColumn, StatementResult } from '../base/values.ts';
 import { StatementReader } from '../parser/parse.ts';
 import { formatStatement } from '../parser/format.ts';
-import type { Statement, StatementKind } from '../parser/statement.ts';
+import type { AccountRef, Statement, StatementKind } from '../parser/statement.ts';
 import { AuditedStatement } from './audit/audited_statement.ts';
 import { expectSeenDatabase, expectUsage } from './access/ask.ts';
 import { expectDatabase } from './executors/databases.ts';
@@ -34,6 +34,8 @@ export interface SessionDeps {
   readonly selects: Selects;
   readonly state: SessionState;
   readonly onStatement: () => void;
+  /** Called once, when the session ends. */
+  readonly onClose?: () => void;
 }
 
 /** These look at what the statement before left behind, so they keep its warnings. */
@@ -41,6 +43,10 @@ const KEEPS_WARNINGS: ReadonlySet<StatementKind> = new Set(['ShowWarnings', 'Sho
 
 /** Kinds that change nothing and tell what there is. */
 const LISTS = /^(?:Show|Describe$|Help$)/;
+
+/** Kinds that count against MAX_UPDATES_PER_HOUR. */
+const CHANGES =
+  /^(?:Create|Alter|Drop|Rename|Truncate|Insert|Grant|Revoke|SetPassword|WarmUp$|Cancel|Pause|Resume|Retry|Add|Decommission|AdminSet|SetDefault|Unset)/;
 
 /** Characters of a statement in a log line. */
 const LOGGED_STATEMENT_MAX = 1000;
@@ -236,6 +242,7 @@ export class Session implements SessionHandler {
 
   close(): void {
     this.#closed.abort();
+    this.#deps.onClose?.();
   }
 
   #reader(sql: string, allowMulti: boolean, valueBytes = 0): StatementReader {
@@ -292,6 +299,7 @@ export class Session implements SessionHandler {
   async #execute(statement: Statement, signal: AbortSignal): Promise<StatementResult> {
     const { services, state } = this.#deps;
     try {
+      this.#expectMayRun(statement);
       const result = await executeStatement(statement, this.#context(signal));
       state.affectedRows = result.kind === 'ok' ? BigInt(result.affectedRows) : -1n;
       if (result.kind === 'rows' && Array.isArray(result.rows)) {
@@ -306,6 +314,28 @@ export class Session implements SessionHandler {
       services.log.error('a statement failed unexpectedly', { statement: logged });
       throw error;
     }
+  }
+
+  /** Throws MUST_CHANGE_PASSWORD, ACCOUNT_LIMIT. */
+  #expectMayRun(statement: Statement): void {
+    const { services, state } = this.#deps;
+    if (state.mustChangePassword && !this.#mayStill(statement)) {
+      throw new SqlError('MUST_CHANGE_PASSWORD');
+    }
+    const account = services.access.find(state.account);
+    if (account === undefined) return;
+    services.accountUse.statement(state.account, account, CHANGES.test(statement.kind));
+  }
+
+  /** What a session with an expired password may do. */
+  #mayStill(statement: Statement): boolean {
+    const { user, host } = this.#deps.state.account;
+    const own = (ref: AccountRef | undefined): boolean =>
+      ref?.kind !== 'account' || (ref.user === user && ref.host === host);
+    const { kind } = statement;
+    if (kind === 'SetPassword') return own(statement.account);
+    if (kind === 'AlterUser') return statement.users.every(({ account }) => own(account));
+    return kind === 'SetVariables';
   }
 
   /** SHOW WARNINGS and SHOW ERRORS tell of the error, too. */

@@ -23,6 +23,8 @@ export class SessionState {
   affectedRows = 0n;
   foundRows = 0n;
   inTransaction = false;
+  /** The password has expired: nothing else is done before it is changed. */
+  mustChangePassword = false;
   /** Of PREPARE, by name in lower case. */
   readonly prepared = new Map<string, PreparedText>();
   readonly #warnings: Warning[] = [];

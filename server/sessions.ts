@@ -1,5 +1,6 @@
 /** The front door of the MySQL listener: who may come in, and a session for each who did. */
 import { ERRORS, SqlError } from '../base/errors.ts';
+import type { AccountName } from '../base/privileges.ts';
 import { privilegeNeeded } from './access/ask.ts';
 import { splitDatabase } from './database_name.ts';
 import { expectDatabase } from './executors/databases.ts';
@@ -70,7 +71,8 @@ export class Sessions implements FrontDoor {
 
   async #open(login: LoginInfo): Promise<SessionHandler> {
     const { services, globals, selects, passwords } = this.#deps;
-    const account = passwords.admit(login.user, login.host);
+    const account = passwords.admit(login.user, login.host, login.tls !== undefined);
+    const mustChangePassword = this.#expired(account, login);
     const rights = services.access.rightsOf(account);
     const { database, computeGroup } = splitDatabase(login.database);
     if (database !== '') {
@@ -85,12 +87,16 @@ export class Sessions implements FrontDoor {
     const charset = charsetOfCollation(login.collationId);
     if (charset !== 'utf8mb4') variables.setNames(charset, undefined);
     const state = new SessionState({ ...login, account, database, variables });
+    state.mustChangePassword = mustChangePassword;
     if (computeGroup !== undefined) {
       if (!rights.mayUse('COMPUTE_GROUP', computeGroup)) throw privilegeNeeded('USAGE');
       const known = await services.catalog.computeGroups.find(computeGroup);
       if (known === undefined) throw new SqlError('BAD_DB', { name: login.database });
       state.computeGroup = known.name;
     }
+    const limits = services.access.find(account);
+    const release =
+      limits === undefined ? () => undefined : services.accountUse.open(account, limits);
     return new Session({
       services,
       selects,
@@ -98,6 +104,17 @@ export class Sessions implements FrontDoor {
       onStatement: () => {
         this.questions += 1;
       },
+      onClose: release,
     });
+  }
+
+  /** Whether all it may do is change its password. Throws PASSWORD_EXPIRED. */
+  #expired(account: AccountName, login: LoginInfo): boolean {
+    const { passwords, services } = this.#deps;
+    if (!passwords.isExpired(account)) return false;
+    if (!login.canChangePassword && services.config.get('disconnect_on_expired_password')) {
+      throw new SqlError('PASSWORD_EXPIRED');
+    }
+    return true;
   }
 }

@@ -24,6 +24,7 @@ import { SyncStats } from '../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import { StatementReader } from '../parser/parse.ts';
 import { AccessControl } from '../server/access/access_control.ts';
+import { AccountUse } from '../server/access/account_use.ts';
 import { LoginGuard } from '../server/access/login_guard.ts';
 import { BackendControl } from '../server/backend_control.ts';
 import { CacheStatsBoard } from '../server/cache_stats_board.ts';
@@ -192,7 +193,7 @@ export class SimServer implements Endpoint {
     const alters = new AlterJobs(basis);
     const access = new AccessControl(catalog);
     const logins = new LoginGuard(basis);
-    const passwords = new PasswordCheck(access, logins);
+    const passwords = new PasswordCheck(access, logins, basis);
     await access.load();
     const services: Services = {
       ...basis,
@@ -200,6 +201,7 @@ export class SimServer implements Endpoint {
       logins,
       // Sessions and their statements are no part of the simulation.
       audit: undefined as never,
+      accountUse: new AccountUse(clock),
       backends: new BackendControl({ ...basis, agents, dataDir: this.dir, host: 'sim' }),
       warmUps,
       matchedTables,

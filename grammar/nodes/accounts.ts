@@ -18,21 +18,37 @@ export interface UserSpec {
   readonly credential: Credential | undefined;
 }
 
+/** PASSWORD EXPIRE: now, never, as the server's setting says, or after so many days. */
+export type PasswordExpiry = 'NOW' | 'NEVER' | 'DEFAULT' | number;
+
+/** What stands behind the accounts of CREATE and ALTER USER; undefined: was not written. */
+export interface AccountOptions {
+  /** REQUIRE SSL is true, REQUIRE NONE false. */
+  readonly requireTls: boolean | undefined;
+  /** WITH MAX_...; 0: no limit. */
+  readonly queriesPerHour: number | undefined;
+  readonly updatesPerHour: number | undefined;
+  readonly connectionsPerHour: number | undefined;
+  readonly userConnections: number | undefined;
+  readonly expire: PasswordExpiry | undefined;
+  /** ACCOUNT LOCK | UNLOCK. */
+  readonly lock: boolean | undefined;
+  readonly comment: string | undefined;
+}
+
 export interface CreateUser {
   readonly kind: 'CreateUser';
   readonly ifNotExists: boolean;
   readonly users: readonly UserSpec[];
   readonly defaultRole: string | undefined;
-  readonly comment: string | undefined;
+  readonly options: AccountOptions;
 }
 
 export interface AlterUser {
   readonly kind: 'AlterUser';
   readonly ifExists: boolean;
   readonly users: readonly UserSpec[];
-  /** ACCOUNT LOCK | UNLOCK. */
-  readonly lock: boolean | undefined;
-  readonly comment: string | undefined;
+  readonly options: AccountOptions;
 }
 
 export interface DropUser {
@@ -115,6 +131,11 @@ export interface ShowGrants {
   readonly all: boolean;
 }
 
+export interface ShowCreateUser {
+  readonly kind: 'ShowCreateUser';
+  readonly account: AccountRef;
+}
+
 export interface ShowRoles {
   readonly kind: 'ShowRoles';
   readonly filter: ShowFilter;
@@ -132,4 +153,5 @@ export type AccountStatement =
   | GrantRole
   | RevokeRole
   | ShowGrants
+  | ShowCreateUser
   | ShowRoles;

@@ -50,7 +50,7 @@ export interface ShowCreateDatabase {
 /** SHOW CREATE of something this server does not have. */
 export interface ShowCreateOther {
   readonly kind: 'ShowCreateOther';
-  readonly what: 'VIEW' | 'PROCEDURE' | 'FUNCTION' | 'TRIGGER' | 'EVENT' | 'USER';
+  readonly what: 'VIEW' | 'PROCEDURE' | 'FUNCTION' | 'TRIGGER' | 'EVENT';
   readonly name: TableName;
 }
 

@@ -1,6 +1,7 @@
 /** Users, roles and privileges. */
 import { nameValue, userVarName } from '../literals.ts';
 import type {
+  AccountOptions,
   AccountRef,
   AlterUser,
   CreateRole,
@@ -12,15 +13,21 @@ import type {
   Grantee,
   GrantRole,
   GrantScope,
+  PasswordExpiry,
   Privilege,
   Revoke,
   RevokeRole,
+  ShowCreateUser,
   ShowGrants,
   UserSpec,
 } from '../nodes/accounts.ts';
 import { K, Name, T } from '../tokens.ts';
 import { alts } from './expr.ts';
 import { ShowRules } from './show.ts';
+
+type AccountLimits = Partial<
+  Record<'queriesPerHour' | 'updatesPerHour' | 'connectionsPerHour' | 'userConnections', number>
+>;
 
 export class AccountRules extends ShowRules {
   /** `'user'@'host'`, `user@host`, `'user'`, `CURRENT_USER[()]`. */
@@ -124,8 +131,8 @@ export class AccountRules extends ShowRules {
       this.CONSUME(K.ROLE);
       return this.SUBRULE(this.nameOrString);
     });
-    const comment = this.SUBRULE(this.commentClause);
-    return { kind: 'CreateUser', ifNotExists, users, defaultRole, comment };
+    const options = this.SUBRULE(this.accountOptions);
+    return { kind: 'CreateUser', ifNotExists, users, defaultRole, options };
   });
 
   alterUser = this.RULE('alterUser', (): AlterUser => {
@@ -133,16 +140,117 @@ export class AccountRules extends ShowRules {
     this.CONSUME(K.USER);
     const ifExists = this.SUBRULE(this.ifExists);
     const users = this.SUBRULE(this.userSpecs);
-    const lock = this.OPTION(() => {
-      this.CONSUME(K.ACCOUNT);
-      return this.OR([
-        { ALT: () => (this.CONSUME(K.LOCK), true) },
-        { ALT: () => (this.CONSUME(K.UNLOCK), false) },
+    const options = this.SUBRULE(this.accountOptions);
+    return { kind: 'AlterUser', ifExists, users, options };
+  });
+
+  /** `[REQUIRE ..] [WITH MAX_..] {PASSWORD .. | ACCOUNT ..}... [COMMENT 'text']`. */
+  accountOptions = this.RULE('accountOptions', (): AccountOptions => {
+    const requireTls = this.OPTION(() => this.SUBRULE(this.requireClause));
+    const limits: AccountLimits = {};
+    this.OPTION2(() => {
+      this.CONSUME(K.WITH);
+      this.AT_LEAST_ONE(() => this.SUBRULE(this.accountLimit, { ARGS: [limits] }));
+    });
+    let expire: PasswordExpiry | undefined;
+    let lock: boolean | undefined;
+    this.MANY(() => {
+      this.OR([
+        { ALT: () => (expire = this.SUBRULE(this.passwordOption) ?? expire) },
+        {
+          ALT: () => {
+            this.CONSUME(K.ACCOUNT);
+            lock = this.OR2([
+              { ALT: () => (this.CONSUME(K.LOCK), true) },
+              { ALT: () => (this.CONSUME(K.UNLOCK), false) },
+            ]);
+          },
+        },
       ]);
     });
     const comment = this.SUBRULE(this.commentClause);
-    return { kind: 'AlterUser', ifExists, users, lock, comment };
+    const { queriesPerHour, updatesPerHour, connectionsPerHour, userConnections } = limits;
+    return {
+      requireTls,
+      queriesPerHour,
+      updatesPerHour,
+      connectionsPerHour,
+      userConnections,
+      expire,
+      lock,
+      comment,
+    };
   });
+
+  /** REQUIRE SSL is true. */
+  requireClause = this.RULE('requireClause', (): boolean => {
+    this.CONSUME(K.REQUIRE);
+    return this.OR([
+      { ALT: () => (this.CONSUME(K.NONE), false) },
+      { ALT: () => (this.CONSUME(K.SSL), true) },
+    ]);
+  });
+
+  accountLimit = this.RULE('accountLimit', (limits: AccountLimits = {}): void => {
+    const name = this.OR(
+      alts<keyof AccountLimits>([
+        { ALT: () => (this.CONSUME(K.MAX_QUERIES_PER_HOUR), 'queriesPerHour') },
+        { ALT: () => (this.CONSUME(K.MAX_UPDATES_PER_HOUR), 'updatesPerHour') },
+        { ALT: () => (this.CONSUME(K.MAX_CONNECTIONS_PER_HOUR), 'connectionsPerHour') },
+        { ALT: () => (this.CONSUME(K.MAX_USER_CONNECTIONS), 'userConnections') },
+      ]),
+    );
+    limits[name] = this.SUBRULE(this.integer);
+  });
+
+  /**
+   * PASSWORD EXPIRE [..]. What dumps of MySQL 8 write besides (HISTORY, REUSE INTERVAL, REQUIRE
+   * CURRENT) is read where it asks for the default, which is what this server does.
+   */
+  passwordOption = this.RULE('passwordOption', (): PasswordExpiry | undefined => {
+    this.CONSUME(K.PASSWORD);
+    return this.OR(
+      alts<PasswordExpiry | undefined>([
+        { ALT: () => (this.CONSUME(K.EXPIRE), this.SUBRULE(this.passwordExpiry)) },
+        { ALT: () => (this.CONSUME(K.HISTORY), void this.CONSUME(K.DEFAULT)) },
+        {
+          ALT: () => (
+            this.CONSUME(K.REUSE),
+            this.CONSUME(K.INTERVAL),
+            void this.CONSUME2(K.DEFAULT)
+          ),
+        },
+        {
+          ALT: () => (
+            this.CONSUME(K.REQUIRE),
+            this.CONSUME(K.CURRENT),
+            void this.CONSUME3(K.DEFAULT)
+          ),
+        },
+      ]),
+    );
+  });
+
+  passwordExpiry = this.RULE(
+    'passwordExpiry',
+    (): PasswordExpiry =>
+      this.OPTION(() =>
+        this.OR(
+          alts<PasswordExpiry>([
+            { ALT: () => (this.CONSUME(K.DEFAULT), 'DEFAULT') },
+            { ALT: () => (this.CONSUME(K.NEVER), 'NEVER') },
+            {
+              ALT: () => {
+                this.CONSUME(K.INTERVAL);
+                const days = this.SUBRULE(this.integer);
+                this.CONSUME(K.DAY);
+                return days;
+              },
+            },
+          ]),
+        ),
+      ) ?? 'NOW',
+  );
 
   dropUser = this.RULE('dropUser', (): DropUser => {
     this.CONSUME(K.DROP);
@@ -323,6 +431,13 @@ export class AccountRules extends ShowRules {
       },
     });
     return list;
+  });
+
+  showCreateUser = this.RULE('showCreateUser', (): ShowCreateUser => {
+    this.CONSUME(K.SHOW);
+    this.CONSUME(K.CREATE);
+    this.CONSUME(K.USER);
+    return { kind: 'ShowCreateUser', account: this.SUBRULE(this.account) };
   });
 
   showGrants = this.RULE('showGrants', (): ShowGrants => {

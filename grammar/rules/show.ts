@@ -243,7 +243,6 @@ export class ShowRules extends AlterTableRules {
         { ALT: () => (this.CONSUME(K.FUNCTION), 'FUNCTION') },
         { ALT: () => (this.CONSUME(K.TRIGGER), 'TRIGGER') },
         { ALT: () => (this.CONSUME(K.EVENT), 'EVENT') },
-        { ALT: () => (this.CONSUME(K.USER), 'USER') },
       ]),
     ),
   );

@@ -169,8 +169,10 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
   CreateUser: GRANT,
   AlterUser: {
     needs: `nothing for one's own password; else ${GRANT.needs}`,
-    check: ({ users, lock, comment }, ask) => {
-      if (lock !== undefined || comment !== undefined) ask.global('GRANT', 'ADMIN');
+    check: ({ users, options }, ask) => {
+      if (Object.values(options).some((option) => option !== undefined)) {
+        ask.global('GRANT', 'ADMIN');
+      }
       ofOthers(
         users.map(({ account }) => account),
         ask,
@@ -189,6 +191,10 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
   GrantRole: GRANT,
   RevokeRole: GRANT,
   ShowGrants: {
+    needs: "nothing for one's own; else GRANT on *.*",
+    check: ({ account }, ask) => ofOthers([account], ask),
+  },
+  ShowCreateUser: {
     needs: "nothing for one's own; else GRANT on *.*",
     check: ({ account }, ask) => ofOthers([account], ask),
   },
@@ -268,11 +274,8 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
     check: ({ name }, ask) => ask.seesDatabase(name),
   },
   ShowCreateOther: {
-    needs: 'any privilege on the database; GRANT on *.* for USER',
-    check: ({ what, name }, ask) => {
-      if (what === 'USER') ask.global('GRANT', 'ADMIN');
-      else ask.seesDatabase(name.db);
-    },
+    needs: 'any privilege on the database',
+    check: ({ name }, ask) => ask.seesDatabase(name.db),
   },
   ShowTableStatus: SEES_DATABASE,
   ShowOpenTables: OWN_ROWS,

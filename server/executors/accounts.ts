@@ -2,8 +2,13 @@
 import { SqlError } from '../../base/errors.ts';
 import { type AccountName, accountText, isRoot } from '../../base/privileges.ts';
 import { OK } from '../../base/values.ts';
-import type { Account } from '../../catalog/accounts.ts';
-import type { AccountRef, Credential } from '../../parser/statement.ts';
+import type { Account, AccountOptions } from '../../catalog/accounts.ts';
+import type {
+  AccountRef,
+  Credential,
+  PasswordExpiry,
+  StatementOf,
+} from '../../parser/statement.ts';
 import { privilegeNeeded } from '../access/ask.ts';
 import { hostPatternFault } from '../access/host_pattern.ts';
 import { expectGoodPassword } from '../access/password_policy.ts';
@@ -24,7 +29,7 @@ const USER_LENGTH_MAX = 64;
 
 /** All of them or none. Without IF NOT EXISTS throws USER_EXISTS. */
 export const createUser: Executor<'CreateUser'> = async (statement, context) => {
-  const { users, ifNotExists, defaultRole, comment = '' } = statement;
+  const { users, ifNotExists, defaultRole, options } = statement;
   const { access } = context.services;
   if (defaultRole !== undefined) expectMayGive(defaultRole, context);
   const added: (AccountName & Auth)[] = [];
@@ -42,7 +47,7 @@ export const createUser: Executor<'CreateUser'> = async (statement, context) => 
   }
   await access.change(async (tx) => {
     for (const account of added) {
-      await tx.accounts.create({ ...account, comment });
+      await tx.accounts.create({ ...account, ...changed(options) });
       if (defaultRole === undefined) continue;
       await tx.grants.addMember({ role: defaultRole, user: account.user, host: account.host });
     }
@@ -80,6 +85,7 @@ export const setPassword: Executor<'SetPassword'> = async ({ account: ref, passw
     await tx.grants.removeLoginLocks(account.user);
   });
   context.services.logins.forget(account.user);
+  passwordChanged(account, context);
   return OK;
 };
 
@@ -90,7 +96,8 @@ interface AccountChange {
 
 /** ALTER USER: all accounts named, or with a missing one none of them. */
 export const alterUser: Executor<'AlterUser'> = async (statement, context) => {
-  const { users, ifExists, lock, comment } = statement;
+  const { users, ifExists, options } = statement;
+  const { lock } = options;
   const changes: AccountChange[] = [];
   for (const { account: ref, credential } of users) {
     const account = findAccount(ref, context);
@@ -110,16 +117,45 @@ export const alterUser: Executor<'AlterUser'> = async (statement, context) => {
     for (const { account, auth } of changes) {
       const { user, host } = account;
       if (auth !== undefined) await tx.accounts.setAuth(user, host, auth.plugin, auth.authString);
-      if (lock !== undefined) await tx.accounts.setLocked(user, host, lock);
-      if (comment !== undefined) await tx.accounts.setComment(user, host, comment);
+      await tx.accounts.setOptions(user, host, changed(options));
       if (auth !== undefined || lock === false) await tx.grants.removeLoginLocks(user);
     }
   });
   for (const { account, auth } of changes) {
     if (auth !== undefined || lock === false) context.services.logins.forget(account.user);
+    if (auth !== undefined) passwordChanged(account, context);
   }
   return OK;
 };
+
+/** A session whose password had expired may go on. */
+function passwordChanged({ user, host }: AccountName, { session }: ExecContext): void {
+  const own = session.account.user === user && session.account.host === host;
+  if (own) session.mustChangePassword = false;
+}
+
+/** What the words of CREATE and ALTER USER set; what was not written is left out. */
+function changed(options: StatementOf<'AlterUser'>['options']): Partial<AccountOptions> {
+  const { requireTls, expire, lock, comment } = options;
+  const { queriesPerHour, updatesPerHour, connectionsPerHour, userConnections } = options;
+  return {
+    ...(requireTls === undefined ? {} : { requireTls }),
+    ...(lock === undefined ? {} : { locked: lock }),
+    ...(comment === undefined ? {} : { comment }),
+    ...(queriesPerHour === undefined ? {} : { queriesPerHour }),
+    ...(updatesPerHour === undefined ? {} : { updatesPerHour }),
+    ...(connectionsPerHour === undefined ? {} : { connectionsPerHour }),
+    ...(userConnections === undefined ? {} : { userConnections }),
+    ...expiryOf(expire),
+  };
+}
+
+function expiryOf(expire: PasswordExpiry | undefined): Partial<AccountOptions> {
+  if (expire === undefined) return {};
+  if (expire === 'NOW') return { passwordExpired: true };
+  if (expire === 'DEFAULT') return { passwordLifetimeDays: undefined };
+  return { passwordLifetimeDays: expire === 'NEVER' ? 0 : expire };
+}
 
 /** All of them or none; what they were given goes with them. Their sessions may do nothing then. */
 export const dropUser: Executor<'DropUser'> = async ({ accounts, ifExists }, context) => {

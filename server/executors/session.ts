@@ -35,7 +35,10 @@ export const lockTables: Executor<'LockTables'> = async ({ tables }, { services,
 };
 
 /** mysqladmin's flush-*: there is nothing that waits to be written, or that is kept too long. */
-export const flush: Executor<'Flush'> = () => OK;
+export const flush: Executor<'Flush'> = ({ options }, { services }) => {
+  if (options.includes('USER_RESOURCES')) services.accountUse.reset();
+  return OK;
+};
 
 const HELP_COLUMNS = [textColumn('name'), textColumn('is_it_category')];
 

@@ -42,13 +42,12 @@ export const showReplication: Executor<'ShowReplication'> = ({ what }): RowsResu
 
 /** There is none of that name, whatever the name is. */
 export const showCreateOther: Executor<'ShowCreateOther'> = async ({ what, name }, context) => {
-  if (what === 'USER') throw new SqlError('NOT_SUPPORTED', { what: 'SHOW CREATE USER' });
   const db = databaseOf(name.db, context.session);
   throw await missing(what, db, name.name, context);
 };
 
 async function missing(
-  what: Exclude<StatementOf<'ShowCreateOther'>['what'], 'USER'>,
+  what: StatementOf<'ShowCreateOther'>['what'],
   db: string,
   name: string,
   context: ExecContext,

@@ -53,6 +53,7 @@ import {
   showFrontends,
   showStorageVaults,
 } from './show_cluster.ts';
+import { showCreateUser } from './show_create_user.ts';
 import { showGrants, showRoles } from './show_grants.ts';
 import { showCreateOther, showReplication, tableMaintenance } from './show_missing.ts';
 import { showLoad, showStreamLoad, showTransaction } from './show_loads.ts';
@@ -138,6 +139,7 @@ export const EXECUTORS: {
   GrantRole: grantRole,
   RevokeRole: revokeRole,
   ShowGrants: showGrants,
+  ShowCreateUser: showCreateUser,
   ShowRoles: showRoles,
 
   // cluster

@@ -359,7 +359,20 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     const { id: connectionId, host, port } = this;
     const { user, database, collationId, attributes } = claim;
     const session = await this.#services.frontDoor.openSession(
-      { connectionId, host, port, user, database, collationId, attributes, tls: this.#tls },
+      {
+        connectionId,
+        host,
+        port,
+        user,
+        database,
+        collationId,
+        attributes,
+        tls: this.#tls,
+        canChangePassword: has(
+          this.#login?.capabilities ?? 0,
+          CAPABILITY.CAN_HANDLE_EXPIRED_PASSWORDS,
+        ),
+      },
       {
         kill: (kind) => {
           this.#killSelf(kind);

@@ -34,6 +34,8 @@ export interface LoginInfo extends ConnectionInfo {
   /** MySQL collation id of the client. */
   readonly collationId: number;
   readonly attributes: Readonly<Record<string, string>>;
+  /** The client can be let in with an expired password, to change it. */
+  readonly canChangePassword: boolean;
   /** undefined: the connection is not encrypted. */
   readonly tls: TlsInfo | undefined;
 }

@@ -43,7 +43,25 @@ const account: Arbitrary<AccountRef> = fc.oneof(
 );
 const user = fc.record({
   account,
-  credential: optional(fc.record({ plugin: optional(text), password: optional(hashOrClear) })),
+  // IDENTIFIED alone says nothing, and would take a WITH behind it for its own.
+  credential: optional(
+    fc
+      .record({ plugin: optional(text), password: optional(hashOrClear) })
+      .filter(({ plugin, password: by }) => plugin !== undefined || by !== undefined),
+  ),
+});
+const count = fc.nat(1000);
+const accountOptions = fc.record({
+  requireTls: optional(flag),
+  queriesPerHour: optional(count),
+  updatesPerHour: optional(count),
+  connectionsPerHour: optional(count),
+  userConnections: optional(count),
+  expire: optional(
+    fc.oneof(fc.constantFrom('NOW' as const, 'NEVER' as const, 'DEFAULT' as const), count),
+  ),
+  lock: optional(flag),
+  comment: optional(text),
 });
 const named = fc.record({ kind: is('role'), name: text });
 const grantee = fc.oneof(fc.record({ kind: is('user'), account }), named);
@@ -262,14 +280,14 @@ const FIELDS: Table = {
   ExecuteStatement: { name, using: fc.array(name, { maxLength: 2 }) }, DeallocateStatement: { name },
   Help: { topic: text }, TableMaintenance: { what: fc.constantFrom('ANALYZE' as const, 'CHECK' as const), tables: some(table) },
   TableKeys: { table, enable: flag }, Do: { exprs: some(expr) }, Shutdown: {}, Empty: {}, Unsupported: { what: is('DELETE'), text: is('DELETE FROM t') },
-  CreateUser: { ifNotExists: flag, users: some(user), defaultRole: optional(text), comment: optional(text) },
-  AlterUser: { ifExists: flag, users: some(user), lock: fc.constantFrom(undefined, true, false), comment: optional(text) },
+  CreateUser: { ifNotExists: flag, users: some(user), defaultRole: optional(text), options: accountOptions },
+  AlterUser: { ifExists: flag, users: some(user), options: accountOptions },
   DropUser: { ifExists: flag, accounts: some(account) }, SetPassword: { account: optional(account), password },
   CreateRole: { ifNotExists: flag, roles: some(text) }, DropRole: { ifExists: flag, roles: some(text) },
   Grant: { privileges: some(privilege), on: grantScope, to: some(grantee), withGrantOption: flag },
   Revoke: { privileges: some(privilege), on: grantScope, from: some(grantee) },
   GrantRole: { roles: some(text), to: some(account) }, RevokeRole: { roles: some(text), from: some(account) },
-  ShowGrants: { account: optional(account), all: flag }, ShowRoles: { filter },
+  ShowGrants: { account: optional(account), all: flag }, ShowRoles: { filter }, ShowCreateUser: { account },
 };
 
 export const KINDS = Object.keys(FIELDS) as StatementKind[];

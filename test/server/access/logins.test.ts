@@ -10,7 +10,7 @@ let check: PasswordCheck;
 
 beforeEach(async () => {
   show = await ShowFixture.open();
-  check = new PasswordCheck(show.services.access, show.services.logins);
+  check = new PasswordCheck(show.services.access, show.services.logins, show.services);
   await show.run("CREATE USER u IDENTIFIED WITH mysql_native_password BY 'right'");
 });
 afterEach(async () => {

@@ -23,6 +23,7 @@ import { SyncStats } from '../../../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../../../jobs/warm_up_jobs.ts';
 import { parseStatements } from '../../../parser/parse.ts';
 import { AccessControl } from '../../../server/access/access_control.ts';
+import { AccountUse } from '../../../server/access/account_use.ts';
 import { LoginGuard } from '../../../server/access/login_guard.ts';
 import { AuditLog } from '../../../server/audit/audit_log.ts';
 import { BackendControl } from '../../../server/backend_control.ts';
@@ -82,6 +83,7 @@ export class ShowFixture {
       access: new AccessControl(catalog),
       audit: new AuditLog({ ...shared, dir: join(files.dir, 'log') }),
       logins: new LoginGuard(shared),
+      accountUse: new AccountUse(clock),
       backends: new BackendControl({
         ...shared,
         agents: this.agents,

@@ -61,6 +61,7 @@ const DENIED: Readonly<Record<StatementKind, readonly [sql: string, outcome: str
   GrantRole: ["GRANT 'r' TO nobody", '1227'],
   RevokeRole: ["REVOKE 'r' FROM nobody", '1227'],
   ShowGrants: ['SHOW GRANTS FOR root', '1227'],
+  ShowCreateUser: ['SHOW CREATE USER root', '1227'],
   ShowRoles: ['SHOW ROLES', '0 rows'],
 
   CreateComputeGroup: ['CREATE COMPUTE GROUP x', '1227'],
