@@ -32,6 +32,7 @@ export const ERRORS = {
   UNKNOWN_COMMAND:         row(1047, '08S01', 'Unknown command {command}'),
   SERVER_SHUTDOWN:         row(1053, '08S01', 'Server shutdown in progress'),
   NO_SUCH_THREAD:          row(1094, 'HY000', 'Unknown thread id: {id}'),
+  NOT_A_CONNECTION:        row(1094, 'HY000', 'Unknown thread id: {id}; it is no connection but {what}, which KILL does not end (to end it: {how})'),
   PACKET_TOO_LARGE:        row(1153, '08S01', "Got a packet bigger than 'max_allowed_packet' bytes (limit {limit})"),
   PACKETS_OUT_OF_ORDER:    row(1156, '08S01', 'Got packets out of order'),
   MALFORMED_PACKET:        row(1835, 'HY000', 'Malformed communication packet: {what}'),

@@ -74,6 +74,14 @@ export class ProgressBoard {
     return undefined;
   }
 
+  /** What its backend said last of a batch; undefined: nothing yet, or it is over. */
+  batch(
+    jobId: JobId,
+    key: Pick<BatchProgress, 'backendId' | 'run' | 'batch'>,
+  ): BatchProgress | undefined {
+    return this.#jobs.get(jobId)?.batches.get(batchKey(key));
+  }
+
   setWaitReason(jobId: JobId, reason: string): void {
     this.#board(jobId).waitReason = reason;
   }

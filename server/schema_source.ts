@@ -125,6 +125,10 @@ export class SchemaSource implements InformationSchemaSource {
     }));
   }
 
+  async jobProcesses(): Promise<readonly ProcessRow[]> {
+    return await this.context.services.jobProcesses.list(rightsOf(this.context));
+  }
+
   account(): { readonly user: string } {
     return { user: this.context.session.user };
   }

@@ -6,6 +6,7 @@ import { isConfigKey } from '../base/config.ts';
 import { isLoopback } from '../base/http_access.ts';
 import { ROOT } from '../base/privileges.ts';
 import { SqlError } from '../base/errors.ts';
+import { JobProcesses } from './job_processes.ts';
 import { HttpServer } from '../base/http_server.ts';
 import type { LogLevel } from '../base/json_log.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
@@ -211,6 +212,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     compactions,
     alters,
     cacheStats: new CacheStatsBoard(agents, clock),
+    jobProcesses: new JobProcesses({ catalog, clock, warmUps, alters }),
     connections: listener.connections,
     statements: () => front.sessions?.questions ?? 0,
     metrics: async () => (await front.metrics?.samples()) ?? [],

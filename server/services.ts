@@ -18,6 +18,7 @@ import type { LoginGuard } from './access/login_guard.ts';
 import type { AuditLog } from './audit/audit_log.ts';
 import type { BackendControl } from './backend_control.ts';
 import type { CacheStatsBoard } from './cache_stats_board.ts';
+import type { JobProcesses } from './job_processes.ts';
 import type { ConnectionRegistry } from './mysql/connection_registry.ts';
 import type { MetricSample } from './server_metrics.ts';
 
@@ -46,6 +47,8 @@ export interface Services {
   readonly compactions: CompactionScheduler;
   readonly alters: AlterJobs;
   readonly cacheStats: CacheStatsBoard;
+  /** What jobs do, for the list of processes. */
+  readonly jobProcesses: JobProcesses;
   readonly connections: ConnectionRegistry;
   /** Statements executed so far. */
   readonly statements: () => number;

@@ -24,6 +24,7 @@ import { SyncStats } from '../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import { StatementReader } from '../parser/parse.ts';
 import { AccessControl } from '../server/access/access_control.ts';
+import { JobProcesses } from '../server/job_processes.ts';
 import { AccountUse } from '../server/access/account_use.ts';
 import { LoginGuard } from '../server/access/login_guard.ts';
 import { BackendControl } from '../server/backend_control.ts';
@@ -210,6 +211,7 @@ export class SimServer implements Endpoint {
       alters,
       compactions,
       cacheStats: new CacheStatsBoard(transport, clock),
+      jobProcesses: new JobProcesses({ catalog, clock, warmUps, alters }),
       // No statement of the workload asks for connections.
       connections: undefined as never,
       statements: () => 0,

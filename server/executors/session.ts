@@ -3,13 +3,17 @@ import { SqlError } from '../../base/errors.ts';
 import { OK, type SqlValue, textColumn } from '../../base/values.ts';
 import type { Assignment, Expr } from '../../parser/statement.ts';
 import { setPassword } from './accounts.ts';
-import { type ExecContext, type Executor, databaseOf } from './executor.ts';
+import { isJobProcess } from '../job_processes.ts';
+import { type ExecContext, type Executor, databaseOf, rightsOf } from './executor.ts';
 
-export const kill: Executor<'Kill'> = ({ what, connectionId }, { services }) => {
-  if (!services.connections.kill(connectionId, what)) {
-    throw new SqlError('NO_SUCH_THREAD', { id: connectionId });
-  }
-  return OK;
+/** Throws NO_SUCH_THREAD, and NOT_A_CONNECTION for work of a job. */
+export const kill: Executor<'Kill'> = async ({ what, connectionId: id }, context) => {
+  const { services } = context;
+  if (services.connections.kill(id, what)) return OK;
+  const jobs = isJobProcess(id) ? await services.jobProcesses.list(rightsOf(context)) : [];
+  const job = jobs.find((one) => one.id === id);
+  if (job === undefined) throw new SqlError('NO_SUCH_THREAD', { id });
+  throw new SqlError('NOT_A_CONNECTION', { id, what: job.info, how: job.endedBy });
 };
 
 /** There are no transactions over statements: each is its own. Clients that ask are told OK. */

@@ -37,8 +37,8 @@ export const PERFORMANCE_TABLES: readonly PerformanceTable[] = [
   namedTable('global_variables', PAIR, (source) => pairs(source.variables('global'))),
   namedTable('session_status', PAIR, (source) => pairs(source.status())),
   namedTable('global_status', PAIR, (source) => pairs(source.status())),
-  namedTable('processlist', 'ID# USER HOST DB? COMMAND TIME# STATE? INFO~?', (source) =>
-    source.processes().map((row) => ({
+  namedTable('processlist', 'ID# USER HOST DB? COMMAND TIME# STATE? INFO~?', async (source) =>
+    [...source.processes(), ...(await source.jobProcesses())].map((row) => ({
       ID: BigInt(row.id),
       USER: row.user,
       HOST: row.host,

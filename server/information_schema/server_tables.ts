@@ -39,10 +39,10 @@ export const SERVER_TABLES: readonly ServerTable[] = [
     { ENGINE: 'OLAP', SUPPORT: 'DEFAULT', COMMENT: 'Parquet segments in object storage', TRANSACTIONS: 'NO', XA: 'NO', SAVEPOINTS: 'NO' },
     { ENGINE: 'MEMORY', SUPPORT: 'YES', COMMENT: 'Tables of information_schema', TRANSACTIONS: 'NO', XA: 'NO', SAVEPOINTS: 'NO' },
   ]),
-  namedTable('PROCESSLIST', 'ID# USER HOST DB? COMMAND TIME# STATE? INFO~? PROGRESS%', (source) =>
-    source.processes().map((row) => ({
+  namedTable('PROCESSLIST', 'ID# USER HOST DB? COMMAND TIME# STATE? INFO~? PROGRESS%', async (source) =>
+    [...source.processes(), ...(await source.jobProcesses())].map((row) => ({
       ID: BigInt(row.id), USER: row.user, HOST: row.host, DB: row.database === '' ? null : row.database, COMMAND: row.command,
-      TIME: BigInt(Math.floor(row.seconds)), STATE: row.state, INFO: row.info === '' ? null : row.info, PROGRESS: 0,
+      TIME: BigInt(Math.floor(row.seconds)), STATE: row.state, INFO: row.info === '' ? null : row.info, PROGRESS: row.progress ?? 0,
     }))),
   namedTable('SESSION_VARIABLES', PAIR, (source) => pairs(source.variables('session'))),
   namedTable('GLOBAL_VARIABLES', PAIR, (source) => pairs(source.variables('global'))),

@@ -25,6 +25,8 @@ export interface ProcessRow {
   readonly info: string;
   /** What the client told of itself at login. */
   readonly attributes: Readonly<Record<string, string>>;
+  /** Percent; absent: a connection. */
+  readonly progress?: number;
 }
 
 export interface Grantee {
@@ -40,6 +42,8 @@ export interface InformationSchemaSource {
   /** Tables of one database, or of all. An unknown database has none. */
   tables(database: string | undefined): Promise<readonly SchemaTable[]>;
   processes(): readonly ProcessRow[];
+  /** What jobs do on backends; connections are not among them. */
+  jobProcesses(): Promise<readonly ProcessRow[]>;
   /** Who asks. */
   account(): { readonly user: string };
   variables(scope: 'session' | 'global'): readonly (readonly [name: string, value: string])[];

@@ -24,6 +24,7 @@ import { WarmUpJobs } from '../../../jobs/warm_up_jobs.ts';
 import { parseStatements } from '../../../parser/parse.ts';
 import { AccessControl } from '../../../server/access/access_control.ts';
 import { AccountUse } from '../../../server/access/account_use.ts';
+import { JobProcesses } from '../../../server/job_processes.ts';
 import { LoginGuard } from '../../../server/access/login_guard.ts';
 import { AuditLog } from '../../../server/audit/audit_log.ts';
 import { BackendControl } from '../../../server/backend_control.ts';
@@ -78,6 +79,8 @@ export class ShowFixture {
     };
     const hotspots = new HotspotCollector(shared);
     this.#events = new EventDelivery({ ...shared, stats: shared.syncStats });
+    const warmUps = new WarmUpJobs({ ...shared, hotspots, events: this.#events });
+    const alters = new AlterJobs(shared);
     this.services = {
       ...shared,
       access: new AccessControl(catalog),
@@ -90,12 +93,13 @@ export class ShowFixture {
         dataDir: files.dir,
         host: '127.0.0.1',
       }),
-      warmUps: new WarmUpJobs({ ...shared, hotspots, events: this.#events }),
+      warmUps,
+      jobProcesses: new JobProcesses({ ...shared, warmUps, alters }),
       matchedTables: new MatchedTables(shared),
       hotspots,
       loads: new LoadCoordinator(shared),
       compactions: new CompactionScheduler(shared),
-      alters: new AlterJobs(shared),
+      alters,
       cacheStats: new CacheStatsBoard(this.agents, clock),
       connections: new ConnectionRegistry(),
       statements: () => 0,

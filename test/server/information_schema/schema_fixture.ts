@@ -87,6 +87,7 @@ export function schemaSource(variables: SessionVariables): InformationSchemaSour
         attributes: {},
       },
     ],
+    jobProcesses: async () => await Promise.resolve([]),
     variables: (scope) => variables.list(scope),
     status: () => [['Uptime', '12']],
     grantees: () => [
