@@ -57,6 +57,7 @@ export const ERRORS = {
   SYNTAX:                  row(1064, '42000', 'You have an error in your SQL syntax; {what}'),
   EMPTY_QUERY:             row(1065, '42000', 'Query was empty'),
   NOT_SUPPORTED:           row(1235, '42000', 'not supported yet: {what}'),
+  UNKNOWN_EXPLAIN_FORMAT:  row(1791, 'HY000', "Unknown EXPLAIN format name: '{name}'; allowed: TRADITIONAL, TREE, JSON"),
   IDENT_TOO_LONG:          row(1059, '42000', "Identifier name '{name}' is too long (limit {limit} characters)"),
   INVALID_CHARACTER:       row(1300, 'HY000', "Invalid {charset} character string: '{bytes}'"),
   WRONG_VALUE:             row(1231, '42000', "Variable '{name}' can't be set to the value of '{value}'{allowed}"),
@@ -154,6 +155,13 @@ export const ERRORS = {
   VAULT_CHECK_FAILED:      row(1105, 'HY000', 'Storage vault {name} cannot be used: {what}'),
   STORE_FAILED:            row(1105, 'HY000', 'object store: {what}'),
   CORRUPT_OBJECT:          row(1105, 'HY000', 'object {key} is damaged: {what}'),
+
+  // replicas on backends
+  REPLICA_MISSING:         row(1105, 'HY000', 'backend {backend} has no replica of tablet {tablet}'),
+  REPLICA_BEHIND:          row(1105, 'HY000', 'replica {replica} of tablet {tablet} on backend {backend} has version {version} only, {wanted} is wanted'),
+  REPLICA_BAD:             row(1105, 'HY000', 'replica {replica} of tablet {tablet} on backend {backend} is damaged: {why}'),
+  CONFUSED_REPLICA:        row(1105, 'HY000', 'tablet {tablet} has replica {has} on backend {backend}, not {asked}'),
+  TXN_CONFLICT:            row(1105, 'HY000', 'transaction {txn} has prepared another rowset of tablet {tablet} already'),
 
   // resources and storage policies (Doris's words, reference/cooldown 5)
   RESOURCE_EXISTS:         row(1105, 'HY000', 'Resource({name}) already exist'),

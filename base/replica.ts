@@ -18,10 +18,16 @@ import type {
   TabletId,
   TxnId,
 } from './ids.ts';
+import { rowsetId } from './ids.ts';
 import type { CooldownTime, SegmentMeta } from './schema.ts';
 
 /** The version of a partition without data, as in Doris: replicas begin with an empty rowset [0-1]. */
 export const FIRST_VERSION = 1;
+
+/** The empty rowset [0-1] of a tablet has the same id on all replicas; no drawn id is like it. */
+export function initialRowsetId(tabletId: TabletId): RowsetId {
+  return rowsetId(tabletId.toString(16).padStart(32, '0'));
+}
 
 /** Where a rowset's segments lie: under `segmentKey` on the replica's disk, or in a resource. */
 export type RowsetPlace =
