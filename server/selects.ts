@@ -11,6 +11,7 @@ import { PERFORMANCE_SCHEMA, performanceTable } from './information_schema/perfo
 import { mysqlTable } from './information_schema/mysql_tables.ts';
 import { isSystemDatabase } from './information_schema/system_databases.ts';
 import { SCHEMA, SchemaSource } from './schema_source.ts';
+import type { QueryPlan } from './select/query_plan.ts';
 import { SelectEngine } from './select/select_engine.ts';
 import type { SelectSession, SelectTable } from './select/table_provider.ts';
 import type { Services } from './services.ts';
@@ -56,6 +57,11 @@ export class Selects {
       timeoutMs: timeLimitMs(sql, variables),
       rowsMax: typeof limit === 'bigint' && limit <= 2n ** 53n ? Number(limit) : 0,
     });
+  }
+
+  /** What it would do, without running it. */
+  async explain(sql: string, context: ExecContext): Promise<QueryPlan> {
+    return await this.#engine.explain(sql, selectSession(context.session), context);
   }
 
   /** Columns of the result, without running it; a type that only a run tells is STRING. */

@@ -17,6 +17,7 @@ import {
   columnsOfIndex,
 } from '../base/schema.ts';
 import type { SqlValue } from '../base/values.ts';
+import type { TablePlan } from './select/query_plan.ts';
 import type { ScanRows, SelectTable } from './select/table_provider.ts';
 import type { Services } from './services.ts';
 
@@ -39,6 +40,49 @@ export function userTable(
     columns: table.columns,
     scan: (wanted, predicates, signal) =>
       scan(services, { table, computeGroup, wanted, predicates, signal }),
+    plan: async (wanted, predicates) => {
+      const { signal } = new AbortController();
+      const job = { table, computeGroup, wanted, predicates, signal };
+      return await planOf(services, job, await plan(services, job));
+    },
+  };
+}
+
+/** For EXPLAIN: the scans that would be opened, in numbers. */
+async function planOf(
+  { catalog }: ScanServices,
+  { table, computeGroup }: ScanJob,
+  scans: readonly PlannedScan[],
+): Promise<TablePlan> {
+  const tablets = scans.flatMap(({ request }) => request.tablets);
+  const read = new Set(tablets.map(({ partitionId }) => partitionId));
+  const sizes = tablets.map(({ tabletId }) => catalog.tablets.get(tabletId));
+  const [scan] = scans;
+  const rollup = table.indexes.find(
+    (index) => index.indexId === scan?.request.indexId && index !== baseIndexOf(table),
+  );
+  const indexId = rollup?.indexId ?? baseIndexOf(table).indexId;
+  const all = table.partitions.reduce(
+    (sum, { partitionId }) => sum + catalog.tablets.buckets(partitionId, indexId).length,
+    0,
+  );
+  const addresses = new Map(
+    (await catalog.backends.list()).map((one) => [one.backendId, `${one.host}:${one.httpPort}`]),
+  );
+  return {
+    partitions: table.partitions
+      .filter(({ partitionId }) => read.has(partitionId))
+      .map(({ name }) => name),
+    rollup: rollup?.name,
+    tabletsRead: tablets.length,
+    tabletsAll: all,
+    computeGroup,
+    backends: scans.map(({ backendId, request }) => ({
+      name: `${backendId}@${addresses.get(backendId) ?? ''}`,
+      tablets: request.tablets.length,
+    })),
+    rows: sizes.reduce((sum, size) => sum + (size?.rows ?? 0), 0),
+    bytes: sizes.reduce((sum, size) => sum + (size?.bytes ?? 0), 0),
   };
 }
 

@@ -144,6 +144,8 @@ export class SimServer implements Endpoint {
       session,
       selects: {
         run: async () => await Promise.reject(new SqlError('NOT_SUPPORTED', { what: 'SELECT' })),
+        explain: async () =>
+          await Promise.reject(new SqlError('NOT_SUPPORTED', { what: 'EXPLAIN' })),
       },
       signal: new AbortController().signal,
     };

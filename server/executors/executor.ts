@@ -3,6 +3,7 @@ import type { RowsResult, StatementResult } from '../../base/values.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { StatementKind, StatementOf, TableName } from '../../parser/statement.ts';
 import { defaultGroup } from '../access/default_group.ts';
+import type { QueryPlan } from '../select/query_plan.ts';
 import type { Rights } from '../access/rights.ts';
 import type { Services } from '../services.ts';
 import type { SessionState } from '../session_state.ts';
@@ -10,6 +11,7 @@ import type { SessionState } from '../session_state.ts';
 /** Runs a SELECT for a session; see `server/selects.ts`. */
 export interface SelectRunner {
   run(sql: string, context: ExecContext): Promise<RowsResult>;
+  explain(sql: string, context: ExecContext): Promise<QueryPlan>;
 }
 
 export interface ExecContext {

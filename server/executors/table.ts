@@ -27,6 +27,7 @@ import { showCompactionStatus } from './compaction.ts';
 import { adminSetConfig, adminShowConfig, showConfig } from './config.ts';
 import { createDatabase, dropDatabase, use, useComputeGroup } from './databases.ts';
 import { createRole, dropRole, grant, grantRole, revoke, revokeRole } from './grants.ts';
+import { explain } from './explain.ts';
 import { insert } from './insert.ts';
 import { alterResource, createResource, dropResource, showResources } from './resources.ts';
 import { doExpressions, select, setVariables } from './select.ts';
@@ -162,7 +163,7 @@ export const EXECUTORS: {
   UseComputeGroup: useComputeGroup,
   SetVariables: setVariables,
   Select: select,
-  Explain: LATER,
+  Explain: explain,
   Kill: kill,
   Begin: begin,
   Commit: commit,

@@ -6,6 +6,7 @@ import { SqlError } from '../../base/errors.ts';
 import type { Clock, Log } from '../../base/ports.ts';
 import type { ColumnType, ResultColumn, RowsResult, SqlRow } from '../../base/values.ts';
 import { QueryPool, type QueryProcess } from './query_pool.ts';
+import { type PlannedTable, type QueryPlan, planSteps } from './query_plan.ts';
 import type { QueryRequest, QueryTable } from './query_messages.ts';
 import { runStatement } from './run_statement.ts';
 import { quoteName } from './spelled.ts';
@@ -70,17 +71,41 @@ export class SelectEngine<Context> {
     const first = spellStatement(sql, session, nowMs);
     const tables = first.heavy ? await this.#resolve(first, context) : new Map();
     const spelled = first.heavy ? spellStatement(sql, session, nowMs, tables) : first;
-    this.#compile(sql, spelled, tables);
+    this.#compile(sql, spelled, tables, (db) => void db.prepare(spelled.sql));
     const types = staticTypes(spelled).map((type): ColumnType => type ?? { kind: 'STRING' });
     return resultColumns(spelled.columns, types);
   }
 
+  /** What the statement would do; it is not run. */
+  async explain(sql: string, session: SelectSession, context: Context): Promise<QueryPlan> {
+    const nowMs = this.#options.clock.now();
+    const first = spellStatement(sql, session, nowMs);
+    const tables = first.heavy ? await this.#resolve(first, context) : new Map();
+    const spelled = first.heavy ? spellStatement(sql, session, nowMs, tables) : first;
+    const { references, streaming } = spelled;
+    const names = new Map(
+      references.map(({ sqlName, database, table }) => [sqlName, `${database}.${table}`]),
+    );
+    const steps = this.#compile(sql, spelled, tables, (db) => planSteps(db, spelled.sql, names));
+    const predicates = references.length === 1 ? spelled.predicates : [];
+    const planned: PlannedTable[] = [];
+    for (const { key } of references) {
+      const table: SelectTable | undefined = tables.get(key);
+      if (table === undefined) continue;
+      const columns = wantedColumns(table, spelled);
+      const source = await table.plan?.(columns, predicates);
+      planned.push({ database: table.database, table: table.name, columns, predicates, source });
+    }
+    return { tables: planned, streaming, steps };
+  }
+
   /** Finds unknown columns and the like, over tables of the same shape without rows. */
-  #compile(
+  #compile<Result>(
     text: string,
-    { sql, references, firstClause }: SpelledStatement,
+    { references, firstClause }: SpelledStatement,
     tables: ReadonlyMap<string, SelectTable>,
-  ): void {
+    use: (db: Connection) => Result,
+  ): Result {
     this.#memory ??= openMemoryConnection();
     const db = this.#memory;
     const names = references.map(({ sqlName }) => quoteName(sqlName));
@@ -91,7 +116,7 @@ export class SelectEngine<Context> {
         );
         db.exec(`CREATE TEMP TABLE ${names[at]} (${columns.join(', ')})`);
       }
-      db.prepare(sql);
+      return use(db);
     } catch (error) {
       const shown = references.map(
         ({ sqlName, database, table }) => [sqlName, `${database}.${table}`] as const,

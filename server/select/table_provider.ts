@@ -4,6 +4,7 @@
  */
 import type { ScanPredicate } from '../../base/agent_messages.ts';
 import type { ColumnType, SqlValue } from '../../base/values.ts';
+import type { TablePlan } from './query_plan.ts';
 
 export interface SelectColumn {
   readonly name: string;
@@ -34,6 +35,8 @@ export interface SelectTable {
     predicates: readonly ScanPredicate[],
     signal: AbortSignal,
   ): AsyncIterable<ScanRows>;
+  /** What `scan` would read, without reading it; absent: rows made in memory. */
+  plan?(wanted: readonly string[], predicates: readonly ScanPredicate[]): Promise<TablePlan>;
 }
 
 export interface TableProvider<Context> {

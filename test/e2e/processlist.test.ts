@@ -71,7 +71,7 @@ describe('batches of a running job', () => {
     const killed = server.sql(`KILL ${String(row?.['Id'])}`);
     await expect(killed).rejects.toMatchObject({
       errno: 1094,
-      message: expect.stringContaining(`CANCEL WARM UP JOB ${jobId}`) as string,
+      message: expect.stringContaining(`CANCEL WARM UP JOB ${jobId}`) as unknown as string,
     });
     await expect(server.sql('KILL 4294999999')).rejects.toMatchObject({
       errno: 1094,
