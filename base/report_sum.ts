@@ -60,6 +60,11 @@ export function plus(a: ReportHash, b: ReportHash): ReportHash {
   return { high: (a.high + b.high + (low > 0xff_ff_ff_ff ? 1 : 0)) >>> 0, low: low >>> 0 };
 }
 
+export function minus(a: ReportHash, b: ReportHash): ReportHash {
+  const low = a.low - b.low;
+  return { high: (a.high - b.high - (low < 0 ? 1 : 0)) >>> 0, low: low >>> 0 };
+}
+
 /** 16 hex digits. */
 export function sumText({ high, low }: ReportHash): string {
   return high.toString(16).padStart(8, '0') + low.toString(16).padStart(8, '0');
