@@ -5,6 +5,7 @@
 import { SqlError } from '../../base/errors.ts';
 import type { BackendId, ReplicaId, RowsetId, TabletId, TxnId } from '../../base/ids.ts';
 import type { BackendAddress, PreparedRowset, ReplicaSnapshot } from '../../base/replica.ts';
+import type { LocalGarbage } from './replica_store.ts';
 
 /** A snapshot whose local rowsets stay on the source's disk until it is released. */
 export interface HeldSnapshot {
@@ -28,7 +29,11 @@ export interface ReplicaPeer {
   ): Promise<void>;
   /** After all segments. Durable when it resolves; all of them or none. */
   prepare(txnId: TxnId, rowsets: readonly PreparedRowset[], signal: AbortSignal): Promise<void>;
-  abortTxn(txnId: TxnId, signal: AbortSignal): Promise<void>;
+  /**
+   * These rowsets of a load that failed are deleted, prepared or only written. By name, because a
+   * repeat of the load may have prepared others; published ones stay.
+   */
+  discard(txnId: TxnId, rowsets: readonly LocalGarbage[], signal: AbortSignal): Promise<void>;
   /** Held for a while at most, see SNAPSHOT_IDLE_MS; each read of it renews that. */
   snapshot(tabletId: TabletId, replicaId: ReplicaId, signal: AbortSignal): Promise<HeldSnapshot>;
   /** Part of a local segment. */

@@ -243,6 +243,31 @@ export class ReplicaStore {
     });
   }
 
+  /** What a failed load prepared is forgotten; published rowsets stay. Returns files to delete. */
+  discard(txnId: TxnId, rowsets: readonly LocalGarbage[]): readonly LocalGarbage[] {
+    return this.batch(() =>
+      rowsets.filter(({ tabletId, rowsetId }) => {
+        const prepared = this.#tables.preparedRowset(txnId, tabletId);
+        if (prepared?.rowsetId === rowsetId) this.#tables.deletePrepared(txnId, tabletId);
+        return !this.hasLocal(tabletId, rowsetId);
+      }),
+    );
+  }
+
+  /** Whether the files of a rowset are needed: it is visible and local, or prepared. */
+  hasLocal(tabletId: TabletId, rowsetId: RowsetId): boolean {
+    const known = this.get(tabletId);
+    if (known === undefined) return false;
+    const rowset = known.rowsets.find((visible) => visible.rowsetId === rowsetId);
+    if (rowset !== undefined) return rowset.place.kind === 'local';
+    return this.#tables.preparedOfTablet(tabletId).some((each) => each.rowsetId === rowsetId);
+  }
+
+  /** Transactions that have prepared a rowset of the tablet. */
+  preparedTxns(tabletId: TabletId): readonly TxnId[] {
+    return this.#tables.preparedTxns(tabletId);
+  }
+
   prepared(): readonly PreparedTxn[] {
     return this.#tables.prepared();
   }

@@ -279,6 +279,11 @@ export class ReplicaTables {
     return this.#all<PreparedRow>(sql, [tabletId]).map(preparedOf);
   }
 
+  preparedTxns(tabletId: TabletId): TxnId[] {
+    const sql = 'SELECT txn_id FROM prepared WHERE tablet_id = ?';
+    return this.#all<Pick<PreparedRow, 'txn_id'>>(sql, [tabletId]).map((row) => row.txn_id);
+  }
+
   prepared(): PreparedTxn[] {
     const rows = this.#all<PreparedRow>('SELECT * FROM prepared ORDER BY txn_id, tablet_id');
     const txns = new Map<TxnId, PreparedRowset[]>();
