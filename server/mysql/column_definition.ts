@@ -3,6 +3,7 @@ import type { ColumnType, ResultColumn } from '../../base/values.ts';
 import { BINARY_COLLATION, charsetRow, encodeLatin1 } from './charset.ts';
 import type { ClientCharset } from './charset.ts';
 import { PacketEncoder } from './packet_encoder.ts';
+import type { RecentRows } from './recent_rows.ts';
 
 // prettier-ignore
 const TYPE = {
@@ -129,9 +130,13 @@ export function encodeColumn(
   packets.zeros(2);
 }
 
-interface ColumnBlock {
+export interface ColumnBlock {
   readonly bytes: Buffer;
   readonly packets: number;
+  /** How many results have had it. One of a SELECT is used once. */
+  uses: number;
+  /** What the last short result with these columns had, by form. */
+  readonly recent: { text?: RecentRows; binary?: RecentRows };
 }
 
 /** Encoded blocks by the identity of the columns array: executors keep theirs as constants. */
@@ -149,6 +154,7 @@ export function columnBlock(columns: readonly ResultColumn[], charset: ClientCha
     block = encodeBlock(columns, charset);
     byCharset.set(charset, block);
   }
+  block.uses += 1;
   return block;
 }
 
@@ -163,5 +169,5 @@ function encodeBlock(columns: readonly ResultColumn[], charset: ClientCharset): 
     encodeColumn(packets, column, charset);
     packets.end();
   }
-  return { bytes: packets.take(), packets: columns.length + 1 };
+  return { bytes: packets.take(), packets: columns.length + 1, uses: 0, recent: {} };
 }

@@ -193,7 +193,7 @@ export class CompressedStream {
   // From the writer ---------------------------------------------------------------------------
 
   /** The bytes are copied or compressed before it returns. */
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Uint8Array, done?: () => void): boolean {
     const packed = bytes.length < COMPRESSED_BYTES_MIN ? undefined : this.#codec.compress(bytes);
     const isSmaller = packed !== undefined && packed.length < bytes.length;
     const body = isSmaller ? packed : bytes;
@@ -203,7 +203,9 @@ export class CompressedStream {
     frame.writeUIntLE(isSmaller ? bytes.length : 0, 4, 3);
     frame.set(body, HEADER_BYTES);
     this.#sequence = (this.#sequence + 1) & 0xff;
-    return this.#socket.write(frame);
+    const goesOn = this.#socket.write(frame);
+    done?.();
+    return goesOn;
   }
 
   get writable(): boolean {

@@ -193,6 +193,17 @@ export class PacketEncoder {
     this.sequence = (this.sequence + count) & 0xff;
   }
 
+  /** Copies whole packets that carry the right numbers already. */
+  numberedPackets(block: Buffer, count: number): void {
+    this.bytes(block);
+    this.sequence = (this.sequence + count) & 0xff;
+  }
+
+  /** What was encoded from there on, for somebody to keep. */
+  copyFrom(from: number): Buffer {
+    return Buffer.from(this.#buffer.subarray(from, this.#at));
+  }
+
   /** What was encoded; the encoder starts anew. `recycle` gives the buffer back. */
   take(): Buffer {
     const taken = this.#buffer.subarray(0, this.#at);
@@ -204,13 +215,19 @@ export class PacketEncoder {
 
   /** Says that nobody refers to the bytes of the last `take` any more. */
   recycle(): void {
-    if (this.#taken !== NONE) this.#pool?.release(this.#taken);
-    this.forget();
+    this.giveBack(this.lend());
   }
 
-  /** Leaves the bytes of the last `take` to whoever holds them. */
-  forget(): void {
+  /** Leaves the bytes of the last `take` to whoever holds them; what to give back afterwards. */
+  lend(): Buffer {
+    const taken = this.#taken;
     this.#taken = NONE;
+    return taken;
+  }
+
+  /** A buffer that was lent is free again. */
+  giveBack(buffer: Buffer): void {
+    if (buffer !== NONE) this.#pool?.release(buffer);
   }
 
   #reserve(count: number): void {

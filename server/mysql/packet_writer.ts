@@ -14,7 +14,8 @@ export interface WriteStream extends Pick<
   Writable,
   'destroyed' | 'writable' | 'writableLength' | 'writableNeedDrain'
 > {
-  write(bytes: Uint8Array): boolean;
+  /** `done`: the bytes have been taken or given up, nobody refers to them any more. */
+  write(bytes: Uint8Array, done?: () => void): boolean;
   destroy(): unknown;
   on(event: 'drain' | 'close', listener: () => void): unknown;
 }
@@ -31,6 +32,18 @@ export class PacketWriter {
   /** Milliseconds; asked whenever the wait for a client begins. */
   readonly #timeoutMs: () => number;
   #queue: Buffer[] = [];
+  /**
+   * The stream has kept bytes beyond a write, as TLS always does: its writes say when they are
+   * done. Over TLS without that, every answer cost a new buffer of 64 KiB; with it, 1.6 times as
+   * many answers a second. Plain TCP takes nearly all at once, and its calls cost a tick each.
+   */
+  #defers = false;
+  /** Buffers of writes that are not done, in their order. */
+  readonly #lent: Buffer[] = [];
+  readonly #onWritten = (): void => {
+    const done = this.#lent.shift();
+    if (done !== undefined) this.packets.giveBack(done);
+  };
   #stopTimer: (() => void) | undefined;
   #waiter: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
@@ -81,17 +94,31 @@ export class PacketWriter {
       return;
     }
     if (!this.backlogged && bytes.length <= PIECE_BYTES) {
-      this.#stream.write(bytes);
-      // Nothing left in the stream: the kernel has copied it all, so the buffer is free again.
-      if (this.#stream.writableLength === 0) this.packets.recycle();
-      else this.packets.forget();
+      this.#write(bytes);
     } else {
-      this.packets.forget();
+      this.packets.lend();
       for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
         this.#queue.push(bytes.subarray(at, at + PIECE_BYTES));
       }
     }
     this.#pump();
+  }
+
+  /** Writes a short answer and sees to it that its buffer is used again. */
+  #write(bytes: Buffer): void {
+    if (this.#defers) {
+      this.#lent.push(this.packets.lend());
+      this.#stream.write(bytes, this.#onWritten);
+      return;
+    }
+    this.#stream.write(bytes);
+    // Nothing left in the stream: the kernel has copied it all, so the buffer is free again.
+    if (this.#stream.writableLength === 0) {
+      this.packets.recycle();
+    } else {
+      this.packets.lend();
+      this.#defers = true;
+    }
   }
 
   /** Resolves when the client has taken enough; rejects when the connection is closed. */

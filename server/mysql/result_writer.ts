@@ -4,12 +4,13 @@ import type { RowsResult, SqlRow } from '../../base/values.ts';
 import { type WireKind, encodeBinaryRow, wireKind } from './binary_row.ts';
 import { CAPABILITY, has } from './capabilities.ts';
 import { encodeLatin1 } from './charset.ts';
-import { columnBlock } from './column_definition.ts';
+import { type ColumnBlock, columnBlock } from './column_definition.ts';
 import type { QueryStep } from './handler.ts';
 import type { PacketEncoder } from './packet_encoder.ts';
 import { numberText } from './number_text.ts';
 import { FLUSH_BYTES } from './packet_writer.ts';
 import type { PacketWriter } from './packet_writer.ts';
+import { RecentRows } from './recent_rows.ts';
 import { encodeEnd, encodeEof, encodeOk } from './replies.ts';
 import type { ReplyState } from './replies.ts';
 
@@ -50,13 +51,14 @@ export async function writeStep(
   const block = columnBlock(result.columns, before.charset);
   out.packets.appendPackets(block.bytes, block.packets);
   if (!has(before.capabilities, CAPABILITY.DEPRECATE_EOF)) encodeEof(out.packets, before);
-  await writeRows(out, result, { form, latin1: before.charset === 'latin1' }, signal);
+  await writeRows(out, result, block, { form, latin1: before.charset === 'latin1' }, signal);
   encodeEnd(out.packets, state(), { warnings: step.warnings, more: step.more });
 }
 
 async function writeRows(
   out: PacketWriter,
   result: RowsResult,
+  block: ColumnBlock,
   options: RowOptions,
   signal: AbortSignal,
 ): Promise<void> {
@@ -64,7 +66,13 @@ async function writeRows(
   const write = new RowWriter(out, kinds, options, signal);
   const { rows } = result;
   if (Array.isArray(rows)) {
-    await write.batch(rows as readonly SqlRow[]);
+    const all = rows as readonly SqlRow[];
+    if (block.uses > 1 && RecentRows.takes(all.length)) {
+      const recent = (block.recent[options.form] ??= new RecentRows());
+      recent.write(out.packets, all, write.one);
+    } else {
+      await write.batch(all);
+    }
     return;
   }
   for await (const batch of rows as AsyncIterable<readonly SqlRow[]>) {
@@ -94,12 +102,18 @@ class RowWriter {
     this.#signal = signal;
   }
 
+  /** Encodes one row and leaves it in memory. */
+  readonly one = (row: SqlRow): void => {
+    const { packets } = this.#out;
+    if (this.#binary) encodeBinaryRow(packets, row, this.#kinds, this.#latin1);
+    else this.#row(packets, row);
+  };
+
   /** Encodes rows, pausing whenever the client has enough. */
   async batch(rows: readonly SqlRow[]): Promise<void> {
     const { packets } = this.#out;
     for (const row of rows) {
-      if (this.#binary) encodeBinaryRow(packets, row, this.#kinds, this.#latin1);
-      else this.#row(packets, row);
+      this.one(row);
       if (packets.size >= FLUSH_BYTES) await this.#flush();
     }
   }

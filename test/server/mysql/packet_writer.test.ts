@@ -111,3 +111,28 @@ describe('writer', () => {
     expect(stream.taken.map((bytes) => bytes.subarray(4).toString())).toEqual(['first', 'other']);
   });
 });
+
+it('a stream that takes writes later, as TLS does, gets its answers in buffers used before', async () => {
+  const pool = new BufferPool();
+  let acquired = 0;
+  const known = new Set<Buffer>();
+  const acquire = pool.acquire.bind(pool);
+  pool.acquire = () => {
+    const buffer = acquire();
+    known.add(buffer);
+    acquired += 1;
+    return buffer;
+  };
+  const stream = new SlowStream();
+  const out = new PacketWriter(stream, pool, new ManualClock(), () => TIMEOUT_MS);
+  for (let answer = 0; answer < 20; answer += 1) {
+    packet(out, Buffer.from(`answer ${answer}`));
+    out.flush();
+    await stream.take();
+  }
+  expect(stream.taken.map((bytes) => bytes.subarray(4).toString())).toEqual(
+    Array.from({ length: 20 }, (_, answer) => `answer ${answer}`),
+  );
+  expect(acquired).toBe(20);
+  expect(known.size).toBe(2);
+});
