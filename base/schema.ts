@@ -66,7 +66,19 @@ export interface PartitionDef {
   readonly visibleVersion: number;
   /** undefined: its data stays where it is. */
   readonly storagePolicyId?: StoragePolicyId;
+  /** Replicas that each tablet should have. Of replicated tables only. */
+  readonly replicationNum?: number;
 }
+
+/** What makes a table replicated: its rowsets lie on the disks of a compute group's backends. */
+export interface Replication {
+  /** Of partitions that are added; those that are there have their own. */
+  readonly replicationNum: number;
+  readonly computeGroupId: ComputeGroupId;
+}
+
+/** Most replicas of a tablet (Doris's default of `max_replication_num_per_tablet`). */
+export const REPLICATION_NUM_MAX = 32767;
 
 interface IndexIdentity {
   readonly indexId: IndexId;
@@ -102,6 +114,8 @@ export interface TableDef {
   readonly ttlSeconds: number;
   /** Of partitions that are added; those that are there have their own. */
   readonly storagePolicyId?: StoragePolicyId;
+  /** undefined: the table is shared. */
+  readonly replication?: Replication;
   /** Properties as given, for SHOW CREATE TABLE. */
   readonly properties: Readonly<Record<string, string>>;
   readonly comment: string;
@@ -110,6 +124,13 @@ export interface TableDef {
   readonly schemaVersion: number;
   readonly partitions: readonly PartitionDef[];
   readonly indexes: readonly IndexDef[];
+}
+
+/** Whether its rowsets lie on backends and not in a vault. */
+export function isReplicated<Table extends Pick<TableDef, 'replication'>>(
+  table: Table,
+): table is Table & { readonly replication: Replication } {
+  return table.replication !== undefined;
 }
 
 /** Throws when the definition is broken: every table has one. */

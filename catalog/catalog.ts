@@ -14,6 +14,7 @@ import { AlterTables } from './alter_tables.ts';
 import { AlterWrites } from './alter_writes.ts';
 import { BackendStore } from './backends.ts';
 import { CompactionStore } from './compactions.ts';
+import { ClusterIdentityStore } from './cluster_identity.ts';
 import { ComputeGroupStore } from './compute_groups.ts';
 import { ConfigOverrideStore } from './config_overrides.ts';
 import { DatabaseStore } from './databases.ts';
@@ -26,6 +27,8 @@ import { type CommitCounts, LoadCommit } from './load_commit.ts';
 import { LoadStore, type LoadTxn } from './loads.ts';
 import { migrate, takeLease } from './migrator.ts';
 import { Purger } from './purger.ts';
+import { ReplicaIndex } from './replica_index.ts';
+import { ReplicaStore, replicasAfter } from './replicas.ts';
 import { ResourceStore } from './resources.ts';
 import { RowsetEventStore } from './rowset_events.ts';
 import { RowsetStore } from './rowsets.ts';
@@ -43,7 +46,7 @@ import { WarmUpJobStore } from './warm_up_jobs.ts';
 import { WarmUpRunStore } from './warm_up_runs.ts';
 import { Writer } from './writer.ts';
 
-/** Tablets read at once while the index is loaded. */
+/** Tablets or replicas read at once while an index is loaded. */
 const TABLETS_PER_TURN = 20_000;
 /** Objects of dropped tables stay this long, for those who still read them, milliseconds. */
 const DROP_GRACE_MS = 60_000;
@@ -70,6 +73,7 @@ class Stores {
   readonly databases: DatabaseStore;
   readonly tables: TableStore;
   readonly rowsets: RowsetStore;
+  readonly replicas: ReplicaStore;
   readonly rowsetEvents: RowsetEventStore;
   readonly eventCursors: EventCursorStore;
   readonly compactions: CompactionStore;
@@ -79,6 +83,7 @@ class Stores {
   readonly alterWrites: AlterWrites;
   readonly computeGroups: ComputeGroupStore;
   readonly backends: BackendStore;
+  readonly clusterIdentity: ClusterIdentityStore;
   readonly vaults: VaultStore;
   readonly resources: ResourceStore;
   readonly storagePolicies: StoragePolicyStore;
@@ -98,6 +103,7 @@ class Stores {
     });
     this.tables = new TableStore(session, memory);
     this.rowsets = new RowsetStore(session, memory.tablets);
+    this.replicas = new ReplicaStore(session, memory.replicas, memory.tablets);
     this.rowsetEvents = new RowsetEventStore(session, memory.tablets);
     this.compactions = new CompactionStore(session, memory.tablets);
     this.eventCursors = new EventCursorStore(session);
@@ -107,6 +113,7 @@ class Stores {
     this.alterWrites = new AlterWrites(session);
     this.computeGroups = new ComputeGroupStore(session);
     this.backends = new BackendStore(session);
+    this.clusterIdentity = new ClusterIdentityStore(session);
     this.vaults = new VaultStore(session, memory.box);
     this.resources = new ResourceStore(session, memory.box);
     this.storagePolicies = new StoragePolicyStore(session, memory.cache);
@@ -163,11 +170,13 @@ export class Catalog extends Stores {
     };
     const tablets = new TabletIndex();
     const graceMs = options.dropGraceMs ?? DROP_GRACE_MS;
-    const purger = new Purger(session, tablets, options.log, graceMs);
+    const replicas = new ReplicaIndex();
+    const purger = new Purger(session, { tablets, replicas }, options.log, graceMs);
     const memory: Memory = {
       box,
       cache: new TableCache(),
       tablets,
+      replicas,
       dropped: () => {
         purger.start();
       },
@@ -208,6 +217,7 @@ export class Catalog extends Stores {
         });
       await catalog.#purger.abandonAll();
       await catalog.#loadTablets(opened.reader);
+      await catalog.#loadReplicas();
       catalog.#purger.start();
       return catalog;
     } catch (error) {
@@ -302,6 +312,16 @@ export class Catalog extends Stores {
       }
       last = rows.at(-1)?.[0] ?? 0;
       if (rows.length < TABLETS_PER_TURN) return;
+      await nextTurn();
+    }
+  }
+
+  async #loadReplicas(): Promise<void> {
+    for (let last = 0; ;) {
+      const replicas = replicasAfter(this.#open.reader, last, TABLETS_PER_TURN);
+      for (const replica of replicas) this.#memory.replicas.add(replica);
+      last = replicas.at(-1)?.replicaId ?? 0;
+      if (replicas.length < TABLETS_PER_TURN) return;
       await nextTurn();
     }
   }

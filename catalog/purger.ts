@@ -8,10 +8,10 @@ import { id } from '../base/ids.ts';
 import type { IndexId, PartitionId, TableId, TabletId } from '../base/ids.ts';
 import type { Log } from '../base/ports.ts';
 import { tabletPrefix } from '../base/schema.ts';
+import { dropReplicas } from './replicas.ts';
 import type { PresenceState } from './rows.ts';
 import type { Session, WriteSession } from './session.ts';
-import { moveTable } from './tables.ts';
-import type { TabletIndex } from './tablet_index.ts';
+import { type TableMemory, moveTable } from './tables.ts';
 
 /** Tablets of one transaction: per tablet a garbage row and its rowsets. */
 const TABLETS_PER_TRANSACTION = 300;
@@ -22,7 +22,7 @@ const TABLES_PER_TRANSACTION = 300;
 
 export class Purger {
   readonly #session: Session;
-  readonly #tablets: TabletIndex;
+  readonly #memory: Pick<TableMemory, 'tablets' | 'replicas'>;
   readonly #log: Log;
   /** Readers that took a tablet's rowsets before the drop get this long, milliseconds. */
   readonly #graceMs: number;
@@ -30,9 +30,14 @@ export class Purger {
   #isAsked = false;
   #running: Promise<void> | undefined;
 
-  constructor(session: Session, tablets: TabletIndex, log: Log, graceMs: number) {
+  constructor(
+    session: Session,
+    memory: Pick<TableMemory, 'tablets' | 'replicas'>,
+    log: Log,
+    graceMs: number,
+  ) {
     this.#session = session;
-    this.#tablets = tablets;
+    this.#memory = memory;
     this.#log = log;
     this.#graceMs = graceMs;
   }
@@ -156,7 +161,7 @@ export class Purger {
       for (const row of orphans) {
         await moveTable(tx, row, 'DROPPED');
         tx.onCommit(() => {
-          this.#tablets.removeTable(id<TableId>(row.table_id));
+          this.#memory.tablets.removeTable(id<TableId>(row.table_id));
         });
         tx.bulk.run('DELETE FROM table_name WHERE database_id = ? AND name = ?', [
           row.database_id,
@@ -206,22 +211,26 @@ export class Purger {
     hasObjects: boolean,
     indexId: IndexId | undefined,
   ): Promise<boolean> {
-    const tablets = tx.bulk.all<[tabletId: number, vaultId: number]>(
-      `SELECT tablet.tablet_id, table_def.vault_id
+    const tablets = tx.bulk.all<[tabletId: TabletId, vaultId: number, replicas: number | null]>(
+      `SELECT tablet.tablet_id, table_def.vault_id, partition_def.replication_num
        FROM tablet INNER JOIN table_def ON table_def.table_id = tablet.table_id
+       INNER JOIN partition_def ON partition_def.partition_id = tablet.partition_id
        WHERE tablet.partition_id = ? AND (? IS NULL OR tablet.index_id = ?)
        LIMIT ${TABLETS_PER_TRANSACTION}`,
       [partitionId, indexId ?? null, indexId ?? null],
     );
     const notBeforeMs = tx.clock.now() + this.#graceMs;
     let rowsets = 0;
-    for (const [tabletId, vaultId] of tablets) {
+    for (const [tabletId, vaultId, replicationNum] of tablets) {
       if (rowsets >= ROWSETS_PER_TRANSACTION) return false;
-      if (hasObjects) {
+      if (replicationNum !== null) {
+        this.#purgeReplicated(tx, partitionId, tabletId);
+        rowsets += replicationNum;
+      } else if (hasObjects) {
         tx.bulk.run(
           `INSERT INTO garbage (garbage_id, vault_id, prefix, reason, not_before_ms, attempts)
            VALUES (?, ?, ?, 'dropped', ?, 0)`,
-          [tx.ids.next(), vaultId, tabletPrefix(id<TabletId>(tabletId)), notBeforeMs],
+          [tx.ids.next(), vaultId, tabletPrefix(tabletId), notBeforeMs],
         );
         rowsets += tx.bulk.run('DELETE FROM rowset WHERE tablet_id = ?', [tabletId]);
       }
@@ -231,6 +240,21 @@ export class Purger {
     if (tablets.length === TABLETS_PER_TRANSACTION) return false;
     if (indexId !== undefined) return true;
     tx.bulk.run('DELETE FROM partition_def WHERE partition_id = ?', [partitionId]);
+    tx.bulk.run('DELETE FROM partition_resource WHERE partition_id = ?', [partitionId]);
+    tx.bulk.run('DELETE FROM replica_version WHERE partition_id = ?', [partitionId]);
     return true;
+  }
+
+  /**
+   * Its replicas are on backends, which may be away: their rows stay until they are dropped there,
+   * and only then the cooled objects go, since a replica could still write some.
+   */
+  #purgeReplicated(tx: WriteSession, partitionId: PartitionId, tabletId: TabletId): void {
+    tx.bulk.run(
+      `INSERT INTO dropped_tablet (tablet_id, resource_id)
+       SELECT ?, resource_id FROM partition_resource WHERE partition_id = ?`,
+      [tabletId, partitionId],
+    );
+    dropReplicas(tx, this.#memory.replicas, tabletId);
   }
 }

@@ -15,6 +15,12 @@ export type WarmUpJobState = 'PENDING' | 'RUNNING' | 'PAUSED' | 'FINISHED' | 'CA
 export type WarmUpOutcome = 'RUNNING' | 'FINISHED' | 'FAILED' | 'TIMEOUT' | 'CANCELLED' | 'PAUSED';
 /** PENDING: no backend has it. SENT: handed out. DONE: every tablet of it was tried. */
 export type WarmUpBatchState = 'PENDING' | 'SENT' | 'DONE';
+/**
+ * CREATING: its backend is told to make it, empty. NORMAL. CLONING: a new one that is filled from
+ * another. DECOMMISSIONING: to be dropped when another one has taken its place. DROPPING: its
+ * backend is told to drop it; the row goes when it has.
+ */
+export type ReplicaState = 'CREATING' | 'NORMAL' | 'CLONING' | 'DECOMMISSIONING' | 'DROPPING';
 /** What made new rowsets. */
 export type RowsetEventKind = 'LOAD' | 'COMPACTION' | 'SCHEMA_CHANGE' | 'ROLLUP';
 /** LIVE: follows the log of events. CATCHING_UP: besides reads what the catalog has. */
@@ -77,7 +83,12 @@ export interface CatalogRows {
     state: BackendAdminState;
     version: number;
     created_ms: number;
+    /** Of a remote backend: how often a process has started on its directory, as it says. */
+    generation: number;
+    /** The process that may speak for it; '' for none yet. */
+    process: string;
   };
+  cluster: { singleton: number; cluster_id: string };
   vault: {
     vault_id: number;
     name: string;
@@ -140,7 +151,21 @@ export interface CatalogRows {
     state: PresenceState;
     version: number;
     storage_policy_id: Generated<number | null>;
+    replication_num: Generated<number | null>;
   };
+  replica: {
+    replica_id: number;
+    tablet_id: number;
+    backend_id: number;
+    state: ReplicaState;
+    missing_from: number | null;
+    missing_to: number | null;
+    created_ms: number;
+    version: number;
+  };
+  replica_version: { partition_id: number; version: number; txn_id: number };
+  partition_resource: { partition_id: number; resource_id: number };
+  dropped_tablet: { tablet_id: number; resource_id: number };
   tablet: {
     tablet_id: number;
     table_id: number;

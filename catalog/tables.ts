@@ -25,6 +25,7 @@ import type { CatalogRows } from './rows.ts';
 import type { Session, WriteSession } from './session.ts';
 import { expectOne } from './stale_row.ts';
 import type { TableCache } from './table_cache.ts';
+import type { ReplicaIndex } from './replica_index.ts';
 import type { TabletIndex } from './tablet_index.ts';
 
 /** What of a table lies in `table_def.definition`. */
@@ -39,6 +40,7 @@ export type TableBody = Pick<
   | 'ttlSeconds'
   | 'properties'
   | 'comment'
+  | 'replication'
 >;
 
 export interface TableSummary {
@@ -67,6 +69,7 @@ export interface TableSettings {
 export interface TableMemory {
   readonly cache: TableCache;
   readonly tablets: TabletIndex;
+  readonly replicas: ReplicaIndex;
   /** Something was dropped: there is work for the purger. */
   readonly dropped: () => void;
 }
@@ -403,5 +406,6 @@ function toPartition(row: PartitionRow): PartitionDef {
     buckets: row.buckets,
     visibleVersion: row.visible_version,
     ...policyOf(row),
+    ...(row.replication_num === null ? {} : { replicationNum: row.replication_num }),
   };
 }

@@ -53,7 +53,7 @@ CREATE TABLE backend (
   state TEXT NOT NULL CHECK (state IN ('ENABLED', 'STOPPED', 'DECOMMISSIONED')),
   version INTEGER NOT NULL,
   created_ms INTEGER NOT NULL
-) STRICT;
+, generation INTEGER NOT NULL DEFAULT 0, process TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE TABLE cloud_cache_hotspot (
   cluster_id INTEGER NOT NULL,
@@ -72,6 +72,11 @@ CREATE TABLE cloud_cache_hotspot (
   last_access_ms INTEGER NOT NULL,
   PRIMARY KEY (cluster_id, backend_id, table_id, index_id, partition_id, insert_day)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cluster (
+  singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+  cluster_id TEXT NOT NULL
+) STRICT;
 
 CREATE TABLE compaction (
   compaction_id INTEGER PRIMARY KEY,
@@ -103,6 +108,12 @@ CREATE TABLE database_def (
   name TEXT NOT NULL UNIQUE,
   created_ms INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE dropped_tablet (
+  tablet_id INTEGER NOT NULL,
+  resource_id INTEGER NOT NULL,
+  PRIMARY KEY (tablet_id, resource_id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE garbage (
   garbage_id INTEGER PRIMARY KEY,
@@ -192,7 +203,13 @@ CREATE TABLE partition_def (
   visible_version INTEGER NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('CREATING', 'NORMAL', 'DROPPED')),
   version INTEGER NOT NULL
-, storage_policy_id INTEGER) STRICT;
+, storage_policy_id INTEGER, replication_num INTEGER) STRICT;
+
+CREATE TABLE partition_resource (
+  partition_id INTEGER NOT NULL,
+  resource_id INTEGER NOT NULL,
+  PRIMARY KEY (partition_id, resource_id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE privilege_grant (
   grantee_kind TEXT NOT NULL CHECK (grantee_kind IN ('USER', 'ROLE')),
@@ -205,6 +222,26 @@ CREATE TABLE privilege_grant (
   privilege TEXT NOT NULL,
   created_ms INTEGER NOT NULL,
   PRIMARY KEY (grantee_kind, grantee, host, scope_kind, scope_db, scope_name, privilege)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE replica (
+  replica_id INTEGER PRIMARY KEY,
+  tablet_id INTEGER NOT NULL,
+  backend_id INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN
+    ('CREATING', 'NORMAL', 'CLONING', 'DECOMMISSIONING', 'DROPPING')),
+  missing_from INTEGER,
+  missing_to INTEGER,
+  created_ms INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  CHECK ((missing_from IS NULL) = (missing_to IS NULL))
+) STRICT;
+
+CREATE TABLE replica_version (
+  partition_id INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  txn_id INTEGER NOT NULL,
+  PRIMARY KEY (partition_id, version)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE resource (
@@ -452,6 +489,8 @@ CREATE INDEX backend_by_group ON backend (compute_group_id);
 
 CREATE UNIQUE INDEX compaction_by_tablet ON compaction (tablet_id);
 
+CREATE INDEX dropped_tablet_by_resource ON dropped_tablet (resource_id);
+
 CREATE INDEX garbage_by_due ON garbage (not_before_ms, garbage_id);
 
 CREATE INDEX hotspot_by_day ON cloud_cache_hotspot (insert_day);
@@ -469,6 +508,14 @@ CREATE INDEX partition_def_by_policy ON partition_def (storage_policy_id, partit
 CREATE INDEX partition_def_by_state ON partition_def (state, partition_id);
 
 CREATE INDEX partition_def_by_table ON partition_def (table_id, state, position);
+
+CREATE INDEX partition_resource_by_resource ON partition_resource (resource_id);
+
+CREATE INDEX replica_by_backend ON replica (backend_id, replica_id);
+
+CREATE INDEX replica_by_tablet ON replica (tablet_id);
+
+CREATE INDEX replica_version_by_txn ON replica_version (txn_id);
 
 CREATE INDEX rowset_by_txn ON rowset (txn_id);
 
