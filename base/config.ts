@@ -125,6 +125,17 @@ export const CONFIG = {
   object_store_retries: { type: 'int', default: 4, min: 0, max: 20, ...MUTABLE, agent: true, help: 'Times a transient object store error is retried, with doubling pauses from 50 ms.' },
   object_store_timeout_ms: { type: 'int', default: 30_000, min: 10, max: INT_MAX, ...MUTABLE, agent: true, help: 'Milliseconds without progress after which an object store request is given up.' },
 
+  // cooldown on backends (Doris's names and defaults where it has them)
+  cooldown_thread_num: { type: 'int', default: 5, min: 1, max: 256, ...MUTABLE, agent: true, help: 'Segments that one backend uploads at once to resources of storage policies, and tablets it works on at once.' },
+  generate_cooldown_task_interval_sec: { type: 'int', default: 20, min: 1, max: 86_400, ...MUTABLE, agent: true, help: 'Seconds between two looks of a backend for data that is to be cooled down, or that another replica has.' },
+  cooldown_upload_rate_limit_bytes_per_second: { type: 'bytes', default: 0, min: 0, max: TIB, ...MUTABLE, agent: true, help: 'Bytes per second that one backend uploads for cooldown and for compactions of cooled data; 0: no limit.' },
+  cold_data_compaction_interval_sec: { type: 'int', default: 1800, min: 1, max: INT_MAX, ...MUTABLE, agent: true, help: 'Seconds between two looks of a backend for tablets whose cooled rowsets are to be merged.' },
+  cold_data_compaction_thread_num: { type: 'int', default: 2, min: 0, max: 64, ...MUTABLE, agent: true, help: 'Tablets whose cooled rowsets one backend merges at once. 0: none.' },
+  cold_data_compaction_score_threshold: { type: 'int', default: 4, min: 2, max: 100_000, ...MUTABLE, agent: true, help: 'Cooled rowsets of a tablet that are merged at least.' },
+  remove_unused_remote_files_interval_sec: { type: 'int', default: 21_600, min: 1, max: INT_MAX, ...MUTABLE, agent: true, help: 'Seconds between two looks of a backend for objects of cooled tablets that nothing refers to.' },
+  confirm_unused_remote_files_interval_sec: { type: 'int', default: 60, min: 1, max: INT_MAX, ...MUTABLE, agent: true, help: 'Seconds after which the server is asked again whether unused objects may be deleted, when it has not agreed.' },
+  cooldown_garbage_grace_seconds: { type: 'int', default: 3600, min: 0, max: INT_MAX, ...MUTABLE, agent: true, help: 'Seconds that an unused object of a cooled tablet stays in its resource at least.' },
+
   // warm-up (Doris's names and defaults, reference/warm-up 1.9)
   max_active_cloud_warm_up_job: { type: 'int', default: 10, min: 1, max: 1000, ...MUTABLE, help: 'Warm-up jobs that execute a step at once.' },
   cloud_warm_up_timeout_second: { type: 'int', default: 2_592_000, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds after which a run of a warm-up job is ended, from its start.' },

@@ -70,6 +70,27 @@ export interface GetOptions extends CallOptions {
   readonly into?: Uint8Array;
 }
 
+/** A body that is too large to be held whole: it is read once, from its start, in pieces. */
+export interface BodySource {
+  /** bytes, ≥ 1 */
+  readonly size: number;
+  /**
+   * The next piece: exactly `length` bytes from `offset`, which is where the last piece ended. The
+   * buffer is not touched again before the next call, so it may be reused.
+   */
+  readonly read: (offset: number, length: number) => Promise<Uint8Array>;
+  /** Called when all has been read and before anything is visible: throw, and nothing ever is. */
+  readonly check?: () => void;
+}
+
+export interface UploadOptions extends CallOptions {
+  /**
+   * Create only. Stores that cannot promise it for large bodies (Ceph ignores it) replace what is
+   * there, so a caller for whom it matters looks first.
+   */
+  readonly ifNoneMatch?: '*';
+}
+
 export interface PutOptions extends CallOptions {
   /** Create only: fails with PRECONDITION when the key exists. */
   readonly ifNoneMatch?: '*';
@@ -94,6 +115,16 @@ export interface ObjectStore {
   head(key: string, options?: CallOptions): Promise<ObjectMeta | undefined>;
   /** Atomic: readers see the whole new object or the old state. Durable when it resolves. */
   put(key: string, body: Uint8Array, options?: PutOptions): Promise<{ readonly etag: string }>;
+  /**
+   * As `put`, for large bodies: never more than a piece is in memory (S3: multipart). Atomic and
+   * durable as `put`; a failure of `source` rejects with it and leaves nothing visible. Not
+   * retried as a whole; a lost answer to its last step is UNKNOWN_OUTCOME.
+   */
+  upload(
+    key: string,
+    source: BodySource,
+    options?: UploadOptions,
+  ): Promise<{ readonly etag: string }>;
   /** In key order (bytes), in pages. `prefix` need not end at a `/`. */
   list(prefix: string, options?: CallOptions): AsyncIterable<readonly ObjectMeta[]>;
   /** Missing keys are not an error. */

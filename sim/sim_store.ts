@@ -4,12 +4,15 @@
  */
 import { ObjectStoreError } from '../base/ports.ts';
 import type {
+  BodySource,
   CallOptions,
   GetOptions,
   ObjectMeta,
   ObjectStore,
   PutOptions,
+  UploadOptions,
 } from '../base/ports.ts';
+import { pieces } from '../be-agent/store/body_pieces.ts';
 import { AttemptError, pause, throwIfAborted, withRetries } from '../be-agent/store/retry.ts';
 import type { StoreDeps } from '../be-agent/store/retry.ts';
 import type { SeededRandom } from './seeded_random.ts';
@@ -102,6 +105,17 @@ export class SimStoreView implements ObjectStore {
       bucket.objects.set(key, { body, meta: { key, size: body.length, etag, modifiedMs } });
       return { etag };
     });
+  }
+
+  async upload(
+    key: string,
+    source: BodySource,
+    options: UploadOptions = {},
+  ): Promise<{ etag: string }> {
+    const body: Uint8Array[] = [];
+    for await (const piece of pieces(source, key, options.signal)) body.push(piece.slice());
+    source.check?.();
+    return await this.put(key, Buffer.concat(body), options);
   }
 
   async *list(prefix: string, options: CallOptions = {}): AsyncGenerator<readonly ObjectMeta[]> {

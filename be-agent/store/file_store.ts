@@ -2,36 +2,39 @@
  * A directory as object store: the built-in vault. An object is a file whose path below the root
  * is its key, so what lies there can be looked at and copied with ordinary tools.
  *
- * Limits that a bucket does not have: `a` and `a/b` cannot both exist, and compare-and-set
- * (`ifMatch`) is atomic among the callers of one FileStore only; create-only puts are atomic
- * among all processes.
+ * Limits that a bucket does not have: `a` and `a/b` cannot both exist. Create-only puts are atomic
+ * among all processes. Compare-and-set (`ifMatch`) is atomic among all compare-and-sets of one
+ * machine; a delete or a plain put of the same key by another FileStore may come in between, so a
+ * key that is compared and set is never written otherwise.
  */
 import { constants } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ObjectStoreError } from '../../base/ports.ts';
 import type {
+  BodySource,
   CallOptions,
   GetOptions,
   ObjectMeta,
   ObjectStore,
   PutOptions,
+  UploadOptions,
 } from '../../base/ports.ts';
+import { pieces } from './body_pieces.ts';
 import { DirectorySync } from './directory_sync.ts';
 import { systemFiles } from './file_calls.ts';
 import type { FileCalls, OpenFile } from './file_calls.ts';
 import { errnoOf, fileError } from './file_errors.ts';
 import { fileMeta, listFiles } from './file_listing.ts';
 import type { ListStep } from './file_listing.ts';
+import { FileTemps, LOCK_NAME, TEMP_DIRECTORY } from './file_temps.ts';
+import type { WriteBody } from './file_temps.ts';
 import { KeyLocks } from './key_locks.ts';
 import { checkKey, checkPrefix, checkRange, checkRoom, rangeBytes } from './object_key.ts';
+import { LockTimeout, ProcessLock } from './process_lock.ts';
 import { throwIfAborted, withRetries } from './retry.ts';
 import type { StoreDeps } from './retry.ts';
 
-/** Unfinished puts lie here, on the same file system; no key may start with it. */
-export const TEMP_DIRECTORY = '.thermocline-tmp';
-/** A temporary file of this age has no writer any more. */
-const TEMP_AGE_MAX_MS = 24 * 3600 * 1000;
 /** How often a put makes its directory again when deletes prune it away at the same time. */
 const PRUNE_RACES_MAX = 100;
 /** Files removed at once by one delete. */
@@ -46,8 +49,8 @@ export class FileStore implements ObjectStore {
   readonly #files: FileCalls;
   readonly #sync: DirectorySync;
   readonly #locks = new KeyLocks();
-  /** Microseconds; the modification time of the last put, see `#stamp`. */
-  #lastStamp = 0;
+  readonly #temps: FileTemps;
+  readonly #swaps: ProcessLock;
 
   private constructor(root: string, deps: StoreDeps, files: FileCalls) {
     this.#root = root;
@@ -55,6 +58,18 @@ export class FileStore implements ObjectStore {
     this.#files = files;
     this.#sync = new DirectorySync(files, root);
     this.url = pathToFileURL(root).href;
+    const { clock, random } = deps;
+    const requireRoot = async (): Promise<void> => {
+      await this.#requireRoot();
+    };
+    this.#temps = new FileTemps({ files, root, clock, random, requireRoot });
+    const path = join(root, TEMP_DIRECTORY, LOCK_NAME);
+    this.#swaps = new ProcessLock({
+      path,
+      clock,
+      random,
+      timeoutMs: () => deps.limits().timeoutMs,
+    });
   }
 
   /**
@@ -71,7 +86,7 @@ export class FileStore implements ObjectStore {
         // The new root must survive a power cut as well as what is put into it.
         await new DirectorySync(files, dirname(resolve(made))).upToRoot(wanted);
       }
-      await store.#removeOldTemps();
+      await store.#temps.removeOld();
       return store;
     } catch (error) {
       throw fileError(pathToFileURL(wanted).href, 'open', '', error);
@@ -117,20 +132,30 @@ export class FileStore implements ObjectStore {
 
   async put(key: string, body: Uint8Array, options: PutOptions = {}): Promise<{ etag: string }> {
     this.#checkKey(key);
+    const write: WriteBody = async (handle) => {
+      await handle.writeFile(body);
+    };
     return await this.#run('put', key, options.signal, async () => {
-      const temp = join(this.#root, TEMP_DIRECTORY, this.#tempName());
-      try {
-        const etag = await this.#writeTemp(temp, key, body);
-        throwIfAborted(key, options.signal);
-        await this.#locks.hold(key, async () => {
-          await this.#publish(temp, key, options);
-        });
-        await this.#makeDurable(key, options);
-        return { etag };
-      } finally {
-        await this.#removeTemp(temp);
-      }
+      return await this.#putFile(key, body.byteLength, write, options);
     });
+  }
+
+  async upload(
+    key: string,
+    source: BodySource,
+    options: UploadOptions = {},
+  ): Promise<{ etag: string }> {
+    this.#checkKey(key);
+    const write: WriteBody = async (handle) => {
+      for await (const piece of pieces(source, key, options.signal)) await handle.writeFile(piece);
+      source.check?.();
+    };
+    throwIfAborted(key, options.signal);
+    try {
+      return await this.#putFile(key, source.size, write, options);
+    } catch (error) {
+      throw fileError(this.url, 'put', key, error);
+    }
   }
 
   async *list(prefix: string, options: CallOptions = {}): AsyncGenerator<readonly ObjectMeta[]> {
@@ -164,7 +189,7 @@ export class FileStore implements ObjectStore {
   }
 
   async close(): Promise<void> {
-    // No handle stays open between calls.
+    this.#swaps.close();
   }
 
   #checkKey(key: string): void {
@@ -234,34 +259,40 @@ export class FileStore implements ObjectStore {
     }
   }
 
-  /** The new object, whole and durable, under its temporary name; its etag. */
-  async #writeTemp(temp: string, key: string, body: Uint8Array): Promise<string> {
-    const handle = await this.#openTemp(temp);
+  async #putFile(
+    key: string,
+    size: number,
+    write: WriteBody,
+    options: PutOptions,
+  ): Promise<{ etag: string }> {
+    const temp = this.#temps.newPath();
     try {
-      await handle.writeFile(body);
-      const mtime = this.#stamp();
-      await handle.utimes(mtime, mtime);
-      const meta = fileMeta(key, await handle.stat());
-      await handle.sync();
-      if (meta === undefined || meta.size !== body.byteLength) {
-        throw this.#error('DISK', key, 'put: the file has another length than what was written');
-      }
-      return meta.etag;
+      const etag = await this.#temps.write(temp, key, size, write);
+      throwIfAborted(key, options.signal);
+      await this.#locks.hold(key, async () => {
+        if (options.ifMatch === undefined) await this.#publish(temp, key, options);
+        else await this.#swap(temp, key, options);
+      });
+      await this.#makeDurable(key, options);
+      return { etag };
     } finally {
-      await handle.close();
+      await this.#temps.remove(temp);
     }
   }
 
-  async #openTemp(temp: string): Promise<OpenFile> {
+  /** Nobody else on this machine compares and sets between our comparing and setting. */
+  async #swap(temp: string, key: string, options: PutOptions): Promise<void> {
     try {
-      return await this.#files.open(temp, 'wx');
+      await this.#swaps.hold(async () => {
+        await this.#publish(temp, key, options);
+      });
     } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw error;
-      // Somebody tidied up. Only the last directory is made again: a root that vanished (an
-      // unmounted disk) must not come back as an empty one.
-      await this.#requireRoot();
-      await this.#files.mkdir(dirname(temp));
-      return await this.#files.open(temp, 'wx');
+      if (error instanceof LockTimeout) {
+        throw this.#error('UNAVAILABLE', key, 'put: another process holds the lock');
+      }
+      const { code } = error as { code?: unknown };
+      if (typeof code !== 'string' || !code.startsWith('SQLITE_')) throw error;
+      throw this.#error('DISK', key, `put: cannot lock the directory (${code})`);
     }
   }
 
@@ -340,45 +371,6 @@ export class FileStore implements ObjectStore {
       } catch {
         // Not empty, gone already, or not ours to remove: an empty directory left over is harmless.
         return;
-      }
-    }
-  }
-
-  /**
-   * Seconds for a new file's modification time: the clock's, but strictly increasing by whole
-   * microseconds within this store and with chance below the millisecond. With size and inode it
-   * makes the etag, which so never repeats even where file systems round times to 4 ms and use an
-   * inode number again at once. The half keeps rounding of the double within the microsecond.
-   */
-  #stamp(): number {
-    const now = this.#deps.clock.now() * 1000 + this.#deps.random.int(1000);
-    this.#lastStamp = Math.max(this.#lastStamp + 1, now);
-    return (this.#lastStamp + 0.5) / 1e6;
-  }
-
-  #tempName(): string {
-    return Buffer.from(this.#deps.random.bytes(16)).toString('hex');
-  }
-
-  async #removeTemp(temp: string): Promise<void> {
-    try {
-      await this.#files.unlink(temp);
-    } catch {
-      // Renamed away, the usual case; what cannot be removed now is removed by a later open.
-    }
-  }
-
-  async #removeOldTemps(): Promise<void> {
-    const directory = join(this.#root, TEMP_DIRECTORY);
-    for (const name of await this.#files.readdir(directory)) {
-      const path = join(directory, name);
-      try {
-        const { mtimeMs } = await this.#files.lstat(path);
-        if (this.#deps.clock.now() - Number(mtimeMs) > TEMP_AGE_MAX_MS) {
-          await this.#files.unlink(path);
-        }
-      } catch (error) {
-        if (errnoOf(error) !== 'ENOENT') throw error;
       }
     }
   }

@@ -4,12 +4,15 @@
  */
 import { ObjectStoreError } from '../../base/ports.ts';
 import type {
+  BodySource,
   CallOptions,
   GetOptions,
   ObjectMeta,
   ObjectStore,
   PutOptions,
+  UploadOptions,
 } from '../../base/ports.ts';
+import { pieces } from './body_pieces.ts';
 import {
   LIST_PAGE_KEYS,
   checkKey,
@@ -95,8 +98,35 @@ export class MemoryStore implements ObjectStore {
 
   async put(key: string, body: Uint8Array, options: PutOptions = {}): Promise<{ etag: string }> {
     checkKey(key);
-    const { ifMatch, ifNoneMatch, signal } = options;
+    const { ifMatch, ifNoneMatch } = options;
     const conditional = ifMatch !== undefined || ifNoneMatch !== undefined;
+    return await this.#store('put', key, body, options, conditional);
+  }
+
+  async upload(
+    key: string,
+    source: BodySource,
+    options: UploadOptions = {},
+  ): Promise<{ etag: string }> {
+    checkKey(key);
+    throwIfAborted(key, options.signal);
+    const body = new Uint8Array(source.size);
+    let at = 0;
+    for await (const piece of pieces(source, key, options.signal)) {
+      body.set(piece, at);
+      at += piece.byteLength;
+    }
+    source.check?.();
+    return await this.#store('upload', key, body, options, true);
+  }
+
+  async #store(
+    operation: string,
+    key: string,
+    body: Uint8Array,
+    { ifMatch, ifNoneMatch, signal }: PutOptions,
+    conditional: boolean,
+  ): Promise<{ etag: string }> {
     const attempt = (): { etag: string } => {
       const current = this.#objects.get(key)?.meta.etag;
       if (ifNoneMatch !== undefined && current !== undefined) {
@@ -114,7 +144,7 @@ export class MemoryStore implements ObjectStore {
       });
       return { etag };
     };
-    return await this.#retried('put', key, signal, attempt, conditional);
+    return await this.#retried(operation, key, signal, attempt, conditional);
   }
 
   async *list(prefix: string, options: CallOptions = {}): AsyncGenerator<readonly ObjectMeta[]> {

@@ -1,10 +1,12 @@
 /** Counts what is asked of an object store, for metrics and for the demo's before and after. */
 import type {
+  BodySource,
   CallOptions,
   GetOptions,
   ObjectMeta,
   ObjectStore,
   PutOptions,
+  UploadOptions,
 } from '../../base/ports.ts';
 
 interface OperationCounts {
@@ -82,6 +84,19 @@ export class MeteredStore implements ObjectStore {
       'put',
       async () => await this.#inner.put(key, body, options),
       () => body.byteLength,
+    );
+  }
+
+  /** Counted as one `put`. */
+  async upload(
+    key: string,
+    source: BodySource,
+    options?: UploadOptions,
+  ): Promise<{ readonly etag: string }> {
+    return await this.#counted(
+      'put',
+      async () => await this.#inner.upload(key, source, options),
+      () => source.size,
     );
   }
 

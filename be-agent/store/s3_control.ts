@@ -22,6 +22,8 @@ interface Loaded {
   readonly client: S3Client;
 }
 
+type Request<T> = (loaded: Loaded, abortSignal: AbortSignal) => Promise<T>;
+
 export class S3Control {
   readonly #spec: S3StoreSpec;
   readonly #deps: StoreDeps;
@@ -63,6 +65,55 @@ export class S3Control {
     }
   }
 
+  /** Begins an upload in parts; its id. */
+  async createMultipart(key: string, signal: AbortSignal | undefined): Promise<string> {
+    const call = this.#http.call('upload', key);
+    const input = { Bucket: this.#spec.bucket, Key: this.#http.objectKey(key) };
+    const answer = await this.#send(call, signal, async ({ sdk, client }, abortSignal) => {
+      return await client.send(new sdk.CreateMultipartUploadCommand(input), { abortSignal });
+    });
+    const { UploadId: uploadId = '' } = answer;
+    if (uploadId !== '') return uploadId;
+    throw new ObjectStoreError('UNSUPPORTED', key, callText(call, 'the server gave no upload id'));
+  }
+
+  /** Makes the object visible. Sent once: its outcome may be unknown. */
+  async completeMultipart(
+    key: string,
+    uploadId: string,
+    etags: readonly string[],
+    options: { readonly ifNoneMatch?: '*'; readonly signal: AbortSignal | undefined },
+  ): Promise<void> {
+    const call = this.#http.call('upload', key);
+    const input = {
+      Bucket: this.#spec.bucket,
+      Key: this.#http.objectKey(key),
+      UploadId: uploadId,
+      IfNoneMatch: options.ifNoneMatch,
+      MultipartUpload: {
+        Parts: etags.map((etag, at) => ({ ETag: `"${etag}"`, PartNumber: at + 1 })),
+      },
+    };
+    const request: Request<void> = async ({ sdk, client }, abortSignal) => {
+      await client.send(new sdk.CompleteMultipartUploadCommand(input), { abortSignal });
+    };
+    await this.#once(call, options.signal, request);
+  }
+
+  /** The parts are deleted. An upload that is gone is no error. */
+  async abortMultipart(key: string, uploadId: string): Promise<void> {
+    const call = this.#http.call('upload', key);
+    const { bucket: Bucket } = this.#spec;
+    const input = { Bucket, Key: this.#http.objectKey(key), UploadId: uploadId };
+    try {
+      await this.#send(call, undefined, async ({ sdk, client }, abortSignal) => {
+        await client.send(new sdk.AbortMultipartUploadCommand(input), { abortSignal });
+      });
+    } catch (error) {
+      if (!(error instanceof ObjectStoreError) || error.kind !== 'NOT_FOUND') throw error;
+    }
+  }
+
   close(): void {
     this.#loading?.then(
       ({ client }) => {
@@ -93,33 +144,33 @@ export class S3Control {
     });
   }
 
-  async #send<T>(
-    call: S3Call,
-    signal: AbortSignal | undefined,
-    request: (loaded: Loaded, abortSignal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
+  async #send<T>(call: S3Call, signal: AbortSignal | undefined, request: Request<T>): Promise<T> {
     return await withRetries(this.#deps, call.key, signal, async () => {
-      const loaded = await (this.#loading ??= this.#load());
-      // Answers here are small, so the time limit is for the whole of it.
-      const abort = new AbortController();
-      const { timeoutMs } = this.#deps.limits();
-      const late = callText(call, `no progress for ${timeoutMs} ms`);
-      const stopTimer = this.#deps.clock.after(timeoutMs, () => {
-        abort.abort(new ObjectStoreError('UNAVAILABLE', call.key, late));
-      });
-      const onAbort = (): void => {
-        if (signal !== undefined) abort.abort(abortedError(call.key, signal));
-      };
-      signal?.addEventListener('abort', onAbort, { once: true });
-      try {
-        return await request(loaded, abort.signal);
-      } catch (error) {
-        throw abort.signal.aborted ? abort.signal.reason : this.#sdkError(call, error);
-      } finally {
-        stopTimer();
-        signal?.removeEventListener('abort', onAbort);
-      }
+      return await this.#once(call, signal, request);
     });
+  }
+
+  async #once<T>(call: S3Call, signal: AbortSignal | undefined, request: Request<T>): Promise<T> {
+    const loaded = await (this.#loading ??= this.#load());
+    // Answers here are small, so the time limit is for the whole of it.
+    const abort = new AbortController();
+    const { timeoutMs } = this.#deps.limits();
+    const late = callText(call, `no progress for ${timeoutMs} ms`);
+    const stopTimer = this.#deps.clock.after(timeoutMs, () => {
+      abort.abort(new ObjectStoreError('UNAVAILABLE', call.key, late));
+    });
+    const onAbort = (): void => {
+      if (signal !== undefined) abort.abort(abortedError(call.key, signal));
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await request(loaded, abort.signal);
+    } catch (error) {
+      throw abort.signal.aborted ? abort.signal.reason : this.#sdkError(call, error);
+    } finally {
+      stopTimer();
+      signal?.removeEventListener('abort', onAbort);
+    }
   }
 
   #sdkError(call: S3Call, error: unknown): unknown {

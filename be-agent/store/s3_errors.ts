@@ -25,6 +25,7 @@ interface CodeRow {
 // prettier-ignore
 const CODES: Readonly<Record<string, CodeRow>> = {
   NoSuchKey:                  { kind: 'NOT_FOUND', text: 'no such object' },
+  NoSuchUpload:               { kind: 'NOT_FOUND', text: 'no such upload' },
   NoSuchBucket:               { kind: 'BUCKET_MISSING', text: "bucket '{bucket}' does not exist" },
   InvalidBucketName:          { kind: 'BUCKET_MISSING', text: "'{bucket}' is not a bucket name" },
   InvalidAccessKeyId:         { kind: 'ACCESS_DENIED', text: 'access key is not known' },

@@ -29,6 +29,7 @@ const UNSIGNED_PAYLOAD = 'UNSIGNED-PAYLOAD';
 export interface S3Request {
   readonly method: 'GET' | 'HEAD' | 'PUT';
   readonly key: string;
+  readonly query?: Readonly<Record<string, string>>;
   /** Lower-case names. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
@@ -103,7 +104,7 @@ export class S3Http {
    * other outcome is an ObjectStoreError. `target` is asked for the place of the body.
    */
   async send(call: S3Call, request: S3Request, target: BodyTarget): Promise<S3Answer> {
-    const { method, key, body, signal } = request;
+    const { method, key, query = {}, body, signal } = request;
     const path = `${this.#path}/${encodePath(this.objectKey(key))}`;
     const headers: Record<string, string> = {
       ...request.headers,
@@ -114,14 +115,14 @@ export class S3Http {
     };
     if (body !== undefined) headers['content-length'] = String(body.byteLength);
     const signed = await this.#signer.sign(
-      { method, protocol: 'http:', hostname: this.#host, path, headers },
+      { method, protocol: 'http:', hostname: this.#host, path, query, headers },
       { signingDate: new Date(this.#deps.clock.now()) },
     );
     if (signal?.aborted === true) throw abortedError(call.key, signal);
     const exchange = new Exchange(this.#deps, call, target, signal);
     const options: Dispatcher.DispatchOptions = {
       method,
-      path,
+      path: path + queryText(query),
       headers: signed.headers,
       // undici closes the connection after a HEAD unless told not to.
       reset: false,
@@ -346,9 +347,20 @@ export function endpointUrl(endpoint: string): URL {
 
 /** RFC 3986 unreserved characters stay, `/` separates, the rest is escaped: as S3 signs it. */
 function encodePath(key: string): string {
-  return encodeURIComponent(key)
-    .replaceAll('%2F', '/')
-    .replaceAll(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+  return escaped(key).replaceAll('%2F', '/');
+}
+
+/** RFC 3986 unreserved characters stay, all others are escaped. */
+function escaped(text: string): string {
+  return encodeURIComponent(text).replaceAll(
+    /[!'()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
+
+function queryText(query: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(query).map(([name, value]) => `${escaped(name)}=${escaped(value)}`);
+  return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
 }
 
 function sha256Hex(body: Uint8Array): string {

@@ -5,16 +5,19 @@
  */
 import { ObjectStoreError } from '../../base/ports.ts';
 import type {
+  BodySource,
   CallOptions,
   GetOptions,
   ObjectMeta,
   ObjectStore,
   PutOptions,
+  UploadOptions,
 } from '../../base/ports.ts';
 import type { S3StoreSpec } from '../../base/schema.ts';
+import { pieces } from './body_pieces.ts';
 import { checkKey, checkPrefix, checkRange, checkRoom } from './object_key.ts';
 import type { Range } from './object_key.ts';
-import { AttemptError, withRetries } from './retry.ts';
+import { AttemptError, throwIfAborted, withRetries } from './retry.ts';
 import type { StoreDeps } from './retry.ts';
 import { S3Control } from './s3_control.ts';
 import { callText } from './s3_errors.ts';
@@ -94,6 +97,33 @@ export class S3Store implements ObjectStore {
       );
     }
     return await this.#putConditional(key, body, { 'if-none-match': ifNoneMatch }, signal);
+  }
+
+  /** A multipart upload, one part after the other, each tried again by itself. */
+  async upload(
+    key: string,
+    source: BodySource,
+    options: UploadOptions = {},
+  ): Promise<{ etag: string }> {
+    checkKey(key);
+    const { signal } = options;
+    throwIfAborted(key, signal);
+    const uploadId = await this.#control.createMultipart(key, signal);
+    try {
+      const etags: string[] = [];
+      for await (const body of pieces(source, key, signal)) {
+        const query = { partNumber: String(etags.length + 1), uploadId };
+        etags.push(await this.#putPart(key, query, body, signal));
+      }
+      source.check?.();
+      await this.#complete(key, uploadId, etags, options);
+    } catch (error) {
+      // Also when the outcome is unknown: of a completed upload nothing is left to be aborted.
+      await this.#control.abortMultipart(key, uploadId).catch(() => undefined);
+      throw error;
+    }
+    // The answer to the completion has no etag on Ceph.
+    return { etag: (await this.head(key, signal === undefined ? {} : { signal }))?.etag ?? '' };
   }
 
   async *list(prefix: string, options: CallOptions = {}): AsyncGenerator<readonly ObjectMeta[]> {
@@ -186,6 +216,37 @@ export class S3Store implements ObjectStore {
       if (!mayHaveHappened(error)) throw error;
       const call = this.#http.call('put', key);
       const text = callText(call, 'the outcome of the conditional put is unknown');
+      throw new ObjectStoreError('UNKNOWN_OUTCOME', key, text, error);
+    }
+  }
+
+  async #putPart(
+    key: string,
+    query: Readonly<Record<string, string>>,
+    body: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<string> {
+    const call = this.#http.call('upload', key);
+    return await withRetries(this.#deps, key, signal, async () => {
+      const request = { method: 'PUT', key, query, body, signal } as const;
+      const answer = await this.#http.send(call, request, () => undefined);
+      return bareEtag(answer.header('etag') ?? '');
+    });
+  }
+
+  async #complete(
+    key: string,
+    uploadId: string,
+    etags: readonly string[],
+    { ifNoneMatch, signal }: UploadOptions,
+  ): Promise<void> {
+    const condition = ifNoneMatch === undefined ? {} : { ifNoneMatch };
+    try {
+      await this.#control.completeMultipart(key, uploadId, etags, { ...condition, signal });
+    } catch (error) {
+      if (!mayHaveHappened(error)) throw error;
+      const call = this.#http.call('upload', key);
+      const text = callText(call, 'the outcome of the completion is unknown');
       throw new ObjectStoreError('UNKNOWN_OUTCOME', key, text, error);
     }
   }

@@ -126,6 +126,10 @@ export class ScriptedStore implements ObjectStore {
     return await Promise.reject(new Error('not in this test'));
   }
 
+  async upload(): Promise<{ readonly etag: string }> {
+    return await Promise.reject(new Error('not in this test'));
+  }
+
   async *list(): AsyncGenerator<readonly ObjectMeta[]> {
     // Nothing to list.
   }

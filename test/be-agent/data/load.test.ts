@@ -46,6 +46,7 @@ function storeWithPut(
     url: store.url,
     get: store.get.bind(store),
     head: store.head.bind(store),
+    upload: store.upload.bind(store),
     list: store.list.bind(store),
     delete: store.delete.bind(store),
     close: store.close.bind(store),

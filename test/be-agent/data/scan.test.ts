@@ -301,6 +301,7 @@ function bind(store: ReturnType<typeof memoryStore>) {
     url: store.url,
     head: store.head.bind(store),
     put: store.put.bind(store),
+    upload: store.upload.bind(store),
     list: store.list.bind(store),
     delete: store.delete.bind(store),
     close: store.close.bind(store),

@@ -1,7 +1,7 @@
 /** The rules of the ObjectStore port (base/ports.ts), run on every implementation. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ObjectStoreError } from '../../../base/ports.ts';
-import type { ObjectMeta, ObjectStore } from '../../../base/ports.ts';
+import type { BodySource, ObjectMeta, ObjectStore } from '../../../base/ports.ts';
 
 export interface OpenedStore {
   readonly store: ObjectStore;
@@ -247,6 +247,86 @@ export function storeContract(name: string, open: () => Promise<OpenedStore>): v
           expect(got).toBe(got.charAt(0).repeat(200_000));
         } while (progress.writing);
         await writer;
+      });
+    });
+
+    describe('upload', () => {
+      const sized = (body: Uint8Array, check?: () => void): BodySource => {
+        let expected = 0;
+        return {
+          size: body.byteLength,
+          read: async (offset, length) => {
+            expect(offset).toBe(expected);
+            expected += length;
+            return await Promise.resolve(body.slice(offset, offset + length));
+          },
+          ...(check === undefined ? {} : { check }),
+        };
+      };
+
+      it.each([1, 8 * 2 ** 20, 8 * 2 ** 20 + 1, 19 * 2 ** 20 + 5])(
+        'stores %d bytes that come in pieces',
+        async (size) => {
+          const body = pattern(size);
+          const { etag } = await store.upload(`upload/${size}`, sized(body));
+          expect(Buffer.compare(await store.get(`upload/${size}`), body)).toBe(0);
+          expect(await store.head(`upload/${size}`)).toMatchObject({ size, etag });
+        },
+      );
+
+      it('leaves nothing visible when the check throws, and nothing of it in the list', async () => {
+        const wrong = sized(pattern(9 * 2 ** 20), () => {
+          throw new RangeError('another checksum');
+        });
+        await expect(store.upload('upload/checked', wrong)).rejects.toThrow(RangeError);
+        expect(await store.head('upload/checked')).toBeUndefined();
+        expect(await listAll(store, 'upload/checked')).toEqual([]);
+      });
+
+      it('leaves nothing visible when the source fails or is too short', async () => {
+        const failing: BodySource = {
+          size: 20 * 2 ** 20,
+          read: async (offset, length) => {
+            if (offset > 0) throw new EvalError('the disk');
+            return await Promise.resolve(new Uint8Array(length));
+          },
+        };
+        await expect(store.upload('upload/failed', failing)).rejects.toThrow(EvalError);
+        const short: BodySource = {
+          ...failing,
+          read: async () => await Promise.resolve(bytes('x')),
+        };
+        expect(await kindOf(store.upload('upload/failed', short))).toBe('TRUNCATED');
+        expect(await store.head('upload/failed')).toBeUndefined();
+      });
+
+      it('keeps the old object until the new one is whole', async () => {
+        await store.put('upload/old', bytes('old'));
+        const body = pattern(17 * 2 ** 20);
+        const inner = sized(body);
+        const watching: BodySource = {
+          ...inner,
+          read: async (offset, length) => {
+            expect(text(await store.get('upload/old'))).toBe('old');
+            return await inner.read(offset, length);
+          },
+        };
+        await store.upload('upload/old', watching);
+        expect((await store.head('upload/old'))?.size).toBe(body.byteLength);
+      });
+
+      it('ends when its signal aborts', async () => {
+        const abort = new AbortController();
+        const aborting: BodySource = {
+          size: 17 * 2 ** 20,
+          read: async (_, length) => {
+            abort.abort(new Error('enough'));
+            return await Promise.resolve(new Uint8Array(length));
+          },
+        };
+        const uploading = store.upload('upload/aborted', aborting, { signal: abort.signal });
+        expect(await kindOf(uploading)).toBe('ABORTED');
+        expect(await store.head('upload/aborted')).toBeUndefined();
       });
     });
 

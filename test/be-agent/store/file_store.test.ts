@@ -6,7 +6,8 @@ import { systemClock, systemRandom } from '../../../base/system_ports.ts';
 import { systemFiles } from '../../../be-agent/store/file_calls.ts';
 import type { FileCalls } from '../../../be-agent/store/file_calls.ts';
 import { errnoOf } from '../../../be-agent/store/file_errors.ts';
-import { FileStore, TEMP_DIRECTORY } from '../../../be-agent/store/file_store.ts';
+import { FileStore } from '../../../be-agent/store/file_store.ts';
+import { LOCK_NAME, TEMP_DIRECTORY } from '../../../be-agent/store/file_temps.ts';
 import { bytes, failure, kindOf, listAll, storeContract, text } from './contract.ts';
 import { StepClock } from './test_ports.ts';
 
@@ -167,7 +168,8 @@ describe('FileStore on its directory', () => {
     await store.put('x/y/z', bytes('1'));
     await store.put('x/y/z', bytes('2'), { ifMatch: (await store.head('x/y/z'))?.etag ?? '' });
     await kindOf(store.put('x/y/z', bytes('3'), { ifNoneMatch: '*' }));
-    expect(await readdir(join(root, TEMP_DIRECTORY))).toEqual([]);
+    // The lock stays: without it another process would lock another file.
+    expect(await readdir(join(root, TEMP_DIRECTORY))).toEqual([LOCK_NAME]);
     await store.delete(['x/y/z']);
     expect(await readdir(root)).toEqual([TEMP_DIRECTORY]);
   });
@@ -176,8 +178,12 @@ describe('FileStore on its directory', () => {
     const root = await temporary();
     const store = await FileStore.open(root, deps);
     await rm(join(root, TEMP_DIRECTORY), { recursive: true });
-    await store.put('a', bytes('x'));
+    const { etag } = await store.put('a', bytes('x'));
     expect(text(await store.get('a'))).toBe('x');
+    const swapped = await store.put('a', bytes('y'), { ifMatch: etag });
+    await rm(join(root, TEMP_DIRECTORY), { recursive: true });
+    await store.put('a', bytes('z'), { ifMatch: swapped.etag });
+    expect(text(await store.get('a'))).toBe('z');
   });
 
   it('removes temporary files of writers that died, but not those of the living', async () => {

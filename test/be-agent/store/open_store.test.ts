@@ -48,6 +48,7 @@ function changed(store: ObjectStore, changes: Partial<ObjectStore>): ObjectStore
     get: async (key, options) => await store.get(key, options),
     head: async (key, options) => await store.head(key, options),
     put: async (key, body, options) => await store.put(key, body, options),
+    upload: async (key, source, options) => await store.upload(key, source, options),
     list: (prefix, options) => store.list(prefix, options),
     delete: async (keys, options) => {
       await store.delete(keys, options);
