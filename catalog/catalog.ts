@@ -17,6 +17,7 @@ import { CompactionStore } from './compactions.ts';
 import { ClusterIdentityStore } from './cluster_identity.ts';
 import { ComputeGroupStore } from './compute_groups.ts';
 import { ConfigOverrideStore } from './config_overrides.ts';
+import { CooldownStore, leadsAfter } from './cooldown.ts';
 import { DatabaseStore } from './databases.ts';
 import { DirectoryLock } from './directory_lock.ts';
 import { EventCursorStore } from './event_cursors.ts';
@@ -24,6 +25,7 @@ import { GarbageStore } from './garbage.ts';
 import { GrantStore } from './grants.ts';
 import { HotspotStore } from './hotspots.ts';
 import { type CommitCounts, LoadCommit } from './load_commit.ts';
+import { LeadIndex } from './lead_index.ts';
 import { LoadStore, type LoadTxn } from './loads.ts';
 import { migrate, takeLease } from './migrator.ts';
 import { Purger } from './purger.ts';
@@ -66,6 +68,7 @@ export interface CatalogOptions {
 }
 
 interface Memory extends TableMemory {
+  readonly leads: LeadIndex;
   readonly box: SecretBox;
 }
 
@@ -87,6 +90,8 @@ class Stores {
   readonly vaults: VaultStore;
   readonly resources: ResourceStore;
   readonly storagePolicies: StoragePolicyStore;
+  /** Who uploads which tablet, and the jobs that tell the backends. */
+  readonly cooldown: CooldownStore;
   readonly warmUpJobs: WarmUpJobStore;
   readonly warmUpBatches: WarmUpBatchStore;
   readonly warmUpRuns: WarmUpRunStore;
@@ -117,6 +122,7 @@ class Stores {
     this.vaults = new VaultStore(session, memory.box);
     this.resources = new ResourceStore(session, memory.box);
     this.storagePolicies = new StoragePolicyStore(session, memory.cache);
+    this.cooldown = new CooldownStore(session, memory.leads);
     this.warmUpJobs = new WarmUpJobStore(session);
     this.warmUpBatches = new WarmUpBatchStore(session);
     this.warmUpRuns = new WarmUpRunStore(session);
@@ -175,6 +181,7 @@ export class Catalog extends Stores {
     const memory: Memory = {
       box,
       cache: new TableCache(),
+      leads: new LeadIndex(),
       tablets,
       replicas,
       dropped: () => {
@@ -217,6 +224,7 @@ export class Catalog extends Stores {
         });
       await catalog.#purger.abandonAll();
       await catalog.#loadTablets(opened.reader);
+      await catalog.#loadLeads(opened.reader);
       await catalog.#loadReplicas();
       catalog.#purger.start();
       return catalog;
@@ -284,6 +292,17 @@ export class Catalog extends Stores {
         authString: '',
       });
     });
+  }
+
+  async #loadLeads(bulk: SqliteConnection): Promise<void> {
+    let last = 0;
+    for (;;) {
+      const confs = leadsAfter({ bulk }, last, TABLETS_PER_TURN);
+      for (const conf of confs) this.#memory.leads.set(conf);
+      last = confs.at(-1)?.tabletId ?? 0;
+      if (confs.length < TABLETS_PER_TURN) return;
+      await nextTurn();
+    }
   }
 
   async #loadTablets(reader: SqliteConnection): Promise<void> {

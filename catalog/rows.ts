@@ -35,6 +35,12 @@ export type AlterState = 'PENDING' | 'WAITING_TXN' | 'RUNNING' | 'FINISHED' | 'C
  * CUMULATIVE: small rowsets. BASE: at least one that is large. FULL: all of the tablet, asked for.
  */
 export type CompactionKind = 'CUMULATIVE' | 'BASE' | 'FULL';
+/**
+ * PENDING: its leads are in the catalog, nobody was told. SEND_CONF: backends are being told.
+ * RUNNING: all that are alive were told, and some have not confirmed yet. FINISHED: every replica on
+ * a backend that is alive has the term. CANCELLED: given up; leads stay. The last two are final.
+ */
+export type CooldownJobState = 'PENDING' | 'SEND_CONF' | 'RUNNING' | 'FINISHED' | 'CANCELLED';
 type Bit = 0 | 1;
 
 export interface CatalogRows {
@@ -60,7 +66,7 @@ export interface CatalogRows {
     password_lifetime_days: Generated<number | null>;
   };
   role: { role_name: string; created_ms: number };
-  role_member: { role_name: string; user_name: string; host: string };
+  role_member: { role_name: string; user_name: string; host: string; is_default: Generated<Bit> };
   privilege_grant: {
     grantee_kind: 'USER' | 'ROLE';
     grantee: string;
@@ -391,4 +397,19 @@ export interface CatalogRows {
     columns: string;
   };
   alter_write: { rowset_id: string; job_id: number; tablet_id: number };
+  tablet_lead: { tablet_id: number; replica_id: number; term: number };
+  cooldown_job: {
+    job_id: number;
+    state: CooldownJobState;
+    version: number;
+    tablets: number;
+    elected: number;
+    reason: string;
+    create_ms: number;
+    start_ms: number | null;
+    finish_ms: number | null;
+    timeout_ms: number;
+    err_msg: string;
+  };
+  cooldown_job_tablet: { job_id: number; tablet_id: number; replica_id: number; term: number };
 }

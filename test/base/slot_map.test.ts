@@ -24,7 +24,7 @@ describe('slots by id', () => {
         }
         expect(map.size).toBe(model.size);
         for (const [, id] of steps) expect(map.get(id)).toBe(model.get(id) ?? -1);
-        expect([...map.keys()].toSorted()).toEqual([...model.keys()].toSorted());
+        expect(new Set(map.keys())).toEqual(new Set(model.keys()));
       }),
     );
   });

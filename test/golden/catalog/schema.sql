@@ -103,6 +103,29 @@ CREATE TABLE config_override (
   changed_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE cooldown_job (
+  job_id INTEGER PRIMARY KEY,
+  state TEXT NOT NULL CHECK (state IN
+    ('PENDING', 'SEND_CONF', 'RUNNING', 'FINISHED', 'CANCELLED')),
+  version INTEGER NOT NULL,
+  tablets INTEGER NOT NULL,
+  elected INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  create_ms INTEGER NOT NULL,
+  start_ms INTEGER,
+  finish_ms INTEGER,
+  timeout_ms INTEGER NOT NULL,
+  err_msg TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE cooldown_job_tablet (
+  job_id INTEGER NOT NULL,
+  tablet_id INTEGER NOT NULL,
+  replica_id INTEGER NOT NULL,
+  term INTEGER NOT NULL,
+  PRIMARY KEY (job_id, tablet_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE database_def (
   database_id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
@@ -264,7 +287,8 @@ CREATE TABLE role (
 CREATE TABLE role_member (
   role_name TEXT NOT NULL,
   user_name TEXT NOT NULL,
-  host TEXT NOT NULL,
+  host TEXT NOT NULL, is_default INTEGER NOT NULL DEFAULT 1
+  CHECK (is_default IN (0, 1)),
   PRIMARY KEY (role_name, user_name, host)
 ) STRICT, WITHOUT ROWID;
 
@@ -356,6 +380,12 @@ CREATE TABLE tablet_compaction (
   compactions INTEGER NOT NULL,
   bytes_read INTEGER NOT NULL,
   bytes_written INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE tablet_lead (
+  tablet_id INTEGER PRIMARY KEY,
+  replica_id INTEGER NOT NULL,
+  term INTEGER NOT NULL CHECK (term >= 1)
 ) STRICT;
 
 CREATE TABLE vault (
@@ -488,6 +518,8 @@ CREATE INDEX alter_write_by_job ON alter_write (job_id);
 CREATE INDEX backend_by_group ON backend (compute_group_id);
 
 CREATE UNIQUE INDEX compaction_by_tablet ON compaction (tablet_id);
+
+CREATE INDEX cooldown_job_by_state ON cooldown_job (state, finish_ms);
 
 CREATE INDEX dropped_tablet_by_resource ON dropped_tablet (resource_id);
 
