@@ -43,6 +43,8 @@ export const ERRORS = {
   NO_CURSOR:               row(1421, 'HY000', 'The statement ({id}) has no open cursor.'),
   LOCAL_INFILE:            row(3948, '42000', 'Loading local data is disabled; this must be enabled on both the client and server sides (stream load over HTTP loads files)'),
   WRONG_ARGUMENTS:         row(1210, 'HY000', 'Incorrect arguments to {what}'),
+  WRONG_LOCK_NAME:         row(3057, '42000', "Incorrect user-level lock name '{name}'."),
+  LOCK_DEADLOCK:           row(3058, 'HY000', 'Deadlock found when trying to get user-level lock; try rolling back transaction/releasing locks and restarting lock acquisition.'),
   QUERY_INTERRUPTED:       row(1317, '70100', 'Query execution was interrupted'),
   CONNECTION_KILLED:       row(1927, '70100', 'Connection was killed'),
   IDLE_TIMEOUT:            row(4031, 'HY000', 'The client was disconnected by the server because of inactivity. See wait_timeout and interactive_timeout for configuring this behavior.'),
@@ -50,7 +52,7 @@ export const ERRORS = {
   AUTH_NOT_SUPPORTED:      row(1251, '08004', 'Client does not support authentication protocol requested by server; consider upgrading MySQL client'),
   SECURE_TRANSPORT_REQUIRED: row(3159, 'HY000', 'Connections using insecure transport are prohibited while --require_secure_transport=ON.'),
   UNKNOWN_COLLATION:       row(1273, 'HY000', "Unknown collation: '{name}'"),
-  UNKNOWN_TIME_ZONE:       row(1298, 'HY000', "Unknown or incorrect time zone: '{name}'; allowed: SYSTEM, UTC, GMT or an offset such as +02:00"),
+  UNKNOWN_TIME_ZONE:       row(1298, 'HY000', "Unknown or incorrect time zone: '{name}'; allowed: SYSTEM, an offset such as +02:00, or a name such as Europe/Berlin"),
   UNKNOWN_CHARSET:         row(1115, '42000', "Unknown character set: '{name}'"),
 
   // language
@@ -76,6 +78,8 @@ export const ERRORS = {
   AMBIGUOUS_COLUMN:        row(1052, '23000', "Column '{name}' in '{where}' is ambiguous"),
   INVALID_GROUP_FUNC:      row(1111, 'HY000', 'Invalid use of group function'),
   WRONG_PARAM_COUNT:       row(1582, '42000', "Incorrect parameter count in the call to native function '{name}'"),
+  TOO_MANY_ROWS:           row(1172, '42000', 'Result consisted of more than one row'),
+  UNKNOWN_SCHEMA_TABLE:    row(1109, '42S02', "Unknown table '{name}' in {database}"),
   WRONG_COLUMN_COUNT:      row(1222, '21000', 'The used SELECT statements have a different number of columns'),
   OPERAND_COLUMNS:         row(1241, '21000', 'Operand should contain {count} column(s)'),
   NON_UNIQUE_TABLE:        row(1066, '42000', "Not unique table/alias: '{name}'"),
@@ -156,6 +160,12 @@ export const ERRORS = {
   STORE_FAILED:            row(1105, 'HY000', 'object store: {what}'),
   CORRUPT_OBJECT:          row(1105, 'HY000', 'object {key} is damaged: {what}'),
 
+  // replicated tables
+  REPLICA_NO_ROOM:         row(1105, 'HY000', 'Failed to find enough backend, please check the replication num: {wanted} replicas wanted, compute group {group} has {enabled} enabled backends'),
+  REPLICA_NOT_MADE:        row(1105, 'HY000', 'Failed to create replicas: {tablets} tablets have no majority of them; {why}'),
+  REPLICA_NONE_READABLE:   row(1105, 'HY000', 'no replica of tablet {tablet} can be read at version {version}: {replicas}'),
+  LOAD_NO_MAJORITY:        row(1105, 'HY000', 'the load is on {prepared} complete replicas of tablet {tablet}, {required} of {replicas} are needed'),
+
   // replicas on backends
   REPLICA_MISSING:         row(1105, 'HY000', 'backend {backend} has no replica of tablet {tablet}'),
   REPLICA_BEHIND:          row(1105, 'HY000', 'replica {replica} of tablet {tablet} on backend {backend} has version {version} only, {wanted} is wanted'),
@@ -169,6 +179,7 @@ export const ERRORS = {
   RESOURCE_NO_TYPE:        row(1105, 'HY000', "Resource type can't be null"),
   RESOURCE_FIXED:          row(1105, 'HY000', 'current not support modify property : {name}'),
   RESOURCE_IN_USE:         row(1105, 'HY000', "{type} resource used by policy, can't drop it."),
+  RESOURCE_HAS_DATA:       row(1105, 'HY000', 'cooled data lies in resource {name}: {what}'),
   RESOURCE_CHECK_FAILED:   row(1105, 'HY000', 'Resource({name}) cannot be used: {what}'),
   MISSING_IN_PROPERTIES:   row(1105, 'HY000', 'Missing [{name}] in properties.'),
   POLICY_EXISTS:           row(1105, 'HY000', 'the policy {name} already create'),
@@ -202,6 +213,7 @@ export const ERRORS = {
   WEAK_PASSWORD:           row(1819, 'HY000', 'Your password does not satisfy the current policy requirements: {what}'),
   BAD_PRIVILEGE:           row(1105, 'HY000', "Privilege '{name}' cannot be given on {scope}; allowed: {allowed}"),
   ROLE_EXISTS:             row(1396, 'HY000', "Operation CREATE ROLE failed for '{role}'@'%'"),
+  ROLE_NOT_GRANTED:        row(3530, 'HY000', '`{role}`@`%` is not granted to `{user}`@`{host}`'),
   UNKNOWN_ROLE:            row(3523, 'HY000', 'Unknown authorization ID `{role}`@`%`'),
   ROOT_IS_FIXED:           row(1105, 'HY000', "'root'@'%' may do everything: it cannot be {what}"),
   NO_CREATE_BY_GRANT:      row(1410, '42000', 'You are not allowed to create a user with GRANT: there is no {account}'),

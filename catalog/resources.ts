@@ -10,14 +10,14 @@ import { fromJson, toJson } from './json_text.ts';
 import { checkName } from './names.ts';
 import type { CatalogRows } from './rows.ts';
 import type { SecretBox } from './secret_box.ts';
-import type { Session } from './session.ts';
+import type { Session, WriteSession } from './session.ts';
 import { expectOne } from './stale_row.ts';
 
 /** What CREATE and ALTER give. */
 export type ResourceBody = Pick<ResourceDef, 'store' | 'validityCheck' | 'conditionalWrites'>;
 
 type Credentials = Pick<S3StoreSpec, 'accessKey' | 'secretKey' | 'sessionToken'>;
-type ResourceRow = CatalogRows['resource'];
+type ResourceRow = Omit<CatalogRows['resource'], 'dropped'>;
 
 export class ResourceStore {
   readonly #session: Session;
@@ -31,7 +31,12 @@ export class ResourceStore {
   /** By name. */
   async list(): Promise<ResourceDef[]> {
     const { db } = this.#session;
-    const rows = await db.selectFrom('resource').selectAll().orderBy('name').execute();
+    const rows = await db
+      .selectFrom('resource')
+      .selectAll()
+      .where('dropped', '=', 0)
+      .orderBy('name')
+      .execute();
     return rows.map((row) => this.#resource(row));
   }
 
@@ -40,6 +45,17 @@ export class ResourceStore {
       .selectFrom('resource')
       .selectAll()
       .where('name', '=', name)
+      .where('dropped', '=', 0)
+      .executeTakeFirst();
+    return row === undefined ? undefined : this.#resource(row);
+  }
+
+  /** Also one that was dropped while objects of dropped tables lay there. */
+  async byId(resourceId: ResourceId): Promise<ResourceDef | undefined> {
+    const row = await this.#session.db
+      .selectFrom('resource')
+      .selectAll()
+      .where('resource_id', '=', resourceId)
       .executeTakeFirst();
     return row === undefined ? undefined : this.#resource(row);
   }
@@ -92,6 +108,7 @@ export class ResourceStore {
       if (place !== undefined && users.length > 0) {
         throw new SqlError('RESOURCE_FIXED', { name: place });
       }
+      if (place !== undefined) expectNoData(tx, before);
       const { numUpdatedRows } = await tx.db
         .updateTable('resource')
         .set({ ...this.#columns(before.resourceId, body), version: before.version + 1 })
@@ -102,7 +119,7 @@ export class ResourceStore {
     });
   }
 
-  /** Throws UNKNOWN_RESOURCE, RESOURCE_IN_USE. */
+  /** Throws UNKNOWN_RESOURCE, RESOURCE_IN_USE, RESOURCE_HAS_DATA. */
   async drop(name: string): Promise<void> {
     await this.#session.write(async (tx) => {
       const store = new ResourceStore(tx, this.#box);
@@ -112,7 +129,23 @@ export class ResourceStore {
         const type = where.kind === 's3' ? 'S3' : 'Local';
         throw new SqlError('RESOURCE_IN_USE', { type }, { hint: `by ${users.join(', ')}` });
       }
-      await tx.db.deleteFrom('resource').where('resource_id', '=', resourceId).execute();
+      expectNoData(tx, { resourceId, name });
+      await hide(tx, resourceId);
+    });
+  }
+
+  /** Rows of dropped resources in which nothing lies any more go. */
+  async forgetDropped(): Promise<void> {
+    const hidden = this.#session.bulk.all<[number]>(
+      'SELECT resource_id FROM resource WHERE dropped = 1',
+      [],
+    );
+    if (hidden.length === 0) return;
+    await this.#session.write(async (tx) => {
+      for (const [resourceId] of hidden) {
+        if (leftIn(tx, resourceId) > 0) continue;
+        await tx.db.deleteFrom('resource').where('resource_id', '=', resourceId).execute();
+      }
     });
   }
 
@@ -154,6 +187,48 @@ export class ResourceStore {
       createdMs: row.created_ms,
     };
   }
+}
+
+/** Throws RESOURCE_HAS_DATA when partitions of live tables have cooled data there, or may have. */
+function expectNoData(
+  tx: WriteSession,
+  { resourceId, name }: Pick<ResourceDef, 'resourceId' | 'name'>,
+): void {
+  const [table] = tx.bulk.all<[string, string]>(
+    `SELECT table_def.name, partition_def.name FROM partition_resource
+     INNER JOIN partition_def ON partition_def.partition_id = partition_resource.partition_id
+     INNER JOIN table_def ON table_def.table_id = partition_def.table_id
+     WHERE partition_resource.resource_id = ? AND partition_def.state = 'NORMAL'
+       AND table_def.state = 'NORMAL' LIMIT 1`,
+    [resourceId],
+  );
+  if (table === undefined) return;
+  const what = `of partition ${table[1]} of table ${table[0]}`;
+  throw new SqlError('RESOURCE_HAS_DATA', { name, what });
+}
+
+/** Its name is free; the way to the objects of dropped tables stays until they are deleted. */
+async function hide(tx: WriteSession, resourceId: ResourceId): Promise<void> {
+  if (leftIn(tx, resourceId) === 0) {
+    await tx.db.deleteFrom('resource').where('resource_id', '=', resourceId).execute();
+    return;
+  }
+  await tx.db
+    .updateTable('resource')
+    .set({ dropped: 1, name: `dropped resource ${resourceId}` })
+    .where('resource_id', '=', resourceId)
+    .execute();
+}
+
+/** What still has to be deleted there, or is there for somebody to read. */
+function leftIn(tx: WriteSession, resourceId: number): number {
+  const [left] = tx.bulk.all<[number]>(
+    `SELECT (SELECT count(*) FROM partition_resource WHERE resource_id = ?)
+       + (SELECT count(*) FROM dropped_tablet WHERE resource_id = ?)
+       + (SELECT count(*) FROM garbage WHERE vault_id = ?)`,
+    [resourceId, resourceId, resourceId],
+  );
+  return left?.[0] ?? 0;
 }
 
 function boxContext(resourceId: number): string {

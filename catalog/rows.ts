@@ -114,6 +114,7 @@ export interface CatalogRows {
     validity_check: Bit;
     conditional_writes: ConditionalWrites;
     created_ms: number;
+    dropped: Generated<Bit>;
   };
   storage_policy: {
     policy_id: number;

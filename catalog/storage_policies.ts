@@ -1,9 +1,10 @@
 /** Storage policies: when data cools and where it goes, and which partitions have which. */
 import { SqlError } from '../base/errors.ts';
 import { id } from '../base/ids.ts';
-import type { ResourceId, StoragePolicyId, TableId } from '../base/ids.ts';
+import type { PartitionId, ResourceId, StoragePolicyId, TableId } from '../base/ids.ts';
 import type { CooldownTime, StoragePolicyDef } from '../base/schema.ts';
 import { checkName } from './names.ts';
+import { rememberResource, resourcesOf } from './partition_resources.ts';
 import type { CatalogRows } from './rows.ts';
 import type { Session, WriteSession } from './session.ts';
 import { expectOne } from './stale_row.ts';
@@ -165,6 +166,10 @@ export class StoragePolicyStore {
         const bound = [before, ...there].map((row) => row.storage_policy_id);
         const parts = partitions.map((row) => row.storage_policy_id);
         await expectSameResource(tx, policy, target === 'table' ? bound : parts);
+        for (const { partition_id: partitionId } of partitions) {
+          expectCooledThere(tx, policy, partitionId);
+          rememberResource(tx, id<PartitionId>(partitionId), policy.policyId);
+        }
       }
       const policyId = policy?.policyId ?? null;
       const ofTable = target === 'table' ? policyId : before.storage_policy_id;
@@ -265,6 +270,16 @@ async function expectSameResource(
       throw new SqlError('POLICY_OTHER_RESOURCE');
     }
   }
+}
+
+/** Data of a policy that was taken away lies where it lies, too. */
+function expectCooledThere(
+  tx: WriteSession,
+  { resourceId }: StoragePolicyDef,
+  partitionId: number,
+): void {
+  const isElsewhere = resourcesOf(tx, partitionId).some((other) => other !== resourceId);
+  if (isElsewhere) throw new SqlError('POLICY_OTHER_RESOURCE');
 }
 
 function cooldownColumns(cooldown: CooldownTime): Pick<PolicyRow, 'cooldown_ms' | 'ttl_s'> {

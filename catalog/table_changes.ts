@@ -10,15 +10,20 @@ import type {
   IndexId,
   PartitionId,
   StoragePolicyId,
+  ReplicaId,
   TableId,
   TabletId,
   VaultId,
 } from '../base/ids.ts';
+import type { BackendId } from '../base/ids.ts';
+import type { NewReplica } from '../base/replica.ts';
 import { BUCKETS_MAX, COLUMNS_MAX, PARTITIONS_MAX } from '../base/schema.ts';
 import type { PartitionValues, RollupShape, TableDef } from '../base/schema.ts';
 import { toJson } from './json_text.ts';
 import { checkName } from './names.ts';
+import { rememberResource } from './partition_resources.ts';
 import type { Purger } from './purger.ts';
+import { insertReplica } from './replicas.ts';
 import type { Session, WriteSession } from './session.ts';
 import { StaleRow } from './stale_row.ts';
 import {
@@ -43,8 +48,22 @@ export interface NewPartition {
   readonly name: string;
   readonly values: PartitionValues;
   readonly buckets: number;
-  /** Default: none. */
+  /** Its own; the table's wins. Default: none. */
   readonly storagePolicyId?: StoragePolicyId | undefined;
+  /** Of replicated tables, and only of these. */
+  readonly replicationNum?: number | undefined;
+}
+
+/** Where replicas of new tablets come into being; given for replicated tables. */
+export interface ReplicaMaker {
+  /** The backends of one more tablet, all different. Throws REPLICA_NO_ROOM. */
+  place(replicationNum: number): readonly BackendId[];
+  /** Resolves when a majority of each tablet's replicas is there. Throws REPLICA_NOT_MADE. */
+  make(replicas: readonly PlacedReplica[]): Promise<void>;
+}
+
+export interface PlacedReplica extends NewReplica {
+  readonly backendId: BackendId;
 }
 
 export interface NewRollup {
@@ -60,6 +79,8 @@ export interface NewTable extends TableBody {
   readonly rollups?: readonly NewRollup[];
   /** At least one for `partitionKind: 'NONE'`. */
   readonly partitions: readonly NewPartition[];
+  /** Of the table and all its partitions. Default: none. */
+  readonly storagePolicyId?: StoragePolicyId | undefined;
 }
 
 /** A partition with the ids it will have. */
@@ -67,12 +88,9 @@ interface PlannedPartition extends NewPartition {
   readonly partitionId: PartitionId;
   readonly position: number;
   readonly tablets: readonly TabletInfo[];
-}
-
-interface PartitionChange {
-  readonly partitions: readonly PlannedPartition[];
-  /** Partitions that they replace. */
-  readonly old: readonly PartitionId[];
+  readonly replicas: readonly PlacedReplica[];
+  /** The partition that it replaces. */
+  readonly replaces?: PartitionId | undefined;
 }
 
 export class TableChanges {
@@ -94,24 +112,29 @@ export class TableChanges {
   }
 
   /**
-   * Throws BAD_DB, TABLE_EXISTS, WRONG_TABLE_NAME, IDENT_TOO_LONG, INVALID_TABLE, NO_COLUMNS.
-   * The base index has the table's name.
+   * Throws BAD_DB, TABLE_EXISTS, WRONG_TABLE_NAME, IDENT_TOO_LONG, INVALID_TABLE, NO_COLUMNS,
+   * UNKNOWN_POLICY, and what `maker` throws. The base index has the table's name.
    */
-  async create(table: NewTable): Promise<TableId> {
+  async create(table: NewTable, maker?: ReplicaMaker): Promise<TableId> {
     checkTable(table);
     const databaseId = await this.#expectNewName(table);
     const indexes = 1 + (table.rollups?.length ?? 0);
     const tableId = id<TableId>(await this.#reserveIds(1 + indexes));
     const indexIds = Array.from({ length: indexes }, (_, at) => id<IndexId>(tableId + 1 + at));
-    const partitions = await this.#plan(tableId, indexIds, table.partitions, 0);
+    const planned = table.partitions.map((partition) => ({
+      ...partition,
+      storagePolicyId: table.storagePolicyId ?? partition.storagePolicyId,
+    }));
+    const partitions = await this.#plan(tableId, indexIds, planned, 0, maker);
     try {
       await this.#session.write((tx) => insertTable(tx, table, databaseId, tableId, indexIds));
       await this.#insertPartitions(tableId, partitions);
+      await maker?.make(partitions.flatMap(({ replicas }) => replicas));
       await this.#session.write(async (tx) => {
         await expectDatabase(tx, table.databaseName, databaseId);
         await expectNameFree(tx, databaseId, table.name);
         const row = await creatingTable(tx, tableId);
-        await showPartitions(tx, partitions);
+        await showPartitions(tx, row.storage_policy_id, partitions);
         await moveTable(tx, row, 'NORMAL');
         await tx.db
           .insertInto('table_name')
@@ -128,46 +151,51 @@ export class TableChanges {
 
   /**
    * Adds partitions behind those that are there. Whether their values overlap is the caller's
-   * matter. Throws BAD_TABLE, PARTITION_EXISTS, INVALID_TABLE.
+   * matter. The table's policy is theirs, if it has one when they become visible. Throws BAD_TABLE,
+   * PARTITION_EXISTS, INVALID_TABLE, UNKNOWN_POLICY, and what `maker` throws.
    */
-  async addPartitions(table: TableDef, added: readonly NewPartition[]): Promise<void> {
+  async addPartitions(
+    table: TableDef,
+    added: readonly NewPartition[],
+    maker?: ReplicaMaker,
+  ): Promise<void> {
     checkPartitions(table.partitions.length, added);
-    await this.#withIndexes(table.tableId, async (indexIds) => {
+    await this.#withIndexes(table.tableId, maker, async (indexIds) => {
       const first = await this.#nextPosition(table.tableId);
-      const partitions = await this.#plan(table.tableId, indexIds, added, first);
-      return { partitions, old: [] };
+      return await this.#plan(table.tableId, indexIds, added, first, maker);
     });
   }
 
   /**
-   * Replaces partitions by empty ones of the same names, all at once; all without names.
-   * Throws BAD_TABLE, UNKNOWN_PARTITION; `StaleRow` when one was changed meanwhile.
+   * Replaces partitions by empty ones of the same names and with the same policies, all at once;
+   * all without names. Throws BAD_TABLE, UNKNOWN_PARTITION, and what `maker` throws; `StaleRow` when
+   * one was changed meanwhile.
    */
-  async truncate(table: TableDef, names?: readonly string[]): Promise<void> {
+  async truncate(table: TableDef, names?: readonly string[], maker?: ReplicaMaker): Promise<void> {
     const unknown = names?.find((name) => table.partitions.every((part) => part.name !== name));
     if (unknown !== undefined) {
       throw new SqlError('UNKNOWN_PARTITION', { partition: unknown, table: table.name });
     }
     const old = table.partitions.filter((part) => names === undefined || names.includes(part.name));
-    await this.#withIndexes(table.tableId, async (indexIds) => {
+    await this.#withIndexes(table.tableId, maker, async (indexIds) => {
       const positions = await this.#positions(table.tableId);
-      const planned = await this.#plan(table.tableId, indexIds, old, 0);
-      const partitions = planned.map((part, i) => {
-        const replaced = old[i]?.partitionId ?? 0;
-        return { ...part, position: positions.get(replaced) ?? part.position };
+      const planned = await this.#plan(table.tableId, indexIds, old, 0, maker);
+      return planned.map((part, i) => {
+        const replaces = old[i]?.partitionId;
+        return { ...part, replaces, position: positions.get(replaces ?? 0) ?? part.position };
       });
-      return { partitions, old: old.map((part) => part.partitionId) };
     });
   }
 
   /** Plans and switches; again when an alter job has switched the table's indexes meanwhile. */
   async #withIndexes(
     tableId: TableId,
-    plan: (indexIds: readonly IndexId[]) => Promise<PartitionChange>,
+    maker: ReplicaMaker | undefined,
+    plan: (indexIds: readonly IndexId[]) => Promise<readonly PlannedPartition[]>,
   ): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       const indexIds = indexIdsOf(this.#session, tableId);
-      if (await this.#switch(tableId, indexIds, await plan(indexIds))) return;
+      if (await this.#switch(tableId, indexIds, await plan(indexIds), maker)) return;
       if (attempt === SWITCH_TRIES_MAX) throw new StaleRow(`indexes of table ${tableId}`);
     }
   }
@@ -179,16 +207,19 @@ export class TableChanges {
   async #switch(
     tableId: TableId,
     indexIds: readonly IndexId[],
-    { partitions, old }: PartitionChange,
+    partitions: readonly PlannedPartition[],
+    maker: ReplicaMaker | undefined,
   ): Promise<boolean> {
+    const old = partitions.flatMap(({ replaces }) => replaces ?? []);
     try {
       await this.#insertPartitions(tableId, partitions);
+      await maker?.make(partitions.flatMap(({ replicas }) => replicas));
       const isDone = await this.#session.write(async (tx) => {
         const row = await liveTable(tx, tableId);
         if (String(indexIdsOf(tx, tableId)) !== String(indexIds)) return false;
         for (const partitionId of old) await dropPartition(tx, partitionId, row.name);
         await expectPartitionsFree(tx, tableId, partitions);
-        await showPartitions(tx, partitions);
+        await showPartitions(tx, row.storage_policy_id, partitions);
         await alterTable(tx, row, {});
         this.#showOnCommit(tx, tableId, partitions);
         tx.onCommit(() => {
@@ -217,20 +248,28 @@ export class TableChanges {
     return id<DatabaseId>(database.database_id);
   }
 
-  /** Gives ids: per partition its own, then its tablets', index by index, bucket by bucket. */
+  /**
+   * Gives ids: per partition its own, then its tablets', index by index, bucket by bucket, then
+   * those of their replicas.
+   */
   async #plan(
     tableId: TableId,
     indexIds: readonly IndexId[],
     partitions: readonly NewPartition[],
     firstPosition: number,
+    maker: ReplicaMaker | undefined,
   ): Promise<PlannedPartition[]> {
     const tablets = partitions.reduce((sum, part) => sum + part.buckets * indexIds.length, 0);
     if (tablets > TABLETS_PER_STATEMENT_MAX) {
       const what = `${tablets} tablets in one statement, at most ${TABLETS_PER_STATEMENT_MAX}`;
       throw new SqlError('INVALID_TABLE', { what });
     }
-    let next = await this.#reserveIds(partitions.length + tablets);
-    return partitions.map((part, i) => {
+    const replicaCount = partitions.reduce(
+      (sum, part) => sum + part.buckets * indexIds.length * (part.replicationNum ?? 0),
+      0,
+    );
+    let next = await this.#reserveIds(partitions.length + tablets + replicaCount);
+    return partitions.map((part, i): PlannedPartition => {
       const partitionId = id<PartitionId>(next);
       next += 1;
       const infos: TabletInfo[] = [];
@@ -241,15 +280,27 @@ export class TableChanges {
           infos.push({ tabletId, tableId, partitionId, indexId, bucket, bytes: 0, rows: 0 });
         }
       }
-      const { name, values, buckets, storagePolicyId } = part;
+      const { name, values, buckets, storagePolicyId, replicationNum } = part;
+      const replicas: PlacedReplica[] = [];
+      for (const { tabletId, indexId } of infos) {
+        for (const backendId of placed(maker, replicationNum)) {
+          const replicaId = id<ReplicaId>(next);
+          next += 1;
+          const policy = storagePolicyId === undefined ? {} : { policyId: storagePolicyId };
+          const where = { tableId, partitionId, indexId, backendId };
+          replicas.push({ tabletId, replicaId, ...where, ...policy });
+        }
+      }
       return {
         name,
         values,
         buckets,
         storagePolicyId,
+        replicationNum,
         partitionId,
         position: firstPosition + i,
         tablets: infos,
+        replicas,
       };
     });
   }
@@ -267,6 +318,15 @@ export class TableChanges {
     for (const part of chunks(partitions.flatMap((partition) => partition.tablets))) {
       await this.#session.write(async (tx) => {
         for (const tablet of part) insertTablet(tx, tablet);
+      });
+      await nextTurn();
+    }
+    for (const part of chunks(partitions.flatMap(({ replicas }) => replicas))) {
+      await this.#session.write(async (tx) => {
+        for (const { replicaId, tabletId, backendId } of part) {
+          const replica = { replicaId, tabletId, backendId, state: 'CREATING' } as const;
+          insertReplica(tx, this.#memory.replicas, replica);
+        }
       });
       await nextTurn();
     }
@@ -348,6 +408,7 @@ async function insertTable(
     ttlSeconds: table.ttlSeconds,
     properties: table.properties,
     comment: table.comment,
+    ...(table.replication === undefined ? {} : { replication: table.replication }),
   };
   await tx.db
     .insertInto('table_def')
@@ -361,6 +422,7 @@ async function insertTable(
       vault_id: table.vaultId,
       definition: toJson(body),
       created_ms: tx.clock.now(),
+      storage_policy_id: table.storagePolicyId ?? null,
     })
     .execute();
   await tx.db
@@ -384,8 +446,8 @@ async function insertTable(
 function insertPartition(tx: WriteSession, tableId: TableId, partition: PlannedPartition): void {
   tx.bulk.run(
     `INSERT INTO partition_def (partition_id, table_id, name, position, bounds, buckets,
-       visible_version, state, version, storage_policy_id)
-     VALUES (?, ?, ?, ?, ?, ?, 1, 'CREATING', 1, ?)`,
+       visible_version, state, version, storage_policy_id, replication_num)
+     VALUES (?, ?, ?, ?, ?, ?, 1, 'CREATING', 1, ?, ?)`,
     [
       partition.partitionId,
       tableId,
@@ -394,8 +456,11 @@ function insertPartition(tx: WriteSession, tableId: TableId, partition: PlannedP
       toJson(partition.values),
       partition.buckets,
       partition.storagePolicyId ?? null,
+      partition.replicationNum ?? null,
     ],
   );
+  // Before a backend hears of the policy: it may cool the empty rowset at once.
+  rememberResource(tx, partition.partitionId, partition.storagePolicyId ?? null);
 }
 
 function insertTablet(tx: WriteSession, tablet: TabletInfo): void {
@@ -406,18 +471,48 @@ function insertTablet(tx: WriteSession, tablet: TabletInfo): void {
   );
 }
 
+/**
+ * Policies may have been given and taken since the partitions were planned: what counts is the
+ * table's when they become visible, of replacing ones that of the partition they replace.
+ */
 async function showPartitions(
   tx: WriteSession,
+  tablePolicy: number | null,
   partitions: readonly PlannedPartition[],
 ): Promise<void> {
-  for (const { partitionId, name } of partitions) {
+  for (const { partitionId, name, storagePolicyId, replicationNum, replaces } of partitions) {
+    const planned = storagePolicyId ?? null;
+    const policyId =
+      replicationNum === undefined
+        ? planned
+        : replaces === undefined
+          ? (tablePolicy ?? planned)
+          : policyOfPartition(tx, replaces);
+    rememberResource(tx, partitionId, policyId);
     const shown = tx.bulk.run(
-      `UPDATE partition_def SET state = 'NORMAL', version = 2
+      `UPDATE partition_def SET state = 'NORMAL', version = 2, storage_policy_id = ?
        WHERE partition_id = ? AND state = 'CREATING' AND version = 1`,
-      [partitionId],
+      [policyId, partitionId],
     );
     if (shown !== 1) throw new Error(`partition ${name} vanished while it was created`);
   }
+}
+
+function policyOfPartition(tx: WriteSession, partitionId: PartitionId): number | null {
+  const [row] = tx.bulk.all<[number | null]>(
+    'SELECT storage_policy_id FROM partition_def WHERE partition_id = ?',
+    [partitionId],
+  );
+  return row?.[0] ?? null;
+}
+
+function placed(
+  maker: ReplicaMaker | undefined,
+  replicationNum: number | undefined,
+): readonly BackendId[] {
+  if (replicationNum === undefined) return [];
+  if (maker === undefined) throw new Error('nobody makes the replicas of a replicated table');
+  return maker.place(replicationNum);
 }
 
 async function dropPartition(

@@ -41,6 +41,8 @@ const STATEMENTS: readonly string[] = [
     resource_id INTEGER NOT NULL,
     PRIMARY KEY (tablet_id, resource_id)
   ) STRICT, WITHOUT ROWID`,
+  // 1: nobody sees it any more; its row stays until the objects of dropped tablets are deleted.
+  `ALTER TABLE resource ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0`,
   `CREATE INDEX dropped_tablet_by_resource ON dropped_tablet (resource_id)`,
 ];
 

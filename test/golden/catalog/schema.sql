@@ -277,7 +277,7 @@ CREATE TABLE resource (
   validity_check INTEGER NOT NULL CHECK (validity_check IN (0, 1)),
   conditional_writes TEXT NOT NULL CHECK (conditional_writes IN ('true', 'false', 'unknown')),
   created_ms INTEGER NOT NULL
-) STRICT;
+, dropped INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TABLE role (
   role_name TEXT NOT NULL PRIMARY KEY,
