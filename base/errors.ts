@@ -196,6 +196,9 @@ export const ERRORS = {
   POLICY_DEFAULT_UNSET:    row(1105, 'HY000', 'Use default storage policy, but not give s3 info, please use alter resource to add default storage policy S3 info.'),
   POLICY_MERGE_ON_WRITE:   row(1105, 'HY000', 'Can not create UNIQUE KEY table that enables Merge-On-write with storage policy({name})'),
   POLICY_OTHER_RESOURCE:   row(1105, 'HY000', 'currently do not support change origin storage policy to another one with different resource'),
+  COOLDOWN_NO_JOB:         row(1105, 'HY000', 'cooldown job {id} does not exist, or has ended'),
+  COOLDOWN_LEADER:         row(1105, 'HY000', 'replica {replica} cannot lead tablet {tablet}: {why}'),
+  COOLDOWN_NOTHING:        row(1105, 'HY000', 'nothing of table {table} can be cooled: {why}'),
   POLICY_IS_DUE:           row(1105, 'HY000', 'remote storage cool down time: {due} should later than now: {now}'),
 
   VAULT_IN_USE:            row(1105, 'HY000', 'Storage vault {name} is still used by {what}'),

@@ -14,8 +14,13 @@ export interface GrantEntry {
   readonly privilege: Privilege;
 }
 
-export interface RoleMember extends AccountName {
+export interface RoleName extends AccountName {
   readonly role: string;
+}
+
+export interface RoleMember extends RoleName {
+  /** Active from the login on. */
+  readonly isDefault: boolean;
 }
 
 /** Logins of a user from an address are refused until then, wall clock. */
@@ -118,11 +123,16 @@ export class GrantStore {
 
   async members(): Promise<RoleMember[]> {
     const rows = await this.#session.db.selectFrom('role_member').selectAll().execute();
-    return rows.map((row) => ({ role: row.role_name, user: row.user_name, host: row.host }));
+    return rows.map((row) => ({
+      role: row.role_name,
+      user: row.user_name,
+      host: row.host,
+      isDefault: row.is_default === 1,
+    }));
   }
 
   /** A member already: nothing happens. */
-  async addMember({ role, user, host }: RoleMember): Promise<void> {
+  async addMember({ role, user, host }: RoleName): Promise<void> {
     await this.#session.write(async (tx) => {
       const row = { role_name: role, user_name: user, host };
       const known = (await new GrantStore(tx).members()).some(
@@ -132,8 +142,22 @@ export class GrantStore {
     });
   }
 
+  /** SET DEFAULT ROLE: those of the account's roles that are named, and no others. */
+  async setDefaultRoles({ user, host }: AccountName, roles: readonly string[]): Promise<void> {
+    await this.#session.write(async (tx) => {
+      const members = tx.db
+        .updateTable('role_member')
+        .where('user_name', '=', user)
+        .where('host', '=', host);
+      await members.set({ is_default: 0 }).execute();
+      if (roles.length > 0) {
+        await members.set({ is_default: 1 }).where('role_name', 'in', roles).execute();
+      }
+    });
+  }
+
   /** False: it was none. */
-  async removeMember({ role, user, host }: RoleMember): Promise<boolean> {
+  async removeMember({ role, user, host }: RoleName): Promise<boolean> {
     return await this.#session.write(async (tx) => {
       const gone = await tx.db
         .deleteFrom('role_member')

@@ -10,6 +10,7 @@ import type {
   Grantee,
   GrantScope,
   PasswordExpiry,
+  RoleChoice,
 } from '../grammar/nodes/accounts.ts';
 import type { BackendRef } from '../grammar/nodes/cluster.ts';
 import type { ShowFilter, TableName } from '../grammar/nodes/clauses.ts';
@@ -159,6 +160,19 @@ function expiryText(expire: PasswordExpiry): string | false {
 
 const strings = (list: readonly string[]): string => list.map(stringText).join(', ');
 
+function roleChoice(choice: RoleChoice): string {
+  switch (choice.kind) {
+    case 'none':
+      return 'NONE';
+    case 'all':
+      return words('ALL', choice.except.length > 0 && `EXCEPT ${strings(choice.except)}`);
+    case 'default':
+      return 'DEFAULT';
+    case 'some':
+      return strings(choice.roles);
+  }
+}
+
 const grantee = (one: Grantee): string =>
   one.kind === 'role' ? `ROLE ${stringText(one.name)}` : account(one.account);
 
@@ -261,6 +275,9 @@ function assignmentText(assignment: Assignment, options: FormatOptions): string 
     }
   }
 }
+
+const afterTransaction = ({ chain, release }: StatementOf<'Commit' | 'Rollback'>): string =>
+  words(chain && 'AND CHAIN', release && 'RELEASE');
 
 const accessMode = (readOnly: boolean | undefined): string | undefined =>
   readOnly === undefined ? undefined : readOnly ? 'READ ONLY' : 'READ WRITE';
@@ -496,9 +513,13 @@ const FORMATTERS: Formatters = {
     ];
     return words('START TRANSACTION', parts.filter((part) => part !== undefined).join(', '));
   },
-  Commit: () => 'COMMIT',
-  Rollback: ({ savepoint }) =>
-    words('ROLLBACK', savepoint !== undefined && `TO SAVEPOINT ${nameText(savepoint)}`),
+  Commit: (statement) => words('COMMIT', afterTransaction(statement)),
+  Rollback: (statement) =>
+    words(
+      'ROLLBACK',
+      statement.savepoint !== undefined && `TO SAVEPOINT ${nameText(statement.savepoint)}`,
+      afterTransaction(statement),
+    ),
   Savepoint: ({ name }) => `SAVEPOINT ${nameText(name)}`,
   ReleaseSavepoint: ({ name }) => `RELEASE SAVEPOINT ${nameText(name)}`,
   LockTables: ({ tables }) =>
@@ -554,6 +575,9 @@ const FORMATTERS: Formatters = {
       '=',
       passwordText(statement.password, options),
     ),
+  SetRole: ({ choice }) => `SET ROLE ${roleChoice(choice)}`,
+  SetDefaultRole: ({ choice, to }) =>
+    `SET DEFAULT ROLE ${roleChoice(choice)} TO ${to.map(account).join(', ')}`,
   CreateRole: (statement) =>
     words('CREATE ROLE', ifNotExists(statement.ifNotExists), strings(statement.roles)),
   DropRole: (statement) =>

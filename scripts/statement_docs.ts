@@ -165,6 +165,8 @@ const GROUPS = {
     GrantRole: ['grant', 'GRANT \'role\', ... TO user, ...', 'Gives roles.'],
     RevokeRole: ['revoke', 'REVOKE \'role\', ... FROM user, ...', 'Takes roles.'],
     ShowGrants: ['showGrants', 'SHOW [ALL] GRANTS [FOR user]', 'Privileges of accounts.'],
+    SetRole: ['setRole', "SET ROLE {DEFAULT | NONE | ALL [EXCEPT 'role', ...] | 'role', ...}", 'Which of its roles a session uses.'],
+    SetDefaultRole: ['setDefaultRole', "SET DEFAULT ROLE {NONE | ALL | 'role', ...} TO account, ...", 'Which roles are active from the login on.'],
     ShowCreateUser: ['showCreateUser', 'SHOW CREATE USER account', 'The statement that makes an account; the hash of its password shows to ADMIN only.'],
     ShowRoles: ['showListing', 'SHOW ROLES filter', 'Roles.'],
   },

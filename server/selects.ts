@@ -1,7 +1,9 @@
 /** SELECT for sessions: the engine, with user tables and the system's own behind it. */
 import { SqlError } from '../base/errors.ts';
 import type { AccountName } from '../base/privileges.ts';
-import type { ResultColumn, RowsResult } from '../base/values.ts';
+import type { ResultColumn, SqlValue } from '../base/values.ts';
+import { INFORMATION_SCHEMA } from './information_schema/catalog_tables.ts';
+import type { NamedLocks } from './named_locks.ts';
 import type { ExecContext } from './executors/executor.ts';
 import { tableDenied } from './access/ask.ts';
 import { ACCOUNTS_DATABASE } from './access/rights.ts';
@@ -12,8 +14,9 @@ import { mysqlTable } from './information_schema/mysql_tables.ts';
 import { isSystemDatabase } from './information_schema/system_databases.ts';
 import { SCHEMA, SchemaSource } from './schema_source.ts';
 import type { QueryPlan } from './select/query_plan.ts';
-import { SelectEngine } from './select/select_engine.ts';
+import { SelectEngine, type SelectResult } from './select/select_engine.ts';
 import type { SelectSession, SelectTable } from './select/table_provider.ts';
+import type { LockFunction } from './select/user_locks.ts';
 import type { Services } from './services.ts';
 import type { SessionState } from './session_state.ts';
 import { userTable } from './user_tables.ts';
@@ -36,7 +39,7 @@ export class Selects {
   }
 
   /** Again from the start when a table got another schema before the first row was there. */
-  async run(sql: string, context: ExecContext): Promise<RowsResult> {
+  async run(sql: string, context: ExecContext): Promise<SelectResult> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await this.#run(sql, context);
@@ -47,12 +50,12 @@ export class Selects {
     }
   }
 
-  async #run(sql: string, context: ExecContext): Promise<RowsResult> {
+  async #run(sql: string, context: ExecContext): Promise<SelectResult> {
     const { variables } = context.session;
     const limit = variables.get('sql_select_limit').value;
     return await this.#engine.run(sql, {
       context,
-      session: selectSession(context.session),
+      session: selectSession(context),
       signal: context.signal,
       timeoutMs: timeLimitMs(sql, variables),
       rowsMax: typeof limit === 'bigint' && limit <= 2n ** 53n ? Number(limit) : 0,
@@ -61,12 +64,12 @@ export class Selects {
 
   /** What it would do, without running it. */
   async explain(sql: string, context: ExecContext): Promise<QueryPlan> {
-    return await this.#engine.explain(sql, selectSession(context.session), context);
+    return await this.#engine.explain(sql, selectSession(context), context);
   }
 
   /** Columns of the result, without running it; a type that only a run tells is STRING. */
   async describe(sql: string, context: ExecContext): Promise<readonly ResultColumn[]> {
-    return await this.#engine.describe(sql, selectSession(context.session), context);
+    return await this.#engine.describe(sql, selectSession(context), context);
   }
 
   close(): void {
@@ -80,7 +83,9 @@ export class Selects {
   ): Promise<SelectTable | undefined> {
     const { services } = context;
     if (InformationSchema.isName(database)) {
-      return SCHEMA.resolve(table, new SchemaSource(context));
+      const found = SCHEMA.resolve(table, new SchemaSource(context));
+      if (found !== undefined) return found;
+      throw new SqlError('UNKNOWN_SCHEMA_TABLE', { name: table, database: INFORMATION_SCHEMA });
     }
     if (database === '__internal_schema' && table === 'cloud_cache_hotspot') {
       return SCHEMA.resolve(table, new SchemaSource(context));
@@ -127,18 +132,20 @@ function timeLimitMs(sql: string, variables: SessionState['variables']): number 
   return limits.length === 0 ? 0 : Math.min(...limits);
 }
 
-function selectSession(session: SessionState): SelectSession {
+function selectSession({ services, session }: ExecContext): SelectSession {
   const { variables } = session;
   return {
     database: session.database,
     user: `${session.user}@${session.host}`,
     currentUser: `${session.account.user}@${session.account.host}`,
+    roles: () => session.activeRoles ?? services.access.defaultRolesOf(session.account),
     connectionId: session.connectionId,
     rowCount: session.affectedRows,
     foundRows: session.foundRows,
     ansiQuotes: variables.sqlModeHas('ANSI_QUOTES'),
     noBackslashEscapes: variables.sqlModeHas('NO_BACKSLASH_ESCAPES'),
-    utcOffsetMinutes: variables.utcOffsetMinutes,
+    timeZone: variables.timeZone,
+    warnsOfZeroDivision: variables.sqlModeHas('ERROR_FOR_DIVISION_BY_ZERO'),
     systemVariable: (name, scope) => {
       if (scope !== 'global') {
         const key = name.toLowerCase();
@@ -149,5 +156,38 @@ function selectSession(session: SessionState): SelectSession {
       return variables.get(name, scope);
     },
     userVariable: (name) => variables.userVariable(name),
+    setUserVariable: (name, value) => {
+      variables.setUserVariable(name, value);
+    },
+    lock: async (name, args, signal) =>
+      await callLock(services.locks, session.connectionId, name, args, signal),
+    warn: (warning) => {
+      session.warn(warning);
+    },
   };
+}
+
+/** One of MySQL's functions on user-level locks. */
+async function callLock(
+  locks: NamedLocks,
+  owner: number,
+  name: LockFunction,
+  [first, second]: readonly SqlValue[],
+  signal: AbortSignal,
+): Promise<SqlValue> {
+  const lock = first === null || first === undefined ? '' : String(first);
+  switch (name) {
+    case 'GET_LOCK':
+      return await locks.get(owner, lock, Number(second ?? 0), signal);
+    case 'RELEASE_LOCK':
+      return locks.release(owner, lock);
+    case 'IS_FREE_LOCK':
+      return locks.ownerOf(lock) === undefined ? 1n : 0n;
+    case 'IS_USED_LOCK': {
+      const holder = locks.ownerOf(lock);
+      return holder === undefined ? null : BigInt(holder);
+    }
+    case 'RELEASE_ALL_LOCKS':
+      return locks.releaseAll(owner);
+  }
 }

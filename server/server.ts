@@ -6,6 +6,7 @@ import { isConfigKey } from '../base/config.ts';
 import { isLoopback } from '../base/http_access.ts';
 import { ROOT } from '../base/privileges.ts';
 import { SqlError } from '../base/errors.ts';
+import { NamedLocks } from './named_locks.ts';
 import { JobProcesses } from './job_processes.ts';
 import { HttpServer } from '../base/http_server.ts';
 import type { LogLevel } from '../base/json_log.ts';
@@ -198,7 +199,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
       loginFailed: (user, from) => {
         sessionsOf(front).loginFailed(user, from);
       },
-      openSession: async (login) => await sessionsOf(front).openSession(login),
+      openSession: async (login, control) => await sessionsOf(front).openSession(login, control),
     },
   });
   const services: Services = {
@@ -214,6 +215,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     cacheStats: new CacheStatsBoard(agents, clock),
     jobProcesses: new JobProcesses({ catalog, clock, warmUps, alters }),
     connections: listener.connections,
+    locks: new NamedLocks(clock),
     statements: () => front.sessions?.questions ?? 0,
     metrics: async () => (await front.metrics?.samples()) ?? [],
     startedMs: clock.now(),

@@ -20,6 +20,7 @@ import type { BackendControl } from './backend_control.ts';
 import type { CacheStatsBoard } from './cache_stats_board.ts';
 import type { JobProcesses } from './job_processes.ts';
 import type { ConnectionRegistry } from './mysql/connection_registry.ts';
+import type { NamedLocks } from './named_locks.ts';
 import type { MetricSample } from './server_metrics.ts';
 
 export interface Services {
@@ -50,6 +51,8 @@ export interface Services {
   /** What jobs do, for the list of processes. */
   readonly jobProcesses: JobProcesses;
   readonly connections: ConnectionRegistry;
+  /** GET_LOCK. */
+  readonly locks: NamedLocks;
   /** Statements executed so far. */
   readonly statements: () => number;
   /** What `/metrics` tells. */

@@ -235,6 +235,8 @@ export class Session implements SessionHandler {
     const { state } = this.#deps;
     state.variables.reset();
     state.prepared.clear();
+    state.activeRoles = undefined;
+    this.#deps.services.locks.releaseAll(state.connectionId);
     state.clearWarnings();
     state.inTransaction = false;
     await Promise.resolve();
@@ -242,6 +244,7 @@ export class Session implements SessionHandler {
 
   close(): void {
     this.#closed.abort();
+    this.#deps.services.locks.releaseAll(this.#deps.state.connectionId);
     this.#deps.onClose?.();
   }
 

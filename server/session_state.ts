@@ -25,6 +25,10 @@ export class SessionState {
   inTransaction = false;
   /** The password has expired: nothing else is done before it is changed. */
   mustChangePassword = false;
+  /** SET ROLE; undefined: the account's default ones. */
+  activeRoles: readonly string[] | undefined;
+  /** Ends the connection when the running statement is answered. */
+  endConnection: () => void = () => undefined;
   /** Of PREPARE, by name in lower case. */
   readonly prepared = new Map<string, PreparedText>();
   readonly #warnings: Warning[] = [];

@@ -5,7 +5,13 @@ import { privilegeNeeded } from './access/ask.ts';
 import { splitDatabase } from './database_name.ts';
 import { expectDatabase } from './executors/databases.ts';
 import { charsetOfCollation } from './mysql/charset.ts';
-import type { Account, FrontDoor, LoginInfo, SessionHandler } from './mysql/handler.ts';
+import type {
+  Account,
+  ConnectionControl,
+  FrontDoor,
+  LoginInfo,
+  SessionHandler,
+} from './mysql/handler.ts';
 import type { PasswordCheck } from './password_check.ts';
 import type { Selects } from './selects.ts';
 import type { Services } from './services.ts';
@@ -53,12 +59,12 @@ export class Sessions implements FrontDoor {
     audit.record({ ...CONNECT, atMs: clock.now(), user, host, errno, error: 'Access denied' });
   }
 
-  async openSession(login: LoginInfo): Promise<SessionHandler> {
+  async openSession(login: LoginInfo, control: ConnectionControl): Promise<SessionHandler> {
     const { clock, audit } = this.#deps.services;
     const { connectionId, user, host, database } = login;
     const entry = { ...CONNECT, atMs: clock.now(), connectionId, user, host, database };
     try {
-      const session = await this.#open(login);
+      const session = await this.#open(login, control);
       audit.record(entry);
       return session;
     } catch (error) {
@@ -69,7 +75,7 @@ export class Sessions implements FrontDoor {
     }
   }
 
-  async #open(login: LoginInfo): Promise<SessionHandler> {
+  async #open(login: LoginInfo, control: ConnectionControl): Promise<SessionHandler> {
     const { services, globals, selects, passwords } = this.#deps;
     const account = passwords.admit(login.user, login.host, login.tls !== undefined);
     const mustChangePassword = this.#expired(account, login);
@@ -88,6 +94,9 @@ export class Sessions implements FrontDoor {
     if (charset !== 'utf8mb4') variables.setNames(charset, undefined);
     const state = new SessionState({ ...login, account, database, variables });
     state.mustChangePassword = mustChangePassword;
+    state.endConnection = () => {
+      control.kill('CONNECTION');
+    };
     if (computeGroup !== undefined) {
       if (!rights.mayUse('COMPUTE_GROUP', computeGroup)) throw privilegeNeeded('USAGE');
       const known = await services.catalog.computeGroups.find(computeGroup);

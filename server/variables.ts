@@ -6,6 +6,7 @@
 import { SqlError } from '../base/errors.ts';
 import { nearest } from '../base/near_miss.ts';
 import type { ColumnType, SqlValue } from '../base/values.ts';
+import { isTimeZone } from './select/time_zones.ts';
 
 export type VariableScope = 'session' | 'global';
 
@@ -139,9 +140,10 @@ function sqlMode(given: string): string | undefined {
   return [...new Set(all)].join(',');
 }
 
-/** SYSTEM, UTC, GMT or an offset. The server itself runs in UTC. */
+/** SYSTEM, UTC, GMT, an offset or a name. The server itself runs in UTC. */
 function timeZone(given: string): string | undefined {
   if (/^(system|utc|gmt)$/i.test(given)) return given.toUpperCase();
+  if (/^[a-z]/i.test(given)) return isTimeZone(given) ? given : undefined;
   const match = /^([+-])(\d{1,2}):(\d\d)$/.exec(given);
   if (match === null || Number(match[2]) > 14 || Number(match[3]) > 59) return undefined;
   return `${match[1]}${(match[2] ?? '').padStart(2, '0')}:${match[3]}`;
@@ -416,11 +418,8 @@ export class SessionVariables {
     return String(this.#read('sql_mode', 'session')).split(',').includes(mode);
   }
 
-  /** Minutes east of UTC. */
-  get utcOffsetMinutes(): number {
-    const match = /^([+-])(\d\d):(\d\d)$/.exec(String(this.#read('time_zone', 'session')));
-    if (match === null) return 0;
-    const minutes = Number(match[2]) * 60 + Number(match[3]);
-    return match[1] === '-' ? -minutes : minutes;
+  /** As SET wrote it: SYSTEM, an offset or a name. */
+  get timeZone(): string {
+    return String(this.#read('time_zone', 'session'));
   }
 }

@@ -24,6 +24,7 @@ import { SyncStats } from '../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import { StatementReader } from '../parser/parse.ts';
 import { AccessControl } from '../server/access/access_control.ts';
+import { NamedLocks } from '../server/named_locks.ts';
 import { JobProcesses } from '../server/job_processes.ts';
 import { AccountUse } from '../server/access/account_use.ts';
 import { LoginGuard } from '../server/access/login_guard.ts';
@@ -213,6 +214,7 @@ export class SimServer implements Endpoint {
       alters,
       compactions,
       cacheStats: new CacheStatsBoard(transport, clock),
+      locks: new NamedLocks(clock),
       jobProcesses: new JobProcesses({ catalog, clock, warmUps, alters }),
       // No statement of the workload asks for connections.
       connections: undefined as never,

@@ -14,6 +14,9 @@ const STATEMENTS: readonly string[] = [
     CHECK (password_expired IN (0, 1))`,
   // Days that a password lives; null: as the server's setting says, 0: for ever.
   `ALTER TABLE account ADD COLUMN password_lifetime_days INTEGER`,
+  // SET DEFAULT ROLE: whether the role is active from the login on.
+  `ALTER TABLE role_member ADD COLUMN is_default INTEGER NOT NULL DEFAULT 1
+    CHECK (is_default IN (0, 1))`,
 ];
 
 export const ACCOUNT_LIMITS: Migration = {

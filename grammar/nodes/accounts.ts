@@ -65,6 +65,24 @@ export interface SetPassword {
   readonly password: { readonly kind: 'clear' | 'hash'; readonly text: string };
 }
 
+/** Roles of SET ROLE and SET DEFAULT ROLE. */
+export type RoleChoice =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'all'; readonly except: readonly string[] }
+  | { readonly kind: 'default' }
+  | { readonly kind: 'some'; readonly roles: readonly string[] };
+
+export interface SetRole {
+  readonly kind: 'SetRole';
+  readonly choice: RoleChoice;
+}
+
+export interface SetDefaultRole {
+  readonly kind: 'SetDefaultRole';
+  readonly choice: RoleChoice;
+  readonly to: readonly AccountRef[];
+}
+
 export interface CreateRole {
   readonly kind: 'CreateRole';
   readonly ifNotExists: boolean;
@@ -146,6 +164,8 @@ export type AccountStatement =
   | AlterUser
   | DropUser
   | SetPassword
+  | SetRole
+  | SetDefaultRole
   | CreateRole
   | DropRole
   | Grant

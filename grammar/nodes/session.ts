@@ -91,12 +91,18 @@ export interface Begin {
 
 export interface Commit {
   readonly kind: 'Commit';
+  /** AND CHAIN: another transaction begins at once. */
+  readonly chain: boolean;
+  /** RELEASE: the connection ends after the answer. */
+  readonly release: boolean;
 }
 
 export interface Rollback {
   readonly kind: 'Rollback';
   /** `TO SAVEPOINT name`. */
   readonly savepoint: string | undefined;
+  readonly chain: boolean;
+  readonly release: boolean;
 }
 
 export interface Savepoint {

@@ -18,6 +18,9 @@ import type {
   Revoke,
   RevokeRole,
   ShowCreateUser,
+  RoleChoice,
+  SetDefaultRole,
+  SetRole,
   ShowGrants,
   UserSpec,
 } from '../nodes/accounts.ts';
@@ -258,6 +261,48 @@ export class AccountRules extends ShowRules {
     const ifExists = this.SUBRULE(this.ifExists);
     return { kind: 'DropUser', ifExists, accounts: this.SUBRULE(this.accounts) };
   });
+
+  setRole = this.RULE('setRole', (): SetRole => {
+    this.CONSUME(K.SET);
+    this.CONSUME(K.ROLE);
+    return { kind: 'SetRole', choice: this.SUBRULE(this.roleChoice) };
+  });
+
+  setDefaultRole = this.RULE('setDefaultRole', (): SetDefaultRole => {
+    this.CONSUME(K.SET);
+    this.CONSUME(K.DEFAULT);
+    this.CONSUME(K.ROLE);
+    const choice = this.SUBRULE(this.roleChoice);
+    this.CONSUME(K.TO);
+    return { kind: 'SetDefaultRole', choice, to: this.SUBRULE(this.accounts) };
+  });
+
+  roleChoice = this.RULE('roleChoice', (): RoleChoice =>
+    this.OR(
+      alts<RoleChoice>([
+        {
+          // NONE is a word that could be a name as well; in quotes it is one.
+          GATE: () => this.LA(1).tokenType === K.NONE,
+          ALT: () => (this.CONSUME(K.NONE), { kind: 'none' }),
+        },
+        {
+          ALT: () => {
+            this.CONSUME(K.ALL);
+            const except = this.OPTION(() => {
+              this.CONSUME(K.EXCEPT);
+              return this.SUBRULE(this.roleNames);
+            });
+            return { kind: 'all', except: except ?? [] };
+          },
+        },
+        { ALT: () => (this.CONSUME(K.DEFAULT), { kind: 'default' }) },
+        {
+          GATE: () => this.LA(1).tokenType !== K.NONE,
+          ALT: () => ({ kind: 'some', roles: this.SUBRULE2(this.roleNames) }),
+        },
+      ]),
+    ),
+  );
 
   roleNames = this.RULE('roleNames', (): string[] => {
     const list: string[] = [];

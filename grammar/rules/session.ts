@@ -32,6 +32,8 @@ type Isolation = Extract<Assignment, { kind: 'transaction' }>['isolation'];
 type Characteristics = { isolation: Isolation; readOnly: boolean | undefined };
 type LockMode = LockTables['tables'][number]['mode'];
 
+type TransactionEnd = { chain: boolean; release: boolean };
+
 export class SessionRules extends AccountRules {
   use = this.RULE('use', (): Use | UseComputeGroup => {
     this.CONSUME(K.USE);
@@ -300,7 +302,8 @@ export class SessionRules extends AccountRules {
   commit = this.RULE('commit', (): SessionStatement => {
     this.CONSUME(K.COMMIT);
     this.OPTION(() => this.CONSUME(K.WORK));
-    return { kind: 'Commit' };
+    const { chain, release } = this.SUBRULE(this.afterTransaction);
+    return { kind: 'Commit', chain, release };
   });
 
   rollback = this.RULE('rollback', (): Rollback => {
@@ -314,7 +317,24 @@ export class SessionRules extends AccountRules {
       });
       return this.SUBRULE(this.name);
     });
-    return { kind: 'Rollback', savepoint };
+    const { chain, release } = this.SUBRULE(this.afterTransaction);
+    return { kind: 'Rollback', savepoint, chain, release };
+  });
+
+  /** `[AND [NO] CHAIN] [[NO] RELEASE]`. */
+  afterTransaction = this.RULE('afterTransaction', (): TransactionEnd => {
+    const chain = this.OPTION(() => {
+      this.CONSUME(K.AND);
+      const no = this.OPTION2(() => this.CONSUME(K.NO));
+      this.CONSUME(K.CHAIN);
+      return no === undefined;
+    });
+    const release = this.OPTION3(() => {
+      const no = this.OPTION4(() => this.CONSUME2(K.NO));
+      this.CONSUME(K.RELEASE);
+      return no === undefined;
+    });
+    return { chain: chain ?? false, release: release ?? false };
   });
 
   savepoint = this.RULE('savepoint', (): Savepoint => {

@@ -19,6 +19,9 @@ interface Snapshot {
   readonly own: ReadonlyMap<string, readonly Right[]>;
 }
 
+/** Combinations of account and roles whose rights are remembered. */
+const RIGHTS_KEPT_MAX = 10_000;
+
 const EMPTY: Snapshot = { accounts: new Map(), roles: new Map(), members: [], own: new Map() };
 
 export class AccessControl {
@@ -77,6 +80,13 @@ export class AccessControl {
     return own.map(({ role }) => role).toSorted();
   }
 
+  /** Those of its roles that are active from the login on. */
+  defaultRolesOf({ user, host }: AccountName): readonly string[] {
+    const { members } = this.#now;
+    const own = members.filter((one) => one.isDefault && one.user === user && one.host === host);
+    return own.map(({ role }) => role).toSorted();
+  }
+
   membersOf(role: string): readonly AccountName[] {
     return this.#now.members.filter((member) => member.role === role);
   }
@@ -87,21 +97,32 @@ export class AccessControl {
     return this.#now.own.get(keyOf(account)) ?? [];
   }
 
-  /** With those of its roles. An account that was dropped has none. */
-  rightsOf(account: AccountName): Rights {
+  /**
+   * With those of its roles: the ones named (SET ROLE) as far as it has them, else its default ones.
+   * An account that was dropped has none.
+   */
+  rightsOf(account: AccountName, active?: readonly string[]): Rights {
     if (isRoot(account)) return ALL_RIGHTS;
-    const key = keyOf(account);
+    const key = active === undefined ? keyOf(account) : `${keyOf(account)}\0${active.join('\0')}`;
     let rights = this.#rights.get(key);
     if (rights === undefined) {
-      rights = this.#makeRights(account);
+      rights = this.#makeRights(account, active);
+      if (this.#rights.size >= RIGHTS_KEPT_MAX) this.#rights.clear();
       this.#rights.set(key, rights);
     }
     return rights;
   }
 
-  #makeRights(account: AccountName): Rights {
+  /** With those of all its roles, active or not: what it could do. */
+  rightsWithAllRoles(account: AccountName): Rights {
+    return this.rightsOf(account, this.rolesOf(account));
+  }
+
+  #makeRights(account: AccountName, active: readonly string[] | undefined): Rights {
     if (this.find(account) === undefined) return NO_RIGHTS;
-    const ofRoles = this.rolesOf(account).flatMap((role) => this.roleRights(role)?.list ?? []);
+    const granted = active === undefined ? this.defaultRolesOf(account) : this.rolesOf(account);
+    const roles = active === undefined ? granted : granted.filter((role) => active.includes(role));
+    const ofRoles = roles.flatMap((role) => this.roleRights(role)?.list ?? []);
     return new Rights([...this.ownRights(account), ...ofRoles]);
   }
 

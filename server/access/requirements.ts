@@ -184,6 +184,11 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
     needs: `nothing for one's own password; else ${GRANT.needs}`,
     check: ({ account }, ask) => ofOthers([account], ask),
   },
+  SetRole: { needs: 'the roles, which must be given to the account' },
+  SetDefaultRole: {
+    needs: `nothing for one's own; else ${GRANT.needs}`,
+    check: ({ to }, ask) => ofOthers(to, ask),
+  },
   CreateRole: GRANT,
   DropRole: GRANT,
   Grant: { needs: 'GRANT on what it is given on, and the privileges that are given' },

@@ -182,7 +182,7 @@ export const dropUser: Executor<'DropUser'> = async ({ accounts, ifExists }, con
 export function expectMayChange(account: AccountName, context: ExecContext): void {
   const { services, session } = context;
   const own = session.account.user === account.user && session.account.host === account.host;
-  if (own || rightsOf(context).covers(services.access.rightsOf(account))) return;
+  if (own || rightsOf(context).covers(services.access.rightsWithAllRoles(account))) return;
   throw privilegeNeeded('ADMIN');
 }
 

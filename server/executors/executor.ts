@@ -1,8 +1,9 @@
 /** One function per kind of statement; `executors/table.ts` lists them all. */
-import type { RowsResult, StatementResult } from '../../base/values.ts';
+import type { StatementResult } from '../../base/values.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { StatementKind, StatementOf, TableName } from '../../parser/statement.ts';
 import { defaultGroup } from '../access/default_group.ts';
+import type { SelectResult } from '../select/select_engine.ts';
 import type { QueryPlan } from '../select/query_plan.ts';
 import type { Rights } from '../access/rights.ts';
 import type { Services } from '../services.ts';
@@ -10,7 +11,7 @@ import type { SessionState } from '../session_state.ts';
 
 /** Runs a SELECT for a session; see `server/selects.ts`. */
 export interface SelectRunner {
-  run(sql: string, context: ExecContext): Promise<RowsResult>;
+  run(sql: string, context: ExecContext): Promise<SelectResult>;
   explain(sql: string, context: ExecContext): Promise<QueryPlan>;
 }
 
@@ -45,7 +46,7 @@ export function tableNameOf(
 
 /** What the session's account may do now. */
 export function rightsOf({ services, session }: ExecContext): Rights {
-  return services.access.rightsOf(session.account);
+  return services.access.rightsOf(session.account, session.activeRoles);
 }
 
 /**

@@ -18,8 +18,15 @@ export const kill: Executor<'Kill'> = async ({ what, connectionId: id }, context
 
 /** There are no transactions over statements: each is its own. Clients that ask are told OK. */
 export const begin: Executor<'Begin'> = () => OK;
-export const commit: Executor<'Commit'> = () => OK;
-export const rollback: Executor<'Rollback'> = () => OK;
+/** AND CHAIN begins another one, which is nothing either; RELEASE hangs up. */
+export const commit: Executor<'Commit'> = ({ release }, { session }) => {
+  if (release) session.endConnection();
+  return OK;
+};
+export const rollback: Executor<'Rollback'> = ({ release }, { session }) => {
+  if (release) session.endConnection();
+  return OK;
+};
 export const savepoint: Executor<'Savepoint'> = () => OK;
 export const releaseSavepoint: Executor<'ReleaseSavepoint'> = () => OK;
 

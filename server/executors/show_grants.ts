@@ -25,7 +25,7 @@ export const showGrants: Executor<'ShowGrants'> = ({ account: ref, all }, contex
   const account = nameOf(ref ?? { kind: 'current' }, context);
   if (access.find(account) === undefined) throw new SqlError('NO_SUCH_GRANT', { ...account });
   const name = accountText(account);
-  const scopes = byScope(access.rightsOf(account).list);
+  const scopes = byScope(access.rightsWithAllRoles(account).list);
   if (!scopes.has(scopeText(GLOBAL))) scopes.set(scopeText(GLOBAL), [GLOBAL, new Set()]);
   const rows = [...scopes]
     .toSorted(([a], [b]) => order(a) - order(b) || (a < b ? -1 : 1))
@@ -82,7 +82,7 @@ function allGrants(context: ExecContext): ReturnType<Executor<'ShowGrants'>> {
     kind: 'rows',
     columns: ALL_GRANTS.map(textColumn),
     rows: accountsSeen(context).map((account): SqlRow => {
-      const rights = access.rightsOf(account);
+      const rights = access.rightsWithAllRoles(account);
       return [
         accountText(account),
         account.comment,

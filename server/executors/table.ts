@@ -54,6 +54,7 @@ import {
   showFrontends,
   showStorageVaults,
 } from './show_cluster.ts';
+import { setDefaultRole, setRole } from './roles.ts';
 import { showCreateUser } from './show_create_user.ts';
 import { showGrants, showRoles } from './show_grants.ts';
 import { showCreateOther, showReplication, tableMaintenance } from './show_missing.ts';
@@ -133,6 +134,8 @@ export const EXECUTORS: {
   AlterUser: alterUser,
   DropUser: dropUser,
   SetPassword: setPassword,
+  SetRole: setRole,
+  SetDefaultRole: setDefaultRole,
   CreateRole: createRole,
   DropRole: dropRole,
   Grant: grant,

@@ -7,6 +7,7 @@ import { choiceKeys, keyed, plainText } from './exact_decimal.ts';
 import { functionSpec, type FunctionSpec } from './functions.ts';
 import { SESSION_FUNCTIONS, unixTimestamp } from './session_functions.ts';
 import { BIGINT, DATETIME, STRING, quoteText, typed, type Spelled } from './spelled.ts';
+import { lockFunction, spellLockCall } from './user_locks.ts';
 import type { SpellerContext } from './speller_context.ts';
 
 type Special = (ctx: SpellerContext, name: string) => Spelled;
@@ -50,6 +51,12 @@ export function spellCall(ctx: SpellerContext): Spelled {
   ctx.expect('(');
   const special = Object.hasOwn(SPECIAL, key) ? SPECIAL[key] : undefined;
   if (special !== undefined) return ctx.grammar.over(ctx, special(ctx, name));
+  const lock = lockFunction(key);
+  if (lock !== undefined) {
+    const call = spellLockCall(ctx, lock, spellArguments(ctx));
+    if (call === undefined) throw wrongCount(name);
+    return call;
+  }
   const spec = functionSpec(key);
   if (spec === undefined) throw unknownFunction(ctx, name);
   return spellPlain(ctx, name, spec);
@@ -229,13 +236,13 @@ function spellUnixTimestamp(ctx: SpellerContext): Spelled {
   const [value, more] = spellArguments(ctx);
   if (more !== undefined) throw wrongCount('UNIX_TIMESTAMP');
   if (value === undefined) return typed(ctx.bind(unixTimestamp(ctx.nowMs).value), BIGINT);
-  return typed(`mysql_unix_timestamp(${value.sql}, ${ctx.session.utcOffsetMinutes})`, BIGINT);
+  return typed(`mysql_unix_timestamp(${value.sql}, ${quoteText(ctx.session.timeZone)})`, BIGINT);
 }
 
 function spellFromUnixtime(ctx: SpellerContext): Spelled {
   const [value, pattern, more] = spellArguments(ctx);
   if (value === undefined || more !== undefined) throw wrongCount('FROM_UNIXTIME');
-  const moment = `mysql_from_unixtime(${value.sql}, ${ctx.session.utcOffsetMinutes})`;
+  const moment = `mysql_from_unixtime(${value.sql}, ${quoteText(ctx.session.timeZone)})`;
   if (pattern === undefined) return typed(moment, DATETIME);
   return typed(`mysql_date_format(${moment}, ${pattern.sql})`, STRING);
 }

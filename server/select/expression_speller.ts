@@ -259,10 +259,19 @@ function spellBinary(ctx: SpellerContext, operator: string, left: Spelled, power
     case '%':
     case 'MOD':
     case 'DIV':
-      return spellArithmetic(operator, left, right);
+      return spellArithmetic(operator, left, divisor(ctx, operator, right));
     default:
       return spellComparison(operator, left, right);
   }
+}
+
+const DIVISIONS = new Set(['/', '%', 'MOD', 'DIV']);
+
+/** Counts zeros for warning 1365, unless a literal says that there are none. */
+function divisor(ctx: SpellerContext, operator: string, right: Spelled): Spelled {
+  if (!DIVISIONS.has(operator) || !ctx.session.warnsOfZeroDivision) return right;
+  if (right.literal !== undefined && Number(right.literal) !== 0) return right;
+  return { ...right, sql: `mysql_divisor(${right.sql})` };
 }
 
 function spellArithmetic(operator: string, left: Spelled, right: Spelled): Spelled {

@@ -23,6 +23,7 @@ import {
 import { parseByPattern } from './date_parse.ts';
 import { decimalKey, decimalOfKey } from './exact_decimal.ts';
 import { likeMatcher, regexpMatcher } from './patterns.ts';
+import { toLocal, toUtc } from './time_zones.ts';
 import { roundDecimal } from './value_storage.ts';
 
 export type LibraryValue = null | number | bigint | string | Uint8Array;
@@ -279,12 +280,16 @@ export const LIBRARY: Readonly<Record<string, LibraryFunction>> = {
     const [from, to] = [parseMoment(text(a)), parseMoment(text(b))];
     return from === undefined || to === undefined ? null : differenceIn(text(unit), from.micros, to.micros);
   }),
-  unix_timestamp: strict((value, offsetMinutes) => {
+  unix_timestamp: strict((value, zone) => {
     const parsed = parseMoment(text(value));
-    return parsed === undefined ? null : parsed.micros / 1_000_000n - BigInt(whole(offsetMinutes)) * 60n;
+    const utc = parsed === undefined ? undefined : toUtc(text(zone), parsed.micros);
+    return utc === undefined ? null : utc / 1_000_000n;
   }),
-  from_unixtime: strict((value, offsetMinutes) =>
-    formatDatetime(BigInt(Math.round(number(value) * 1e6)) + BigInt(whole(offsetMinutes)) * 60_000_000n) ?? null),
+  from_unixtime: strict((value, zone) => {
+    const local = toLocal(text(zone), BigInt(Math.round(number(value) * 1e6)));
+    return local === undefined ? null : (formatDatetime(local) ?? null);
+  }),
+  divisor: (value = null) => divisor(value),
   dayname: moment(({ micros }) => DAY_NAMES[dateOf(micros).getUTCDay()] ?? null),
   monthname: moment(({ micros }) => MONTH_NAMES[dateOf(micros).getUTCMonth()] ?? null),
   last_day: moment(({ micros }) => {
@@ -346,17 +351,28 @@ function jsonUnquote(value: string): string {
   }
 }
 
-/** Minutes east of UTC; undefined: there are no tables of time zones that could know the name. */
-function zoneMinutes(zone: string): number | undefined {
-  if (/^(system|utc|gmt)$/i.test(zone)) return 0;
-  const match = /^([+-])(\d{1,2}):(\d\d)$/.exec(zone);
-  if (match === null || Number(match[2]) > 14 || Number(match[3]) > 59) return undefined;
-  return (match[1] === '-' ? -1 : 1) * (Number(match[2]) * 60 + Number(match[3]));
+/** CONVERT_TZ: NULL for a zone that is unknown. */
+function convertZone(value: string, from: string, to: string): string | null {
+  const moment = parseMoment(value);
+  const utc = moment === undefined ? undefined : toUtc(from, moment.micros);
+  const local = utc === undefined ? undefined : toLocal(to, utc);
+  return local === undefined ? null : (formatDatetime(local) ?? null);
 }
 
-/** CONVERT_TZ: NULL for a zone that is unknown, as in MySQL without its tables of zones. */
-function convertZone(value: string, from: string, to: string): string | null {
-  const [moment, source, target] = [parseMoment(value), zoneMinutes(from), zoneMinutes(to)];
-  if (moment === undefined || source === undefined || target === undefined) return null;
-  return formatDatetime(moment.micros + BigInt(target - source) * 60_000_000n) ?? null;
+/** Divisions by zero since they were asked for last. */
+let zeroDivisions = 0;
+
+export function takeZeroDivisions(): number {
+  const count = zeroDivisions;
+  zeroDivisions = 0;
+  return count;
+}
+
+/** A divisor: zero counts, and becomes NULL, as the result of the division does. */
+function divisor(value: LibraryValue): LibraryValue {
+  if (value !== null && number(value) === 0) {
+    zeroDivisions += 1;
+    return null;
+  }
+  return value;
 }

@@ -91,7 +91,8 @@ export function spellVariable(ctx: SpellerContext): Spelled | undefined {
   const { token } = ctx;
   if (token.kind === 'userVariable') {
     ctx.next();
-    if (ctx.is(':=')) throw ctx.unsupported('assignment to a user variable inside SELECT');
+    if (ctx.is(':=')) throw ctx.unsupported('assignment to a user variable inside an expression');
+    ctx.variablesRead.add(token.text.toLowerCase());
     const value = ctx.session.userVariable(token.text);
     return typed(ctx.bind(value), typeOfValue(value));
   }

@@ -44,6 +44,8 @@ export type QueryReply =
       readonly types: readonly ColumnType[] | undefined;
       readonly rows: readonly (readonly SqlValue[])[];
       readonly done: boolean;
+      /** Divisions by zero since the batch before. */
+      readonly zeroDivisions: number;
     }
   | { readonly kind: 'failed'; readonly error: WireError };
 

@@ -18,6 +18,7 @@ import {
   type QueryRequest,
   type QueryTable,
 } from './query_messages.ts';
+import { takeZeroDivisions } from './function_library.ts';
 import { runStatement } from './run_statement.ts';
 import { quoteName } from './spelled.ts';
 import { openSpillingConnection, type Connection } from './sqlite_connection.ts';
@@ -151,8 +152,11 @@ function run(request: Run): void {
   try {
     // The view over a virtual table is the server's own text, so it may be trusted.
     db.pragma('trusted_schema = ON');
+    takeZeroDivisions();
     for (const [index, table] of request.tables.entries()) provideTable(db, table, index);
-    for (const batch of runStatement(db, request)) send({ kind: 'batch', ...batch });
+    for (const batch of runStatement(db, request)) {
+      send({ kind: 'batch', ...batch, zeroDivisions: takeZeroDivisions() });
+    }
   } catch (error) {
     const tables = new Map(request.tables.map((table) => [table.sqlName, table.fullName]));
     const names = { text: request.text, firstClause: request.firstClause, tables };

@@ -197,7 +197,7 @@ function spellSelect(ctx: SpellerContext): Term {
   ctx.at = listAt;
   const list = ctx.within('SELECT', () => spellList(ctx, scope));
   scope.aliases = list.aliases;
-  if (ctx.is('INTO')) throw ctx.unsupported('SELECT ... INTO');
+  acceptInto(ctx);
   if (ctx.accept('FROM')) ctx.at = afterFrom;
   else if (from !== '') throw ctx.unexpected("'FROM'");
   const distinct = modifiers.has('DISTINCT') || modifiers.has('DISTINCTROW') ? 'DISTINCT ' : '';
@@ -286,6 +286,7 @@ function spellList(ctx: SpellerContext, scope: Scope): SelectList {
       continue;
     }
     const start = ctx.token.offset;
+    acceptAssignment(ctx, columns.length);
     const item = spellExpression(ctx);
     const end = ctx.tokens[ctx.at - 1]?.end ?? start;
     const alias = ctx.token.kind === 'string' ? ctx.next().text : acceptAlias(ctx);
@@ -302,6 +303,14 @@ function spellList(ctx: SpellerContext, scope: Scope): SelectList {
     });
   } while (ctx.accept(','));
   return { sql: sql.join(', '), columns, aliases };
+}
+
+/** `@a := expr` as an item of the outermost select list. */
+function acceptAssignment(ctx: SpellerContext, column: number): void {
+  const { token } = ctx;
+  if (token.kind !== 'userVariable' || ctx.peek(1).key !== ':=' || ctx.depth > 1) return;
+  ctx.at += 2;
+  ctx.assigned.push({ name: token.text, column });
 }
 
 /** MySQL's name for a column without an alias: a column's name, a string's value, else the text. */
@@ -359,14 +368,29 @@ function spellTail(ctx: SpellerContext, scope: Scope | undefined): string {
   }
   ctx.scope = outer;
   if (ctx.accept('LIMIT')) sql += ctx.within('LIMIT', () => spellLimit(ctx));
-  if (ctx.is('INTO')) throw ctx.unsupported('SELECT ... INTO');
+  acceptInto(ctx);
   if (ctx.accept('LOCK', 'IN', 'SHARE', 'MODE')) return sql;
   if (ctx.accept('FOR')) {
     if (ctx.acceptAny(['UPDATE', 'SHARE']) === undefined) throw ctx.unexpected("'UPDATE'");
     ctx.acceptAny(['NOWAIT']);
     if (ctx.accept('SKIP')) ctx.next();
   }
+  acceptInto(ctx);
   return sql;
+}
+
+/** `INTO @a, @b`, once, of the outermost query. */
+function acceptInto(ctx: SpellerContext): void {
+  if (!ctx.is('INTO')) return;
+  if (ctx.peek(1).kind !== 'userVariable') throw ctx.unsupported('SELECT ... INTO a file');
+  if (ctx.depth > 1 || ctx.into !== undefined) throw ctx.unexpected();
+  ctx.next();
+  const names: string[] = [];
+  do {
+    if (ctx.token.kind !== 'userVariable') throw ctx.unexpected("'@name'");
+    names.push(ctx.next().text);
+  } while (ctx.accept(','));
+  ctx.into = names;
 }
 
 const INT64_MAX = 2n ** 63n - 1n;

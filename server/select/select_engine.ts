@@ -4,7 +4,8 @@
  */
 import { SqlError } from '../../base/errors.ts';
 import type { Clock, Log } from '../../base/ports.ts';
-import type { ColumnType, ResultColumn, RowsResult, SqlRow } from '../../base/values.ts';
+import type { ColumnType, ResultColumn, RowsResult, SqlRow, SqlValue } from '../../base/values.ts';
+import { takeZeroDivisions } from './function_library.ts';
 import { QueryPool, type QueryProcess } from './query_pool.ts';
 import { type PlannedTable, type QueryPlan, planSteps } from './query_plan.ts';
 import type { QueryRequest, QueryTable } from './query_messages.ts';
@@ -36,6 +37,11 @@ export interface SelectOptions<Context> {
   readonly rowsMax: number;
 }
 
+/** A result whose one row goes into user variables instead of to the client. */
+export interface SelectResult extends RowsResult {
+  readonly into?: readonly string[];
+}
+
 export class SelectEngine<Context> {
   readonly #options: SelectEngineOptions<Context>;
   readonly #pool: QueryPool;
@@ -51,14 +57,65 @@ export class SelectEngine<Context> {
    * one as batches with back pressure: leaving the loop early ends the statement. Errors are
    * `SqlError`s, also in the middle of the rows.
    */
-  async run(sql: string, options: SelectOptions<Context>): Promise<RowsResult> {
+  async run(sql: string, options: SelectOptions<Context>): Promise<SelectResult> {
     const nowMs = this.#options.clock.now();
     const first = spellStatement(sql, options.session, nowMs);
-    if (!first.heavy) return this.#runHere(sql, first, options);
+    if (!first.heavy) {
+      const called = first.lockCalls.length === 0 ? first : await this.#callLocks(first, options);
+      return assigning(this.#runHere(sql, called, options), first, options.session);
+    }
     const tables = await this.#resolve(first, options.context);
     const spelled = spellStatement(sql, options.session, nowMs, tables);
-    const job = new QueryJob(sql, spelled, tables, this.#options, options, this.#pool);
-    return job.start();
+    const called = await this.#callLocks(spelled, options);
+    const job = new QueryJob(sql, called, tables, this.#options, options, this.#pool);
+    return assigning(await job.start(), spelled, options.session);
+  }
+
+  /** GET_LOCK and its like, one after the other; their values take their places. */
+  async #callLocks(
+    spelled: SpelledStatement,
+    { session, signal, timeoutMs }: SelectOptions<Context>,
+  ): Promise<SpelledStatement> {
+    const { lockCalls } = spelled;
+    if (lockCalls.length === 0) return spelled;
+    const abort = new AbortController();
+    const interrupted = (): void => abort.abort(new SqlError('QUERY_INTERRUPTED'));
+    signal.addEventListener('abort', interrupted, { once: true });
+    if (signal.aborted) interrupted();
+    const cancelTimer =
+      timeoutMs > 0
+        ? this.#options.clock.after(timeoutMs, () => abort.abort(new SqlError('QUERY_TIMEOUT')))
+        : (): void => undefined;
+    const params = [...spelled.params];
+    try {
+      for (const { name, args, param } of lockCalls) {
+        const values = this.#constants(args, params);
+        params[param] = await session.lock(name, values, abort.signal);
+      }
+    } finally {
+      signal.removeEventListener('abort', interrupted);
+      cancelTimer();
+    }
+    return { ...spelled, params };
+  }
+
+  /** Throws NOT_SUPPORTED for an expression over columns. */
+  #constants(args: readonly string[], params: readonly SqlValue[]): readonly SqlValue[] {
+    if (args.length === 0) return [];
+    this.#memory ??= openMemoryConnection();
+    const run = {
+      sql: `SELECT ${args.join(', ')}`,
+      params,
+      types: args.map(() => undefined),
+      rowsMax: 1,
+    };
+    try {
+      const [batch] = [...runStatement(this.#memory, run)];
+      return batch?.rows[0] ?? [];
+    } catch (error) {
+      if (!/no such column/.test(String(error))) throw error;
+      throw new SqlError('NOT_SUPPORTED', { what: 'names of user-level locks out of columns' });
+    }
   }
 
   /** Columns of the result without running the statement; unknown types are STRING. */
@@ -138,6 +195,7 @@ export class SelectEngine<Context> {
     const run = { ...spelled, types: staticTypes(spelled), rowsMax: options.rowsMax };
     const rows: SqlRow[] = [];
     let types: readonly ColumnType[] = [];
+    takeZeroDivisions();
     try {
       for (const batch of runStatement(this.#memory, run)) {
         types = batch.types ?? types;
@@ -147,6 +205,7 @@ export class SelectEngine<Context> {
       const { firstClause } = spelled;
       throw sqlErrorOf(error, { text: sql, firstClause, tables: new Map() });
     }
+    warnOfZeroDivisions(takeZeroDivisions(), options.session);
     return { kind: 'rows', columns: resultColumns(spelled.columns, types), rows };
   }
 
@@ -160,6 +219,47 @@ export class SelectEngine<Context> {
       tables.set(key, found);
     }
     return tables;
+  }
+}
+
+/** As MySQL with ERROR_FOR_DIVISION_BY_ZERO; more than it keeps of them only count. */
+function warnOfZeroDivisions(count: number, { warn }: SelectSession): void {
+  for (let at = 0; at < Math.min(count, ZERO_DIVISIONS_MAX); at += 1) {
+    warn({ level: 'Warning', code: 1365, message: 'Division by 0' });
+  }
+}
+
+/** MySQL counts warnings in 16 bits. */
+const ZERO_DIVISIONS_MAX = 65_535;
+
+/** With what INTO and `@a := ...` ask for; the last row's values stay in the variables. */
+function assigning(
+  result: RowsResult,
+  { into, assigned }: SpelledStatement,
+  session: SelectSession,
+): SelectResult {
+  const done = into === undefined ? result : { ...result, into };
+  if (assigned.length === 0) return done;
+  const keep = (rows: readonly SqlRow[]): void => {
+    const row = rows.at(-1);
+    if (row === undefined) return;
+    for (const { name, column } of assigned) session.setUserVariable(name, row[column] ?? null);
+  };
+  const { rows } = result;
+  if (Array.isArray(rows)) {
+    keep(rows as readonly SqlRow[]);
+    return done;
+  }
+  return { ...done, rows: watched(rows as AsyncIterable<readonly SqlRow[]>, keep) };
+}
+
+async function* watched(
+  rows: AsyncIterable<readonly SqlRow[]>,
+  see: (batch: readonly SqlRow[]) => void,
+): AsyncIterable<readonly SqlRow[]> {
+  for await (const batch of rows) {
+    see(batch);
+    yield batch;
   }
 }
 
@@ -307,6 +407,7 @@ class QueryJob<Context> {
       const reply = await process.receive();
       switch (reply.kind) {
         case 'batch':
+          warnOfZeroDivisions(reply.zeroDivisions, this.#options.session);
           return reply;
         case 'failed':
           throw new StatementFailed(SqlError.fromWire(reply.error));

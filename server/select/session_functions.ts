@@ -2,6 +2,7 @@
 import type { SqlValue } from '../../base/values.ts';
 import { formatDate, formatDatetime } from './date_math.ts';
 import { BIGINT, DATE, DATETIME, STRING, TIME, decimal, type StaticType } from './spelled.ts';
+import { toLocal } from './time_zones.ts';
 import type { SelectSession } from './table_provider.ts';
 
 export interface SessionFunction {
@@ -16,7 +17,7 @@ const fixed = (type: StaticType, value: SessionFunction['value']): SessionFuncti
   value,
 });
 const local = (session: SelectSession, nowMs: number): bigint =>
-  (BigInt(nowMs) + BigInt(session.utcOffsetMinutes) * 60_000n) * 1000n;
+  toLocal(session.timeZone, BigInt(nowMs) * 1000n) ?? BigInt(nowMs) * 1000n;
 const time = (micros: bigint): SqlValue => formatDatetime(micros, 0)?.slice(11) ?? null;
 
 const now: SessionFunction = {
@@ -36,7 +37,7 @@ const currentUser = fixed(STRING, (session) => session.currentUser);
 export const SESSION_FUNCTIONS: Readonly<Record<string, SessionFunction>> = {
   DATABASE: database, SCHEMA: database,
   USER: user, SESSION_USER: user, SYSTEM_USER: user, CURRENT_USER: currentUser,
-  CURRENT_ROLE: fixed(STRING, () => 'NONE'),
+  CURRENT_ROLE: fixed(STRING, (session) => session.roles().map((role) => `\`${role}\`@\`%\``).join(',') || 'NONE'),
   VERSION: fixed(STRING, (session) => session.systemVariable('version', undefined).value),
   CONNECTION_ID: fixed(BIGINT, (session) => BigInt(session.connectionId)),
   ROW_COUNT: fixed(BIGINT, (session) => session.rowCount),

@@ -9,9 +9,11 @@ import {
   type Clause,
   type Grammar,
   type ScopeColumn,
+  type Assigned,
   type TableReference,
 } from './speller_context.ts';
 import type { SelectSession, SelectTable } from './table_provider.ts';
+import type { LockCall } from './user_locks.ts';
 import { spellOver } from './window_speller.ts';
 
 const GRAMMAR: Grammar = {
@@ -36,6 +38,12 @@ export interface SpelledStatement {
   readonly streaming: boolean;
   /** May run long: not on the main thread. */
   readonly heavy: boolean;
+  /** Calls that are made first; their values are parameters. */
+  readonly lockCalls: readonly LockCall[];
+  /** User variables that get the one row there may be. */
+  readonly into: readonly string[] | undefined;
+  /** User variables that get values of the last row. */
+  readonly assigned: readonly Assigned[];
   /** Where each column name (`b`, `a.b`, lower case) was met first. */
   readonly firstClause: ReadonlyMap<string, Clause>;
 }
@@ -54,6 +62,10 @@ export function spellStatement(
   const query = spellQuery(ctx);
   ctx.accept(';');
   if (ctx.token.kind !== 'end') throw ctx.unexpected();
+  const readToo = ctx.assigned.find(({ name }) => ctx.variablesRead.has(name.toLowerCase()));
+  if (readToo !== undefined) {
+    throw ctx.unsupported(`@${readToo.name}, which is assigned in the same SELECT`);
+  }
   const references = [...ctx.references.values()];
   const streaming = ctx.selects === 1 && references.length === 1 && references[0]?.count === 1;
   return {
@@ -65,6 +77,9 @@ export function spellStatement(
     predicates: streaming ? query.predicates() : [],
     streaming,
     heavy: ctx.heavy,
+    lockCalls: ctx.lockCalls,
+    into: ctx.into,
+    assigned: ctx.assigned,
     firstClause: ctx.firstClause,
   };
 }

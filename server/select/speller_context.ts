@@ -3,6 +3,7 @@ import type { ScanPredicate } from '../../base/agent_messages.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { SqlValue } from '../../base/values.ts';
 import { scanSelect, syntaxNear, type SelectToken } from './tokens.ts';
+import type { LockCall } from './user_locks.ts';
 import type { SelectSession, SelectTable } from './table_provider.ts';
 import type { ColumnOrigin, Spelled, StaticType } from './spelled.ts';
 
@@ -79,6 +80,12 @@ export interface TableReference {
   count: number;
 }
 
+/** A user variable that gets the value of a column of the result. */
+export interface Assigned {
+  readonly name: string;
+  readonly column: number;
+}
+
 /** Where in a statement an expression stands, for MySQL's error 1054. */
 export type Clause = 'SELECT' | 'ON' | 'WHERE' | 'GROUP BY' | 'HAVING' | 'ORDER BY' | 'LIMIT';
 
@@ -114,6 +121,14 @@ export class SpellerContext {
   keyless = false;
   /** How many SELECT cores there are. */
   selects = 0;
+  /** GET_LOCK and its like. */
+  readonly lockCalls: LockCall[] = [];
+  /** SELECT ... INTO @a, @b. */
+  into: readonly string[] | undefined;
+  /** SELECT @a := expr: user variables and the columns whose values they get. */
+  readonly assigned: Assigned[] = [];
+  /** User variables that are read, lower case. */
+  readonly variablesRead = new Set<string>();
   /** `*` or NATURAL JOIN: every column counts. */
   wantsAll = false;
 

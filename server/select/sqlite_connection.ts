@@ -16,6 +16,7 @@ const WIDE = new Set([
   'field',
   'decimal_key',
   'largeint_number',
+  'divisor',
 ]);
 
 /** Everything in memory; for statements without tables. */
@@ -40,7 +41,7 @@ function prepareConnection(db: Connection): Connection {
   for (const [name, fn] of Object.entries(LIBRARY)) {
     const options = {
       varargs: true,
-      deterministic: name !== 'sleep',
+      deterministic: name !== 'sleep' && name !== 'divisor',
       safeIntegers: WIDE.has(name),
     };
     db.function(`mysql_${name}`, options, fn);

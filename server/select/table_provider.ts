@@ -3,8 +3,9 @@
  * tables are scanned through the backends, `information_schema` is made from the server's state.
  */
 import type { ScanPredicate } from '../../base/agent_messages.ts';
-import type { ColumnType, SqlValue } from '../../base/values.ts';
+import type { ColumnType, SqlValue, Warning } from '../../base/values.ts';
 import type { TablePlan } from './query_plan.ts';
+import type { LockFunction } from './user_locks.ts';
 
 export interface SelectColumn {
   readonly name: string;
@@ -54,17 +55,25 @@ export interface SelectSession {
   readonly user: string;
   /** `user@host` of the matching account. */
   readonly currentUser: string;
+  /** Those that are active. */
+  readonly roles: () => readonly string[];
   readonly connectionId: number;
   readonly rowCount: bigint;
   readonly foundRows: bigint;
   readonly ansiQuotes: boolean;
   readonly noBackslashEscapes: boolean;
-  /** Minutes east of UTC that NOW() and FROM_UNIXTIME() use. */
-  readonly utcOffsetMinutes: number;
+  /** What NOW() and FROM_UNIXTIME() use (`time_zones.ts`). */
+  readonly timeZone: string;
+  /** A division by zero is worth a warning (sql_mode). */
+  readonly warnsOfZeroDivision: boolean;
   /** Throws UNKNOWN_VARIABLE. `scope` is undefined for plain `@@name`. */
   systemVariable(name: string, scope: VariableScope | undefined): VariableValue;
   /** NULL when it was never set. */
   userVariable(name: string): SqlValue;
+  setUserVariable(name: string, value: SqlValue): void;
+  /** GET_LOCK and its like. Throws WRONG_LOCK_NAME, LOCK_DEADLOCK, the signal's reason. */
+  lock(name: LockFunction, args: readonly SqlValue[], signal: AbortSignal): Promise<SqlValue>;
+  warn(warning: Warning): void;
 }
 
 interface VariableValue {

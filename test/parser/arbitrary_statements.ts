@@ -63,6 +63,12 @@ const accountOptions = fc.record({
   lock: optional(flag),
   comment: optional(text),
 });
+const roleChoice = fc.oneof(
+  is({ kind: 'none' as const }),
+  is({ kind: 'default' as const }),
+  fc.record({ kind: is('all'), except: few(text) }),
+  fc.record({ kind: is('some'), roles: some(text) }),
+);
 const named = fc.record({ kind: is('role'), name: text });
 const grantee = fc.oneof(fc.record({ kind: is('user'), account }), named);
 const privilege = fc.record({
@@ -272,7 +278,7 @@ const FIELDS: Table = {
   Use: { db: name, computeGroup: optional(name) }, UseComputeGroup: { name }, SetVariables: { assignments },
   Select: { text: query, at: is(0) }, Explain: { option: fc.constantFrom('', 'EXTENDED', 'FORMAT=JSON'), text: query, at: is(0) },
   Kill: { what: fc.constantFrom('QUERY' as const, 'CONNECTION' as const), connectionId: id },
-  Begin: { consistentSnapshot: flag, readOnly: fc.constantFrom(undefined, true, false) }, Commit: {}, Rollback: { savepoint: optional(name) },
+  Begin: { consistentSnapshot: flag, readOnly: fc.constantFrom(undefined, true, false) }, Commit: { chain: flag, release: flag }, Rollback: { savepoint: optional(name), chain: flag, release: flag },
   Savepoint: { name }, ReleaseSavepoint: { name },
   LockTables: { tables: some(fc.record({ db: optional(name), name, alias: optional(name), mode: lockMode })) }, UnlockTables: {},
   Flush: { options: is(['PRIVILEGES', 'ENGINE LOGS']), tables: is([]), withReadLock: is(false) },
@@ -287,7 +293,7 @@ const FIELDS: Table = {
   Grant: { privileges: some(privilege), on: grantScope, to: some(grantee), withGrantOption: flag },
   Revoke: { privileges: some(privilege), on: grantScope, from: some(grantee) },
   GrantRole: { roles: some(text), to: some(account) }, RevokeRole: { roles: some(text), from: some(account) },
-  ShowGrants: { account: optional(account), all: flag }, ShowRoles: { filter }, ShowCreateUser: { account },
+  ShowGrants: { account: optional(account), all: flag }, ShowRoles: { filter }, SetRole: { choice: roleChoice }, SetDefaultRole: { choice: roleChoice, to: some(account) }, ShowCreateUser: { account },
 };
 
 export const KINDS = Object.keys(FIELDS) as StatementKind[];

@@ -62,10 +62,10 @@ describe('system variables', () => {
     variables.set('sql_mode', 'ansi');
     expect(variables.sqlModeHas('ANSI_QUOTES')).toBe(true);
     variables.set('time_zone', '-3:30');
-    expect(variables.utcOffsetMinutes).toBe(-210);
+    expect(variables.timeZone).toBe('-03:30');
     variables.setUserVariable('A', 1n);
     expect(variables.userVariable('a')).toBe(1n);
     variables.reset();
-    expect([variables.userVariable('a'), variables.utcOffsetMinutes]).toEqual([null, 0]);
+    expect([variables.userVariable('a'), variables.timeZone]).toEqual([null, 'SYSTEM']);
   });
 });

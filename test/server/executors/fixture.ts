@@ -24,6 +24,7 @@ import { WarmUpJobs } from '../../../jobs/warm_up_jobs.ts';
 import { parseStatements } from '../../../parser/parse.ts';
 import { AccessControl } from '../../../server/access/access_control.ts';
 import { AccountUse } from '../../../server/access/account_use.ts';
+import { NamedLocks } from '../../../server/named_locks.ts';
 import { JobProcesses } from '../../../server/job_processes.ts';
 import { LoginGuard } from '../../../server/access/login_guard.ts';
 import { AuditLog } from '../../../server/audit/audit_log.ts';
@@ -102,6 +103,7 @@ export class ShowFixture {
       alters,
       cacheStats: new CacheStatsBoard(this.agents, clock),
       connections: new ConnectionRegistry(),
+      locks: new NamedLocks(clock),
       statements: () => 0,
       metrics: async () => await Promise.resolve([]),
       startedMs: clock.now() - 5000,

@@ -54,6 +54,8 @@ const DENIED: Readonly<Record<StatementKind, readonly [sql: string, outcome: str
   AlterUser: ["ALTER USER other IDENTIFIED BY 'y'", '1227'],
   DropUser: ['DROP USER other', '1227'],
   SetPassword: ["SET PASSWORD FOR root = 'y'", '1227'],
+  SetRole: ["SET ROLE 'r'", '3530'],
+  SetDefaultRole: ['SET DEFAULT ROLE NONE TO root', '1227'],
   CreateRole: ['CREATE ROLE x', '1227'],
   DropRole: ['DROP ROLE r', '1227'],
   Grant: ['GRANT SELECT ON d.t TO nobody', '1142'],

@@ -269,7 +269,7 @@ describe('result metadata', () => {
 
   it('follows the time zone and the SQL mode of the session', async () => {
     const session = fixture.session;
-    fixture.session = { ...session, utcOffsetMinutes: 120, ansiQuotes: true };
+    fixture.session = { ...session, timeZone: '+02:00', ansiQuotes: true };
     expect(await allRows(await fixture.run('SELECT NOW(), "id" FROM users LIMIT 1'))).toEqual([
       ['2024-05-06 09:08:09', 1],
     ]);

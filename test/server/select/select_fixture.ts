@@ -2,7 +2,13 @@
 import type { ScanPredicate } from '../../../base/agent_messages.ts';
 import { SILENT_LOG } from '../../../base/ports.ts';
 import { systemClock } from '../../../base/system_ports.ts';
-import type { ColumnType, RowsResult, SqlRow, SqlValue } from '../../../base/values.ts';
+import type {
+  ColumnType,
+  RowsResult,
+  SqlRow,
+  SqlValue,
+  Warning,
+} from '../../../base/values.ts';
 import { InformationSchema } from '../../../server/information_schema/information_schema.ts';
 import type { InformationSchemaSource } from '../../../server/information_schema/source.ts';
 import { SelectEngine, type SelectOptions } from '../../../server/select/select_engine.ts';
@@ -126,6 +132,8 @@ export interface Fixture {
   /** Set an error, and every scan of a user table throws it. */
   readonly failing: { error: Error | undefined };
   readonly variables: SessionVariables;
+  /** Of all statements so far. */
+  readonly warnings: Warning[];
   session: SelectSession;
   run(sql: string, options?: Partial<SelectOptions<undefined>>): Promise<RowsResult>;
 }
@@ -162,6 +170,7 @@ export function makeFixture(): Fixture {
       },
     },
   });
+  const warnings: Warning[] = [];
   const session: SelectSession = {
     database: 'adm',
     user: 'root@localhost',
@@ -171,12 +180,22 @@ export function makeFixture(): Fixture {
     foundRows: 0n,
     ansiQuotes: false,
     noBackslashEscapes: false,
-    utcOffsetMinutes: 0,
+    timeZone: 'SYSTEM',
+    warnsOfZeroDivision: true,
+    roles: () => [],
+    setUserVariable: (name, value) => {
+      variables.setUserVariable(name, value);
+    },
+    lock: async () => await Promise.resolve(1n),
+    warn: (warning) => {
+      warnings.push(warning);
+    },
     systemVariable: (name, scope) => variables.get(name, scope),
     userVariable: (name) => variables.userVariable(name),
   };
   const fixture: Fixture = {
     engine,
+    warnings,
     scans,
     failing,
     variables,

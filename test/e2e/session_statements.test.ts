@@ -1,0 +1,203 @@
+/** What sessions keep and share: user variables, roles, locks by name, time zones, warnings. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import { type Row, ServerProcess, until } from './server_process.ts';
+
+let server: ServerProcess;
+let one: Connection;
+let other: Connection;
+
+beforeAll(async () => {
+  server = await ServerProcess.start();
+  await server.sql('CREATE DATABASE d');
+  await server.sql('CREATE TABLE d.t (a INT, b INT) DISTRIBUTED BY HASH(a) BUCKETS 2');
+  await server.sql('INSERT INTO d.t VALUES (1, 0), (2, 1), (3, 0)');
+});
+afterAll(async () => {
+  await server.stop();
+});
+beforeEach(async () => {
+  one = await server.connect({ database: 'd' });
+  other = await server.connect({ database: 'd' });
+});
+
+async function rows(connection: Connection, sql: string): Promise<Row[]> {
+  const [result] = await connection.query<Row[]>(sql);
+  return result;
+}
+
+async function value(connection: Connection, sql: string): Promise<unknown> {
+  const [row] = await rows(connection, sql);
+  return Object.values(row ?? {})[0];
+}
+
+async function failure(action: Promise<unknown>): Promise<number> {
+  try {
+    await action;
+    return 0;
+  } catch (error) {
+    return (error as { errno: number }).errno;
+  }
+}
+
+describe('SELECT ... INTO', () => {
+  it('puts one row into user variables', async () => {
+    const [done] = await one.query('SELECT a, b INTO @a, @b FROM t WHERE a = 2');
+    expect(done).toMatchObject({ affectedRows: 1 });
+    await one.query("SELECT COUNT(*), 'x' FROM t ORDER BY 1 LIMIT 1 INTO @n, @x");
+    expect(await rows(one, 'SELECT @a, @b, @n, @x')).toEqual([
+      { '@a': 2, '@b': 1, '@n': 3, '@x': 'x' },
+    ]);
+    expect(await value(other, 'SELECT @a')).toBeNull();
+  });
+
+  it('leaves them without a row, and refuses several rows and another number of columns', async () => {
+    await one.query('SET @a = 7');
+    await one.query('SELECT a FROM t WHERE a = 99 INTO @a');
+    expect(await rows(one, 'SHOW WARNINGS')).toMatchObject([{ Code: 1329 }]);
+    expect(await failure(one.query('SELECT a FROM t INTO @a'))).toBe(1172);
+    expect(await failure(one.query('SELECT a, b FROM t LIMIT 1 INTO @a'))).toBe(1222);
+    expect(await value(one, 'SELECT @a')).toBe(7);
+  });
+
+  it('has assignments in the select list beside it', async () => {
+    expect(await rows(one, 'SELECT @s := SUM(a) AS s FROM t')).toEqual([{ s: 6 }]);
+    expect(await value(one, 'SELECT @s + 1')).toBe(7);
+  });
+});
+
+describe('locks by name', () => {
+  it('are of one session at a time, and go with it', async () => {
+    expect(await value(one, "SELECT GET_LOCK('Migrate', 0)")).toBe(1);
+    expect(await value(other, "SELECT GET_LOCK('migrate', 0)")).toBe(0);
+    expect(await value(other, "SELECT IS_FREE_LOCK('migrate')")).toBe(0);
+    expect(await value(other, "SELECT IS_USED_LOCK('migrate') = CONNECTION_ID()")).toBe(0);
+    expect(await value(one, "SELECT IS_USED_LOCK('migrate') = CONNECTION_ID()")).toBe(1);
+    expect(await value(other, "SELECT RELEASE_LOCK('migrate')")).toBe(0);
+    expect(await value(other, "SELECT RELEASE_LOCK('no')")).toBeNull();
+    const waiting = value(other, "SELECT GET_LOCK('migrate', 60)");
+    await until('the wait', async () =>
+      (await server.sql('SHOW PROCESSLIST')).some((row) => String(row['Info']).includes('60')),
+    );
+    await one.end();
+    expect(await waiting).toBe(1);
+    await other.query("DO RELEASE_LOCK('migrate')");
+    expect(await value(other, "SELECT IS_FREE_LOCK('migrate')")).toBe(1);
+  });
+
+  it('are counted, and given back all at once', async () => {
+    await one.query("SELECT GET_LOCK('a', 1), GET_LOCK('a', 1), GET_LOCK('b', 1)");
+    expect(await value(one, "SELECT RELEASE_LOCK('a')")).toBe(1);
+    expect(await value(other, "SELECT GET_LOCK('a', 0)")).toBe(0);
+    expect(await value(one, 'SELECT RELEASE_ALL_LOCKS()')).toBe(2);
+    expect(await value(other, "SELECT GET_LOCK('a', 0)")).toBe(1);
+    expect(await failure(one.query("SELECT GET_LOCK('', 1)"))).toBe(3057);
+    expect(await failure(one.query(`SELECT GET_LOCK('${'x'.repeat(65)}', 1)`))).toBe(3057);
+  });
+
+  it('end a wait at KILL, at the time limit, and where two would wait for each other', async () => {
+    await one.query("SELECT GET_LOCK('p', 1)");
+    await other.query("SELECT GET_LOCK('q', 1)");
+    const id = await value(other, 'SELECT CONNECTION_ID()');
+    const waiting = failure(other.query("SELECT GET_LOCK('p', -1)"));
+    await until('the wait', async () =>
+      (await server.sql('SHOW PROCESSLIST')).some((row) => String(row['Info']).includes('-1')),
+    );
+    expect(await failure(one.query("SELECT GET_LOCK('q', 10)"))).toBe(3058);
+    await one.query(`KILL QUERY ${String(id)}`);
+    expect(await waiting).toBe(1317);
+    await other.query('SET max_execution_time = 20');
+    expect(await failure(other.query("SELECT GET_LOCK('p', -1)"))).toBe(3024);
+  });
+});
+
+describe('roles', () => {
+  it('are put on and off, by the session and for its logins', async () => {
+    await server.sql("CREATE ROLE 'r', 's'");
+    await server.sql("GRANT SELECT_PRIV ON d.* TO ROLE 'r'");
+    await server.sql("CREATE USER u IDENTIFIED BY 'x'");
+    await server.sql("GRANT 'r', 's' TO u");
+    const login = { user: 'u', password: 'x' };
+    const user = await server.connect(login);
+    const count = 'SELECT COUNT(*) FROM d.t';
+    expect(await value(user, 'SELECT CURRENT_ROLE()')).toBe('`r`@`%`,`s`@`%`');
+    expect(await value(user, count)).toBe(3);
+    await user.query('SET ROLE NONE');
+    expect(await value(user, 'SELECT CURRENT_ROLE()')).toBe('NONE');
+    expect(await failure(user.query(count))).toBe(1142);
+    await user.query("SET ROLE ALL EXCEPT 's'");
+    expect(await value(user, count)).toBe(3);
+    await user.query("SET ROLE 's'");
+    expect(await failure(user.query(count))).toBe(1142);
+    expect(await failure(user.query("SET ROLE 'admin'"))).toBe(3530);
+    await user.query('SET ROLE DEFAULT');
+    expect(await value(user, count)).toBe(3);
+    await user.query("SET DEFAULT ROLE 's' TO CURRENT_USER()");
+    const again = await server.connect(login);
+    expect(await value(again, 'SELECT CURRENT_ROLE()')).toBe('`s`@`%`');
+    expect(await failure(again.query(count))).toBe(1142);
+    await again.query('SET ROLE ALL');
+    expect(await value(again, count)).toBe(3);
+    expect(await failure(again.query('SET DEFAULT ROLE ALL TO root'))).toBe(1227);
+    await server.sql('SET DEFAULT ROLE ALL TO u');
+    await again.query('SET ROLE DEFAULT');
+    expect(await value(again, count)).toBe(3);
+  });
+});
+
+describe('COMMIT and ROLLBACK', () => {
+  it('take AND CHAIN and RELEASE', async () => {
+    await one.query('BEGIN');
+    await one.query('COMMIT AND NO CHAIN NO RELEASE');
+    await one.query('ROLLBACK WORK AND CHAIN');
+    const ended = new Promise((resolve) => one.once('end', resolve));
+    one.on('error', () => undefined);
+    await one.query('COMMIT RELEASE');
+    await ended;
+  });
+});
+
+describe('time zones', () => {
+  it('have names, and know summer time', async () => {
+    await one.query("SET time_zone = 'Europe/Berlin'");
+    expect(await value(one, 'SELECT @@time_zone')).toBe('Europe/Berlin');
+    expect(
+      await rows(
+        one,
+        'SELECT CAST(FROM_UNIXTIME(1782900000) AS CHAR) AS s, CAST(FROM_UNIXTIME(1767268800) AS CHAR) AS w',
+      ),
+    ).toEqual([{ s: '2026-07-01 12:00:00', w: '2026-01-01 13:00:00' }]);
+    expect(await value(one, "SELECT UNIX_TIMESTAMP('2026-07-01 12:00:00')")).toBe(1_782_900_000);
+    const minutes = await value(one, 'SELECT TIMESTAMPDIFF(MINUTE, UTC_TIMESTAMP(), NOW())');
+    expect([60, 120]).toContain(minutes);
+    expect(await failure(one.query("SET time_zone = 'Nowhere/Else'"))).toBe(1298);
+  });
+});
+
+describe('a division by zero', () => {
+  it('is NULL and a warning, unless sql_mode wants none', async () => {
+    expect(await rows(one, 'SELECT a / b AS q FROM t ORDER BY a')).toMatchObject([
+      { q: null },
+      { q: '2.0000' },
+      { q: null },
+    ]);
+    const warning = { Level: 'Warning', Code: 1365, Message: 'Division by 0' };
+    expect(await rows(one, 'SHOW WARNINGS')).toEqual([warning, warning]);
+    await one.query('SELECT 1 DIV 0');
+    expect(await rows(one, 'SHOW WARNINGS')).toEqual([warning]);
+    await one.query("SET sql_mode = ''");
+    await one.query('SELECT 1 / 0');
+    expect(await rows(one, 'SHOW WARNINGS')).toEqual([]);
+  });
+});
+
+describe('information_schema', () => {
+  it('says that it has no such table as MySQL does', async () => {
+    const query = one.query('SELECT * FROM information_schema.nosuch');
+    await expect(query).rejects.toMatchObject({
+      errno: 1109,
+      sqlState: '42S02',
+      message: "Unknown table 'nosuch' in information_schema",
+    });
+  });
+});
