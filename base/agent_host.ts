@@ -20,6 +20,8 @@ export interface StartAgent {
   readonly httpPort: number;
   /** The port is only the one of last time: when somebody else has it, any free one will do. */
   readonly otherPortWillDo: boolean;
+  /** What backends show each other and the server: opens the inner routes. */
+  readonly clusterToken: string;
   readonly config: Readonly<Record<string, string>>;
 }
 

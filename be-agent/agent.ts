@@ -67,6 +67,8 @@ export interface AgentOptions {
   readonly httpPort: number;
   /** See `StartAgent`. */
   readonly otherPortWillDo: boolean;
+  /** See `StartAgent`. */
+  readonly clusterToken: string;
   readonly config: Config;
   readonly clock: Clock;
   readonly random: Random;

@@ -63,7 +63,7 @@ const rpc = new PortRpc(parentPort, {
 });
 
 async function start(request: StartAgent): Promise<number> {
-  const { backendId, dir, host, httpPort, otherPortWillDo } = request;
+  const { backendId, dir, host, httpPort, otherPortWillDo, clusterToken } = request;
   await agents.get(backendId)?.stop(0);
   const config = new Config();
   config.replace(request.config);
@@ -73,6 +73,7 @@ async function start(request: StartAgent): Promise<number> {
     host,
     httpPort,
     otherPortWillDo,
+    clusterToken,
     config,
     clock: systemClock,
     random: systemRandom,

@@ -16,6 +16,13 @@ export interface NewBackend {
   readonly httpPort: number;
 }
 
+export interface BackendProcess {
+  /** Rises with each start of a process on the backend's data directory. */
+  readonly generation: number;
+  /** Which process; '' before the first. */
+  readonly process: string;
+}
+
 type BackendRow = CatalogRows['backend'] & { group_name: string };
 
 export class BackendStore {
@@ -73,6 +80,8 @@ export class BackendStore {
         state: 'ENABLED' as const,
         version: 1,
         created_ms: tx.clock.now(),
+        generation: 0,
+        process: '',
       };
       await tx.db.insertInto('backend').values(row).execute();
       return toBackend({ ...row, group_name: group.name });
@@ -105,7 +114,7 @@ export class BackendStore {
     });
   }
 
-  /** Remembers the port that an embedded backend got. Throws UNKNOWN_BACKEND, BACKEND_EXISTS. */
+  /** Remembers the port that a backend got. Throws UNKNOWN_BACKEND, BACKEND_EXISTS. */
   async setHttpPort(backendId: BackendId, httpPort: number): Promise<BackendDef> {
     return this.#session.write(async (tx) => {
       const store = new BackendStore(tx);
@@ -118,6 +127,43 @@ export class BackendStore {
         .where('backend_id', '=', backendId)
         .execute();
       return toBackend({ ...before, http_port: httpPort });
+    });
+  }
+
+  /** Of a remote backend: the process that speaks for it. Throws UNKNOWN_BACKEND. */
+  async process(backendId: BackendId): Promise<BackendProcess> {
+    const { generation, process } = await this.#row(backendId);
+    return { generation, process };
+  }
+
+  /** The remote backend that this process speaks for. */
+  async findByProcess(process: string): Promise<BackendDef | undefined> {
+    const row = await this.#select().where('process', '=', process).executeTakeFirst();
+    return row === undefined ? undefined : toBackend(row);
+  }
+
+  /**
+   * From now on this process speaks for a remote backend, and it is reached there.
+   * Throws UNKNOWN_BACKEND, BACKEND_EXISTS when another backend has the address.
+   */
+  async claim(
+    backendId: BackendId,
+    owner: BackendProcess,
+    address: { readonly host: string; readonly httpPort: number },
+  ): Promise<BackendDef> {
+    return this.#session.write(async (tx) => {
+      const store = new BackendStore(tx);
+      const before = await store.#row(backendId);
+      const { host, httpPort } = address;
+      const moved = before.host !== host || before.http_port !== httpPort;
+      if (moved) await store.#expectFree(host, httpPort);
+      const changed = { host, http_port: httpPort, ...owner };
+      await tx.db
+        .updateTable('backend')
+        .set({ ...changed, version: before.version + 1 })
+        .where('backend_id', '=', backendId)
+        .execute();
+      return toBackend({ ...before, ...changed });
     });
   }
 

@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { BackendId, PartitionId, TxnId } from '../base/ids.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
+import type { PreparedReplicas } from '../base/replica.ts';
 import type { NewRowset } from '../base/schema.ts';
 import { AccountStore } from './accounts.ts';
 import { AlterDefinition } from './alter_definition.ts';
@@ -246,15 +247,17 @@ export class Catalog extends Stores {
 
   /**
    * Makes a load visible, all of it or nothing; see `LoadCommit.commit`. `writer` wrote the
-   * rowsets: its compute group, at the commit, is their source.
+   * rowsets: its compute group, at the commit, is their source. `prepared`: of a replicated table.
    */
   async commitLoad(
     txnId: TxnId,
     rowsets: readonly NewRowset[],
     counts: CommitCounts,
     writer?: BackendId,
+    prepared?: readonly PreparedReplicas[],
   ): Promise<LoadTxn> {
-    return this.#loadCommit.commit(txnId, rowsets, counts, writer);
+    const replicas = prepared === undefined ? {} : { prepared };
+    return this.#loadCommit.commit(txnId, { ...counts, rowsets, ...replicas }, writer);
   }
 
   /** Calls `listener` right after each commit that creates, changes, renames or drops tables. */

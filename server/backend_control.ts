@@ -11,6 +11,7 @@ import type { Clock, Log } from '../base/ports.ts';
 import type { BackendDef } from '../base/schema.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendRegistry } from '../jobs/backend_registry.ts';
+import type { AgentGateway } from './agent_gateway.ts';
 import type { EmbeddedAgents } from './embedded_agents.ts';
 
 /** Milliseconds until a crashed host of embedded backends is started again, doubling. */
@@ -29,6 +30,9 @@ export interface BackendControlDeps {
   readonly log: Log;
   readonly registry: BackendRegistry;
   readonly agents: EmbeddedAgents;
+  /** Absent: there are no remote backends. */
+  readonly gateway?: AgentGateway;
+  readonly clusterToken: string;
 }
 
 export class BackendControl {
@@ -75,6 +79,12 @@ export class BackendControl {
     }
   }
 
+  /** A backend that waits for its process, which `thermocline backend` starts there. */
+  async addRemote(computeGroupName: string, host: string, httpPort: number): Promise<BackendDef> {
+    const { catalog } = this.#deps;
+    return await catalog.backends.create({ computeGroupName, kind: 'remote', host, httpPort });
+  }
+
   /** Throws BACKEND_STATE when it runs already. */
   async start(backend: BackendDef): Promise<void> {
     const { catalog, agents } = this.#deps;
@@ -113,10 +123,11 @@ export class BackendControl {
   }
 
   async drop(backend: BackendDef): Promise<void> {
-    const { agents, catalog, registry } = this.#deps;
+    const { agents, catalog, gateway, registry } = this.#deps;
     await agents.stop(backend.backendId, this.#graceMs());
     registry.forget(backend.backendId);
     await catalog.backends.drop(backend.backendId);
+    gateway?.forget(backend.backendId);
   }
 
   /** The host of the embedded backends died: start it again, after a pause. */
@@ -139,7 +150,7 @@ export class BackendControl {
     backend: BackendDef,
     port: 'this port' | 'any port' = 'any port',
   ): Promise<BackendDef> {
-    const { agents, catalog, config, dataDir, host, registry } = this.#deps;
+    const { agents, catalog, clusterToken, config, dataDir, host, registry } = this.#deps;
     const { backendId } = backend;
     const { httpPort } = await agents.start({
       backendId,
@@ -147,6 +158,7 @@ export class BackendControl {
       host,
       httpPort: backend.httpPort,
       otherPortWillDo: port === 'any port',
+      clusterToken,
       config: config.agentValues(),
     });
     await this.#untilAlive(backendId);
@@ -176,7 +188,8 @@ export class BackendControl {
 
   #expectEmbedded(backend: BackendDef): void {
     if (backend.kind === 'embedded') return;
-    throw new SqlError('NOT_SUPPORTED', { what: 'starting and stopping remote backends' });
+    const what = "starting and stopping remote backends: their processes are not the server's";
+    throw new SqlError('NOT_SUPPORTED', { what });
   }
 
   #refuse(backend: BackendDef, state: string, what: string): never {

@@ -60,6 +60,11 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
       expectSelf(heartbeat.backendId, from);
       const backend = await catalog.backends.get(from);
       if (backend.adminState !== 'STOPPED') registry.heartbeat(heartbeat);
+      // Embedded ones are asked when they start (`BackendControl`).
+      const { httpPort } = heartbeat;
+      if (backend.kind === 'remote' && backend.httpPort !== httpPort) {
+        await catalog.backends.setHttpPort(from, httpPort);
+      }
       return { computeGroupName: backend.computeGroupName, config: config.agentValues() };
     },
     vault: async ({ vaultId }) => (await catalog.vaults.byId(vaultId)).spec,

@@ -1,4 +1,4 @@
-/** The command line: `thermocline serve` and `thermocline demo`. */
+/** The command line: `thermocline serve`, `thermocline backend` and `thermocline demo`. */
 import { resolve } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import type { Config } from '../base/config.ts';
@@ -8,6 +8,7 @@ import { nearest } from '../base/near_miss.ts';
 import type { Log } from '../base/ports.ts';
 import { systemClock, systemRandom } from '../base/system_ports.ts';
 import { ThermoclineServer } from './server.ts';
+import type { BackendFlags } from './backend_command.ts';
 import { UsageError, readSettings } from './settings.ts';
 import { VERSION } from './version.ts';
 
@@ -33,6 +34,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     .showHelpAfterError('(thermocline --help shows what there is)')
     .exitOverride();
   program.addCommand(serveCommand(), { isDefault: true });
+  program.addCommand(backendCommand());
   program.addCommand(demoCommand());
   try {
     await program.parseAsync(argv, { from: 'user' });
@@ -81,7 +83,7 @@ function serveCommand(): Command {
 }
 
 function unknownCommand(word: string): string {
-  const near = nearest(word, ['serve', 'demo', 'help']);
+  const near = nearest(word, ['serve', 'backend', 'demo', 'help']);
   const hint = near === undefined ? '' : `; did you mean '${near}'?`;
   return `unknown command '${word}'${hint} (thermocline --help shows what there is)`;
 }
@@ -93,6 +95,28 @@ function demoCommand(): Command {
     .action(async () => {
       const { runDemo } = await import('./demo.ts');
       process.exitCode = await runDemo();
+    });
+}
+
+function backendCommand(): Command {
+  return new Command('backend')
+    .description('start a backend that is a process of its own, for a server that runs elsewhere')
+    .exitOverride()
+    .requiredOption('--server <url>', "the server's HTTP address, such as http://10.0.0.1:8030")
+    .requiredOption('--data-dir <dir>', 'where the backend keeps its tablets and its cache')
+    .requiredOption('--token-file <file>', "copy of cluster.token of the server's data directory")
+    .option('--config <file>', 'file with key = value lines')
+    .option(
+      '--host <address>',
+      'address to listen on, where server and backends reach it',
+      '127.0.0.1',
+    )
+    .addOption(portOption('--http-port <port>', 8040))
+    .option('--compute-group <name>', 'where a new backend belongs; default: the first group')
+    .option('--set <key=value...>', "a setting; wins over the server's", [])
+    .action(async (flags: BackendFlags) => {
+      const { runBackend } = await import('./backend_command.ts');
+      await runBackend(flags);
     });
 }
 

@@ -9,6 +9,7 @@ import { SqlError } from '../base/errors.ts';
 import { NamedLocks } from './named_locks.ts';
 import { JobProcesses } from './job_processes.ts';
 import { HttpServer } from '../base/http_server.ts';
+import type { BackendId } from '../base/ids.ts';
 import type { LogLevel } from '../base/json_log.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
 import { Catalog } from '../catalog/catalog.ts';
@@ -28,14 +29,18 @@ import { AccessControl } from './access/access_control.ts';
 import { AccountUse } from './access/account_use.ts';
 import { LoginGuard } from './access/login_guard.ts';
 import { AuditLog } from './audit/audit_log.ts';
+import { AgentGateway } from './agent_gateway.ts';
+import { AgentRouter } from './agent_router.ts';
 import { BackendControl } from './backend_control.ts';
 import { CacheStatsBoard } from './cache_stats_board.ts';
+import { ensureClusterToken } from './cluster_token.ts';
 import { EmbeddedAgents } from './embedded_agents.ts';
 import { frontendPorts } from './frontend_calls.ts';
 import { httpRoutes } from './http.ts';
 import { SALT_BYTES, isAuthString, makeCachingSha2 } from './mysql/passwords.ts';
 import { MysqlListener } from './mysql/listener.ts';
 import { PasswordCheck } from './password_check.ts';
+import { admitBackend } from './remote_backends.ts';
 import { Selects } from './selects.ts';
 import { ServerMetrics } from './server_metrics.ts';
 import type { Services } from './services.ts';
@@ -122,6 +127,7 @@ export class ThermoclineServer {
 interface Parts {
   readonly catalog: Catalog;
   readonly agents: EmbeddedAgents;
+  readonly gateway: AgentGateway;
   readonly backends: BackendControl;
   readonly warmUps: WarmUpJobs;
   readonly loads: LoadCoordinator;
@@ -156,6 +162,23 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
       backends.crashed(error);
     },
   });
+  const clusterToken = ensureClusterToken(dataDir, random);
+  const clusterId = await catalog.clusterIdentity.ensure(freshClusterId(random));
+  const gateway: AgentGateway = new AgentGateway({
+    clock,
+    random,
+    log,
+    clusterToken,
+    admit: async (request, peer) => {
+      const isAlive = (backendId: BackendId): boolean =>
+        gateway.hasSession(backendId) && registry.isAlive(backendId);
+      return await admitBackend({ catalog, config, log, clusterId, isAlive }, request, peer);
+    },
+    frontend: (backendId) => portOf(backendId),
+    onLeave: (backendId) => {
+      registry.forget(backendId);
+    },
+  });
   const holds = new SnapshotHolds();
   const syncStats = new SyncStats(clock);
   const audit = new AuditLog({ dir: join(dataDir, 'log'), config, clock, log });
@@ -171,7 +194,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     registry,
     holds,
     syncStats,
-    transport: agents,
+    transport: new AgentRouter(agents, gateway),
   };
   const hotspots = new HotspotCollector(shared);
   const events = new EventDelivery({ ...shared, stats: syncStats });
@@ -182,7 +205,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   const garbage = new GarbageCollector(shared);
   const compactions = new CompactionScheduler(shared);
   const matchedTables = new MatchedTables(shared);
-  const backends = new BackendControl({ ...shared, agents, dataDir, host });
+  const backends = new BackendControl({ ...shared, agents, gateway, clusterToken, dataDir, host });
   const portOf = frontendPorts({ ...shared, loads, warmUps, passwords });
   const globals = globalVariables(config, dataDir);
   // The listener needs the sessions, the sessions need the services, and these the listener's list
@@ -212,7 +235,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     loads,
     compactions,
     alters,
-    cacheStats: new CacheStatsBoard(agents, clock),
+    cacheStats: new CacheStatsBoard(shared.transport, clock),
     jobProcesses: new JobProcesses({ catalog, clock, warmUps, alters }),
     connections: listener.connections,
     locks: new NamedLocks(clock),
@@ -225,10 +248,12 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   front.sessions = sessions;
   const metrics = new ServerMetrics(services);
   front.metrics = metrics;
-  const httpServer = new HttpServer(httpRoutes({ services, passwords, metrics }), clock, log);
+  const routes = [...httpRoutes({ services, passwords, metrics }), ...gateway.routes()];
+  const httpServer = new HttpServer(routes, clock, log);
   return {
     catalog,
     agents,
+    gateway,
     backends,
     warmUps,
     loads,
@@ -245,6 +270,12 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     globals,
     services,
   };
+}
+
+const CLUSTER_ID_BYTES = 16;
+
+function freshClusterId(random: Random): string {
+  return Buffer.from(random.bytes(CLUSTER_ID_BYTES)).toString('hex');
 }
 
 function sessionsOf(front: { readonly sessions?: Sessions }): Sessions {
@@ -355,7 +386,7 @@ async function listenHttp(server: HttpServer, host: string, port: number): Promi
 async function closeParts(parts: Parts, graceMs: number): Promise<void> {
   const { clock } = parts.services;
   const deadline = clock.monotonic() + graceMs;
-  await Promise.all([parts.listener.close(graceMs), parts.httpServer.close(graceMs)]);
+  await parts.listener.close(graceMs);
   await parts.services.audit.flush();
   parts.backends.close();
   await Promise.all([
@@ -371,5 +402,8 @@ async function closeParts(parts: Parts, graceMs: number): Promise<void> {
   await parts.events.close();
   parts.selects.close();
   await parts.agents.close(Math.max(0, deadline - clock.monotonic()));
+  // Remote backends ask by HTTP, so it is needed as long as they are.
+  parts.gateway.close();
+  await parts.httpServer.close(Math.max(0, deadline - clock.monotonic()));
   await parts.catalog.close();
 }

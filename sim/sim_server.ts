@@ -206,7 +206,13 @@ export class SimServer implements Endpoint {
       // Sessions and their statements are no part of the simulation.
       audit: undefined as never,
       accountUse: new AccountUse(clock),
-      backends: new BackendControl({ ...basis, agents, dataDir: this.dir, host: 'sim' }),
+      backends: new BackendControl({
+        ...basis,
+        agents,
+        clusterToken: '',
+        dataDir: this.dir,
+        host: 'sim',
+      }),
       warmUps,
       matchedTables,
       hotspots,

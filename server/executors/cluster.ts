@@ -6,6 +6,7 @@ import type { BackendDef } from '../../base/schema.ts';
 import { OK, type StatementResult } from '../../base/values.ts';
 import type { BackendRef, NewBackend, Properties } from '../../parser/statement.ts';
 import { readProperties } from '../../parser/properties.ts';
+import type { BackendControl } from '../backend_control.ts';
 import type { Services } from '../services.ts';
 import { type ExecContext, type Executor, computeGroupOf } from './executor.ts';
 
@@ -68,10 +69,11 @@ export const renameComputeGroup: Executor<'RenameComputeGroup'> = async (stateme
 export const addBackend: Executor<'AddBackend'> = async (statement, context) => {
   const { services } = context;
   const group = await targetGroup(statement.computeGroup, statement.properties, context);
-  const ports = statement.backends.map(embeddedPort);
   const added: BackendDef[] = [];
   try {
-    for (const port of ports) added.push(await services.backends.add(group, port));
+    for (const backend of statement.backends) {
+      added.push(await addOne(services.backends, group, backend));
+    }
   } catch (error) {
     // All of them or none.
     for (const backend of added) await services.backends.drop(backend);
@@ -80,13 +82,15 @@ export const addBackend: Executor<'AddBackend'> = async (statement, context) => 
   return OK;
 };
 
-/** Its port, 0 for any free one; throws NOT_SUPPORTED for another machine's address. */
-function embeddedPort(backend: NewBackend): number {
-  if (backend.kind === 'embedded') return 0;
-  if (backend.host === 'embedded') return backend.port;
-  const name = `${backend.host}:${backend.port}`;
-  const what = `remote backends (${name}); add an embedded one with ALTER SYSTEM ADD BACKEND "embedded"`;
-  throw new SqlError('NOT_SUPPORTED', { what });
+/** `"embedded"`, `"embedded:port"`, or the address at which a process of its own will listen. */
+async function addOne(
+  backends: BackendControl,
+  group: string,
+  backend: NewBackend,
+): Promise<BackendDef> {
+  if (backend.kind === 'embedded') return await backends.add(group, 0);
+  if (backend.host === 'embedded') return await backends.add(group, backend.port);
+  return await backends.addRemote(group, backend.host, backend.port);
 }
 
 /** `TO COMPUTE GROUP g`, or Doris's property; else the session's group. */

@@ -156,8 +156,8 @@ export class ServerProcess {
   }
 
   /** Starts the process on the directory and waits for its ready line. */
-  async launch(): Promise<void> {
-    const ports = ['--mysql-port', '0', '--http-port', '0'];
+  async launch(on: { readonly httpPort?: number } = {}): Promise<void> {
+    const ports = ['--mysql-port', '0', '--http-port', String(on.httpPort ?? 0)];
     const { args = [], env = {} } = this.#options;
     const run = new ProgramRun(['serve', '--data-dir', this.dataDir, ...ports, ...args], { env });
     this.#run = run;

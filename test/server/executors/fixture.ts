@@ -91,6 +91,7 @@ export class ShowFixture {
       backends: new BackendControl({
         ...shared,
         agents: this.agents,
+        clusterToken: '',
         dataDir: files.dir,
         host: '127.0.0.1',
       }),
@@ -237,7 +238,7 @@ export class ShowFixture {
   /** Starts a backend of the catalog for real, in the thread of the embedded ones. */
   async start({ backendId }: BackendDef, config: Readonly<Record<string, string>>): Promise<void> {
     const dir = join(this.#files.dir, 'backends', String(backendId));
-    const address = { host: '127.0.0.1', httpPort: 0, otherPortWillDo: false };
+    const address = { host: '127.0.0.1', httpPort: 0, otherPortWillDo: false, clusterToken: '' };
     await this.agents.start({ backendId, dir, ...address, config });
   }
 
