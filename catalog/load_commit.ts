@@ -6,10 +6,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SqlError } from '../base/errors.ts';
 import { id } from '../base/ids.ts';
 import type { BackendId, PartitionId, TableId, TabletId, TxnId, VaultId } from '../base/ids.ts';
+import type { PreparedReplicas } from '../base/replica.ts';
 import type { NewRowset } from '../base/schema.ts';
 import { isDuplicateKey } from './driver_errors.ts';
 import { KeyedMutex } from './keyed_mutex.ts';
 import { type LoadTxn, moveLoad, toLoad } from './loads.ts';
+import { publishReplicated } from './replica_commit.ts';
 import { groupOfBackend, recordRowsetEvent } from './rowset_events.ts';
 import { addTabletSize, insertRowset } from './rowsets.ts';
 import type { CatalogRows } from './rows.ts';
@@ -26,6 +28,13 @@ export interface CommitCounts {
   readonly filteredRows: number;
   /** Bytes the client sent. */
   readonly loadBytes: number;
+}
+
+/** What a backend has written. */
+export interface Written extends CommitCounts {
+  readonly rowsets: readonly NewRowset[];
+  /** Of a replicated table, and then always: who has it. */
+  readonly prepared?: readonly PreparedReplicas[];
 }
 
 interface Plan {
@@ -54,14 +63,10 @@ export class LoadCommit {
   /**
    * All of it or nothing. A repeat of a commit that succeeded answers the same again. Throws
    * LOAD_TXN_UNKNOWN; LOAD_FAILED when a partition was dropped meanwhile, LOAD_TABLE_ALTERED when
-   * the table has other indexes now (the load is ABORTED then, its objects garbage).
+   * the table has other indexes now, LOAD_NO_MAJORITY (the load is ABORTED then, its objects
+   * garbage).
    */
-  async commit(
-    txnId: TxnId,
-    rowsets: readonly NewRowset[],
-    counts: CommitCounts,
-    writer?: BackendId,
-  ): Promise<LoadTxn> {
+  async commit(txnId: TxnId, written: Written, writer?: BackendId): Promise<LoadTxn> {
     const load = await readLoad(this.#session, txnId);
     if (load === undefined) throw new SqlError('LOAD_TXN_UNKNOWN', { txnId, state: 'forgotten' });
     return this.#tables.run(load.table_id, async () => {
@@ -73,9 +78,11 @@ export class LoadCommit {
         throw new SqlError('LOAD_TXN_UNKNOWN', { txnId, state: now?.state ?? 'forgotten' });
       }
       try {
-        return await this.#commit(now, rowsets, counts, writer);
+        return await this.#commit(now, written, writer);
       } catch (error) {
-        throw await this.#fail(txnId, rowsets, error);
+        // Backends that have prepared it ask what became of it, or are told.
+        const ownRowsets = written.prepared === undefined ? written.rowsets : [];
+        throw await this.#fail(txnId, ownRowsets, error);
       }
     });
   }
@@ -106,18 +113,15 @@ export class LoadCommit {
     return count;
   }
 
-  async #commit(
-    load: LoadRow,
-    rowsets: readonly NewRowset[],
-    counts: CommitCounts,
-    writer: BackendId | undefined,
-  ): Promise<LoadTxn> {
+  async #commit(load: LoadRow, written: Written, writer: BackendId | undefined): Promise<LoadTxn> {
+    const { rowsets, prepared } = written;
+    if (prepared !== undefined) return this.#commitReplicated(load, { ...written, prepared });
     const isSmall = rowsets.length <= ROWSETS_PER_TRANSACTION;
     if (isSmall) {
       return this.#session.write(async (tx) => {
         const plan = await this.#plan(tx, load, rowsets, writer);
         for (const rowset of rowsets) insert(tx, plan, rowset);
-        return this.#publish(tx, load, plan, counts);
+        return this.#publish(tx, load, plan, written);
       });
     }
     const plan = await this.#session.write(async (tx) => {
@@ -133,7 +137,36 @@ export class LoadCommit {
       await nextTurn();
     }
     const committing: LoadRow = { ...load, state: 'COMMITTING', version: load.version + 1 };
-    return this.#session.write(async (tx) => this.#publish(tx, committing, plan, counts));
+    return this.#session.write(async (tx) => this.#publish(tx, committing, plan, written));
+  }
+
+  async #commitReplicated(
+    load: LoadRow,
+    written: Written & Required<Pick<Written, 'prepared'>>,
+  ): Promise<LoadTxn> {
+    const { rowsets, prepared } = written;
+    const { txn_id: txnId, table_id: tableId } = load;
+    return this.#session.write(async (tx) => {
+      const raised = publishReplicated(tx, this.#memory, { txnId, tableId, rowsets, prepared });
+      const columns = finished(tx, written);
+      await moveLoad(tx, load, 'VISIBLE', columns);
+      this.#showOnCommit(tx, id<TableId>(tableId), raised, rowsets);
+      return toLoad({ ...load, ...columns, state: 'VISIBLE' });
+    });
+  }
+
+  #showOnCommit(
+    tx: WriteSession,
+    tableId: TableId,
+    raised: ReadonlyMap<PartitionId, number>,
+    rowsets: readonly NewRowset[],
+  ): void {
+    tx.onCommit(() => {
+      this.#memory.cache.setVersions(tableId, raised);
+      for (const { tabletId, bytes, rows } of rowsets) {
+        this.#memory.tablets.addSize(tabletId, bytes, rows);
+      }
+    });
   }
 
   async #plan(
@@ -152,11 +185,13 @@ export class LoadCommit {
     const versions = new Map<PartitionId, number>();
     for (const { partitionId } of rowsets) {
       if (versions.has(partitionId)) continue;
-      const [row] = tx.bulk.all<[number]>(
-        "SELECT visible_version FROM partition_def WHERE partition_id = ? AND state = 'NORMAL'",
+      const [row] = tx.bulk.all<[number, number | null]>(
+        `SELECT visible_version, replication_num FROM partition_def
+         WHERE partition_id = ? AND state = 'NORMAL'`,
         [partitionId],
       );
       if (row === undefined) throw partitionGone(partitionId);
+      if (row[1] !== null) throw new SqlError('LOAD_FAILED', { why: 'its replicas are not named' });
       versions.set(partitionId, row[0]);
     }
     this.#expectAllIndexes(load, rowsets);
@@ -220,12 +255,7 @@ export class LoadCommit {
       if (changed !== 1) throw partitionGone(partitionId);
       raised.set(partitionId, version + 1);
     }
-    const columns = {
-      row_count: counts.loadedRows,
-      filtered_rows: counts.filteredRows,
-      bytes: counts.loadBytes,
-      finished_ms: tx.clock.now(),
-    };
+    const columns = finished(tx, counts);
     await moveLoad(tx, load, 'VISIBLE', columns);
     await recordRowsetEvent(tx, {
       sourceGroup: plan.sourceGroup,
@@ -236,12 +266,7 @@ export class LoadCommit {
       bytes: plan.rowsets.reduce((sum, rowset) => sum + rowset.bytes, 0),
       ...(plan.writer === undefined ? {} : { writer: plan.writer }),
     });
-    tx.onCommit(() => {
-      this.#memory.cache.setVersions(plan.tableId, raised);
-      for (const rowset of plan.rowsets) {
-        this.#memory.tablets.addSize(rowset.tabletId, rowset.bytes, rowset.rows);
-      }
-    });
+    this.#showOnCommit(tx, plan.tableId, raised, plan.rowsets);
     return toLoad({ ...load, ...columns, state: 'VISIBLE' });
   }
 
@@ -334,7 +359,17 @@ async function abortSomeRunning(tx: WriteSession): Promise<number> {
 
 /** Errors after which a repeat cannot succeed; after others the backend may try again. */
 function isFinal(error: SqlError): boolean {
-  return error.code === 'LOAD_FAILED' || error.code === 'LOAD_TABLE_ALTERED';
+  const { code } = error;
+  return code === 'LOAD_FAILED' || code === 'LOAD_TABLE_ALTERED' || code === 'LOAD_NO_MAJORITY';
+}
+
+function finished(tx: WriteSession, counts: CommitCounts) {
+  return {
+    row_count: counts.loadedRows,
+    filtered_rows: counts.filteredRows,
+    bytes: counts.loadBytes,
+    finished_ms: tx.clock.now(),
+  };
 }
 
 function partitionGone(partitionId: number): SqlError {
