@@ -1,17 +1,20 @@
 /**
  * Loads from the server's side: begin and commit for backends (stream load), and the whole of
- * INSERT ... VALUES, whose rows a backend of the session's compute group writes.
+ * INSERT ... VALUES, whose rows a backend of the session's compute group writes. What is different
+ * for replicated tables is in `replica_loads.ts`.
  */
 import type { AgentTransport, BeginLoadReply, LoadOutcome } from '../base/agent_messages.ts';
 import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import type { BackendId, TxnId } from '../base/ids.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
-import type { TableDef } from '../base/schema.ts';
+import type { TxnOutcome } from '../base/replica.ts';
+import { type TableDef, isReplicated } from '../base/schema.ts';
 import type { SqlValue } from '../base/values.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendRegistry } from './backend_registry.ts';
 import { Periodic } from './periodic.ts';
+import { loadReplicas, settleAborted, settleVisible, txnOutcomes } from './replica_loads.ts';
 
 /** Rounds of house-keeping: loads that timed out, labels that are old. */
 const TICK_MS = 10_000;
@@ -88,7 +91,10 @@ export class LoadCoordinator {
       const existingStatus = state === 'VISIBLE' ? 'FINISHED' : 'RUNNING';
       return { status: 'LABEL_EXISTS', txnId, existingStatus };
     }
-    return { status: 'BEGUN', txnId, target: catalog.tables.loadTarget(table) };
+    const target = catalog.tables.loadTarget(table);
+    if (!isReplicated(table)) return { status: 'BEGUN', txnId, target };
+    const replicas = await loadReplicas(this.#deps, table);
+    return { status: 'BEGUN', txnId, target: { ...target, replicas } };
   }
 
   /**
@@ -96,18 +102,30 @@ export class LoadCoordinator {
    * is fine.
    */
   async commit(txnId: TxnId, outcome: LoadOutcome, writer: BackendId): Promise<void> {
-    await this.#deps.catalog.commitLoad(txnId, outcome.rowsets, outcome, writer);
+    const { rowsets, prepared } = outcome;
+    await this.#deps.catalog.commitLoad(txnId, rowsets, outcome, writer, prepared);
+    if (prepared !== undefined) await settleVisible(this.#deps, txnId, prepared);
   }
 
   async abort(txnId: TxnId, reason: string): Promise<void> {
-    await this.#deps.catalog.loads.abort(txnId, reason);
+    const { catalog } = this.#deps;
+    await catalog.loads.abort(txnId, reason);
+    const load = await catalog.loads.find(txnId);
+    const table = load === undefined ? undefined : await catalog.tables.byId(load.tableId);
+    if (table === undefined || !isReplicated(table)) return;
+    settleAborted(this.#deps, txnId, await loadReplicas(this.#deps, table));
+  }
+
+  /** For backends that have prepared rowsets of these transactions. */
+  async outcomes(txnIds: readonly TxnId[]): Promise<TxnOutcome[]> {
+    return await txnOutcomes(this.#deps.catalog, txnIds);
   }
 
   /** All rows or none. Throws the first bad row's error, LABEL_EXISTS, NO_ALIVE_BACKEND. */
   async insert(insert: InsertRows): Promise<InsertedRows> {
-    const { catalog, transport, config, random, clock } = this.#deps;
+    const { transport, config, random, clock } = this.#deps;
     const { table, columns, rows, signal } = insert;
-    const backendId = await this.#pickBackend(insert.computeGroupName);
+    const backendId = await this.#pickBackend(insert);
     const label = insert.label || `insert_${Buffer.from(random.bytes(12)).toString('hex')}`;
     const timeoutMs = config.get('stream_load_default_timeout_second') * 1000;
     const begun = await this.begin(table.databaseName, table.name, label, timeoutMs);
@@ -122,7 +140,7 @@ export class LoadCoordinator {
         { txnId, target, columns, rows },
         { timeoutMs, signal },
       );
-      await catalog.commitLoad(txnId, outcome.rowsets, outcome, backendId);
+      await this.commit(txnId, outcome, backendId);
       const ms = Math.round(clock.monotonic() - startedMs);
       this.#deps.log.debug('insert', { txnId, rows: outcome.loadedRows, ms });
       return { label, txnId, rows: outcome.loadedRows };
@@ -132,10 +150,14 @@ export class LoadCoordinator {
     }
   }
 
-  /** Alive backends of a group in turn. */
-  async #pickBackend(computeGroupName: string): Promise<BackendId> {
+  /** Alive backends in turn: of the session's group, of a replicated table's of its own group. */
+  async #pickBackend({ table, computeGroupName: session }: InsertRows): Promise<BackendId> {
     const { catalog, registry } = this.#deps;
-    const group = await catalog.computeGroups.get(computeGroupName);
+    const { replication } = table;
+    const groups = await catalog.computeGroups.list();
+    const own = groups.find((group) => group.computeGroupId === replication?.computeGroupId);
+    const computeGroupName = own?.name ?? session;
+    const group = own ?? (await catalog.computeGroups.get(session));
     const members = await catalog.backends.ofGroup(group.computeGroupId);
     const alive = registry.alive(members.map((backend) => backend.backendId));
     this.#turn += 1;

@@ -90,7 +90,7 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
       return NOTHING;
     },
     reportTablets: notYet,
-    txnOutcomes: notYet,
+    txnOutcomes: async ({ txnIds }) => ({ txns: await loads.outcomes(txnIds) }),
     confirmUnusedRemoteFiles: notYet,
     authorize: async ({ caller, peer }) => {
       expectOperator(access.rightsOf(await passwords.expectCaller(caller, peer)));
