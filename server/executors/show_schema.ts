@@ -4,12 +4,14 @@ import { type RowsResult, textColumn } from '../../base/values.ts';
 import type { ShowFilter, TableName } from '../../parser/statement.ts';
 import { columnsOfIndex } from '../../base/schema.ts';
 import { RESERVED_DATABASES } from '../../catalog/names.ts';
+import { ACCOUNTS_DATABASE } from '../access/rights.ts';
 import { InformationSchema } from '../information_schema/information_schema.ts';
 import {
   PERFORMANCE_SCHEMA,
   PERFORMANCE_TABLES,
   performanceTable,
 } from '../information_schema/performance_tables.ts';
+import { mysqlTable } from '../information_schema/mysql_tables.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { SCHEMA, SchemaSource } from '../schema_source.ts';
 import { expectDatabase } from './databases.ts';
@@ -211,6 +213,7 @@ async function showOfTable(
 function systemTable(db: string, table: string): string | undefined {
   if (InformationSchema.isName(db)) return SCHEMA.table(table)?.name;
   if (db.toLowerCase() === PERFORMANCE_SCHEMA) return performanceTable(table)?.name;
+  if (db === ACCOUNTS_DATABASE) return mysqlTable(table)?.name;
   return db === INTERNAL_SCHEMA && table === INTERNAL_TABLE ? INTERNAL_TABLE : undefined;
 }
 

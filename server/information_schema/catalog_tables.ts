@@ -26,6 +26,10 @@ function systemDatabases(source: InformationSchemaSource): readonly string[] {
   return [...RESERVED_DATABASES].filter((name) => source.sees(name));
 }
 
+function seen(virtual: VirtualTables, source: InformationSchemaSource): ReturnType<VirtualTables> {
+  return virtual().filter(({ database }) => source.sees(database));
+}
+
 export function catalogTables(virtual: VirtualTables): readonly CatalogTable[] {
   return [
     namedTable(
@@ -41,7 +45,7 @@ export function catalogTables(virtual: VirtualTables): readonly CatalogTable[] {
        CREATE_TIME@? UPDATE_TIME@? CHECK_TIME@? TABLE_COLLATION? CHECKSUM#? CREATE_OPTIONS? TABLE_COMMENT
        MAX_INDEX_LENGTH#? TEMPORARY?`,
       async (source) => [
-        ...virtual().map((table) => systemTableRow(table.database, table.name)),
+        ...seen(virtual, source).map((table) => systemTableRow(table.database, table.name)),
         ...(await source.tables(undefined)).map(tableRow),
       ],
     ),
@@ -52,7 +56,7 @@ export function catalogTables(virtual: VirtualTables): readonly CatalogTable[] {
        DATETIME_PRECISION#? CHARACTER_SET_NAME? COLLATION_NAME? COLUMN_TYPE~ COLUMN_KEY EXTRA PRIVILEGES
        COLUMN_COMMENT GENERATION_EXPRESSION~ SRS_ID#?`,
       async (source) => [
-        ...virtual().flatMap((table) =>
+        ...seen(virtual, source).flatMap((table) =>
           table.columns.map((column, at) =>
             columnRow(table.database, table.name, { ...column, isKey: false, comment: '' }, at, ''),
           ),

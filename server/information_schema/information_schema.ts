@@ -3,6 +3,7 @@ import type { SqlRow } from '../../base/values.ts';
 import type { SelectTable } from '../select/table_provider.ts';
 import { CHARSET_TABLES } from './charset_tables.ts';
 import { INFORMATION_SCHEMA, catalogTables } from './catalog_tables.ts';
+import { MYSQL_TABLES } from './mysql_tables.ts';
 import { PERFORMANCE_SCHEMA, PERFORMANCE_TABLES } from './performance_tables.ts';
 import { SERVER_TABLES } from './server_tables.ts';
 import type { InformationSchemaSource } from './source.ts';
@@ -23,6 +24,7 @@ export class InformationSchema<Source extends InformationSchemaSource> {
     const standard = catalogTables(() => [
       ...this.tables.map((table) => ({ ...table, database: INFORMATION_SCHEMA })),
       ...PERFORMANCE_TABLES.map((table) => ({ ...table, database: PERFORMANCE_SCHEMA })),
+      ...MYSQL_TABLES.map((table) => ({ ...table, database: 'mysql' })),
     ]);
     for (const table of [...standard, ...CHARSET_TABLES, ...SERVER_TABLES, ...ours]) {
       const key = table.name.toLowerCase();

@@ -1,6 +1,7 @@
 /**
- * The tables of accounts that tools look for in database `mysql`, in MySQL's columns. They are not
- * listed: a dump of all databases could not create them again.
+ * The tables of accounts that tools look for in database `mysql`, in MySQL's columns. They are in
+ * information_schema, but not in SHOW TABLES: a dump of all databases goes by that, and it could
+ * not create them again.
  */
 import { ANY, type Privilege, type PrivilegeScope } from '../../base/privileges.ts';
 import { timeText } from '../../base/units.ts';
@@ -116,7 +117,7 @@ const TABLE_WORDS: readonly (readonly [Privilege, string])[] = [
   ['ALTER', 'Alter'],
 ];
 
-const MYSQL_TABLES: readonly VirtualTable<MysqlTablesSource>[] = [
+export const MYSQL_TABLES: readonly VirtualTable<MysqlTablesSource>[] = [
   namedTable(
     'user',
     `Host User ${names(PRIVILEGE_COLUMNS)} ${ADMIN_COLUMNS.join(' ')} ssl_type ssl_cipher x509_issuer

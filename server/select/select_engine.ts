@@ -223,9 +223,9 @@ export class SelectEngine<Context> {
 }
 
 /** As MySQL with ERROR_FOR_DIVISION_BY_ZERO; more than it keeps of them only count. */
-function warnOfZeroDivisions(count: number, { warn }: SelectSession): void {
+function warnOfZeroDivisions(count: number, session: SelectSession): void {
   for (let at = 0; at < Math.min(count, ZERO_DIVISIONS_MAX); at += 1) {
-    warn({ level: 'Warning', code: 1365, message: 'Division by 0' });
+    session.warn({ level: 'Warning', code: 1365, message: 'Division by 0' });
   }
 }
 

@@ -192,6 +192,29 @@ describe('a division by zero', () => {
 });
 
 describe('information_schema', () => {
+  it('has the tables of accounts and of performance_schema as well', async () => {
+    const listed = await rows(
+      one,
+      `SELECT TABLE_SCHEMA s, TABLE_NAME t, COUNT(*) n FROM information_schema.columns
+       WHERE TABLE_SCHEMA IN ('mysql', 'performance_schema') GROUP BY 1, 2 ORDER BY 1, 2`,
+    );
+    const tables = await rows(
+      one,
+      `SELECT TABLE_SCHEMA s, TABLE_NAME t FROM information_schema.tables
+       WHERE TABLE_SCHEMA IN ('mysql', 'performance_schema') ORDER BY 1, 2`,
+    );
+    expect(tables).toEqual(listed.map(({ s, t }) => ({ s: s as string, t: t as string })));
+    expect(tables.map(({ s, t }) => `${String(s)}.${String(t)}`)).toContain('mysql.user');
+    expect(await rows(one, "SHOW COLUMNS FROM mysql.user LIKE 'max_%'")).toHaveLength(4);
+    await server.sql("CREATE USER nobody_much IDENTIFIED BY 'x'");
+    const nobody = await server.connect({ user: 'nobody_much', password: 'x' });
+    const seen = await rows(
+      nobody,
+      "SELECT 1 FROM information_schema.tables WHERE TABLE_SCHEMA = 'mysql'",
+    );
+    expect(seen).toEqual([]);
+  });
+
   it('says that it has no such table as MySQL does', async () => {
     const query = one.query('SELECT * FROM information_schema.nosuch');
     await expect(query).rejects.toMatchObject({
