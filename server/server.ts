@@ -21,6 +21,7 @@ import { GarbageCollector } from '../jobs/garbage_collector.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../jobs/loads.ts';
 import { MatchedTables } from '../jobs/matched_tables.ts';
+import { ReplicaBoard } from '../jobs/replica_board.ts';
 import { SnapshotHolds } from '../jobs/snapshot_holds.ts';
 import { SourceCache } from '../jobs/source_cache.ts';
 import { SyncStats } from '../jobs/sync_stats.ts';
@@ -180,6 +181,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     },
   });
   const holds = new SnapshotHolds();
+  const board = new ReplicaBoard();
   const syncStats = new SyncStats(clock);
   const audit = new AuditLog({ dir: join(dataDir, 'log'), config, clock, log });
   const shared = {
@@ -193,6 +195,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     log,
     registry,
     holds,
+    board,
     syncStats,
     transport: new AgentRouter(agents, gateway),
   };

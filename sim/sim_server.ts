@@ -18,6 +18,7 @@ import { GarbageCollector } from '../jobs/garbage_collector.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../jobs/loads.ts';
 import { MatchedTables } from '../jobs/matched_tables.ts';
+import { ReplicaBoard } from '../jobs/replica_board.ts';
 import { SnapshotHolds } from '../jobs/snapshot_holds.ts';
 import { SourceCache } from '../jobs/source_cache.ts';
 import { SyncStats } from '../jobs/sync_stats.ts';
@@ -184,8 +185,20 @@ export class SimServer implements Endpoint {
       this.backends.get(backendId as BackendId)?.isRunning !== true;
     const transport = plant.transport(agents, isDown);
     const holds = new SnapshotHolds();
+    const board = new ReplicaBoard();
     const syncStats = new SyncStats(clock);
-    const basis = { catalog, config, clock, random, log, registry, transport, holds, syncStats };
+    const basis = {
+      catalog,
+      config,
+      clock,
+      random,
+      log,
+      registry,
+      transport,
+      holds,
+      board,
+      syncStats,
+    };
     const hotspots = new HotspotCollector(basis);
     const events = new EventDelivery({ ...basis, stats: syncStats });
     // Listens to the catalog from its first moment on.

@@ -18,6 +18,7 @@ import { EventDelivery } from '../../../jobs/event_delivery.ts';
 import { HotspotCollector } from '../../../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../../../jobs/loads.ts';
 import { MatchedTables } from '../../../jobs/matched_tables.ts';
+import { ReplicaBoard } from '../../../jobs/replica_board.ts';
 import { SnapshotHolds } from '../../../jobs/snapshot_holds.ts';
 import { SyncStats } from '../../../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../../../jobs/warm_up_jobs.ts';
@@ -75,6 +76,7 @@ export class ShowFixture {
       log: SILENT_LOG,
       registry: this.registry,
       holds: new SnapshotHolds(),
+      board: new ReplicaBoard(),
       transport: this.agents,
       syncStats: new SyncStats(clock),
     };
