@@ -23,7 +23,7 @@ export interface HttpRequest {
 export interface HttpAnswer {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** A string is sent as it is, anything else as JSON. */
+  /** A string and bytes are sent as they are, anything else as JSON. */
   readonly body: unknown;
 }
 
@@ -166,10 +166,7 @@ function targetUrl(target: string): URL | undefined {
 
 function send(message: IncomingMessage, response: ServerResponse, answer: HttpAnswer): void {
   const { body } = answer;
-  const isText = typeof body === 'string';
-  const text = isText ? body : `${JSON.stringify(body, undefined, 4)}\n`;
-  const type = isText ? 'text/plain; charset=utf-8' : 'application/json; charset=utf-8';
-  const bytes = Buffer.from(text);
+  const { type, bytes } = contentOf(body);
   response.writeHead(answer.status ?? 200, {
     'content-type': type,
     'content-length': bytes.length,
@@ -186,6 +183,18 @@ function send(message: IncomingMessage, response: ServerResponse, answer: HttpAn
   discardRest(message, () => {
     response.end();
   });
+}
+
+function contentOf(body: unknown): { readonly type: string; readonly bytes: Uint8Array } {
+  if (typeof body === 'string') {
+    return { type: 'text/plain; charset=utf-8', bytes: Buffer.from(body) };
+  }
+  if (ArrayBuffer.isView(body)) {
+    const { buffer, byteOffset, byteLength } = body;
+    return { type: 'application/octet-stream', bytes: Buffer.from(buffer, byteOffset, byteLength) };
+  }
+  const text = `${JSON.stringify(body, undefined, 4)}\n`;
+  return { type: 'application/json; charset=utf-8', bytes: Buffer.from(text) };
 }
 
 /**
