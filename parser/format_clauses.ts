@@ -16,8 +16,8 @@ export interface FormatOptions {
 }
 
 const MASK = '******';
-/** By the last part of a property's name. */
-const SECRET_KEY = /(?:^|[._])(?:secret_?key|access_?key|session_?token|token|password|sk|ak)$/i;
+/** By the name of a property, also of one that is misspelt. */
+const SECRET_KEY = /secret|access_?key|token|credential|passw(?:or)?ds?$|(?:^|[._])(?:sk|ak)$/i;
 
 export function isSecretProperty(key: string): boolean {
   return SECRET_KEY.test(key);
