@@ -1,6 +1,7 @@
 /**
  * User tables for the SELECT engine: rows come from the backends that serve the tablets in the
- * session's compute group, read through their block caches.
+ * session's compute group, read through their block caches; of replicated tables from the backends
+ * that have replicas (`replica_scans.ts`).
  */
 import type { OpenScanRequest, ScanPredicate } from '../base/agent_messages.ts';
 import { bucketOf } from '../base/bucket.ts';
@@ -15,19 +16,24 @@ import {
   type TableDef,
   baseIndexOf,
   columnsOfIndex,
+  isReplicated,
 } from '../base/schema.ts';
 import type { SqlValue } from '../base/values.ts';
+import { type BackendScan, readScan } from './backend_scan.ts';
+import {
+  type ReplicaScanServices,
+  type ScanShape,
+  planReplicaScans,
+  scanReplicas,
+} from './replica_scans.ts';
 import type { TablePlan } from './select/query_plan.ts';
 import type { ScanRows, SelectTable } from './select/table_provider.ts';
 import type { Services } from './services.ts';
 
-/** A backend reads and decodes up to 65,536 rows for one batch. */
-const BATCH_TIMEOUT_MS = 300_000;
-const CLOSE_TIMEOUT_MS = 5000;
 /** Values of an IN list for which single buckets are looked up. */
 const PRUNE_VALUES_MAX = 64;
 
-type ScanServices = Pick<Services, 'catalog' | 'registry' | 'transport' | 'holds' | 'log'>;
+type ScanServices = ReplicaScanServices & Pick<Services, 'holds'>;
 
 export function userTable(
   services: ScanServices,
@@ -52,7 +58,7 @@ export function userTable(
 async function planOf(
   { catalog }: ScanServices,
   { table, computeGroup }: ScanJob,
-  scans: readonly PlannedScan[],
+  scans: readonly BackendScan[],
 ): Promise<TablePlan> {
   const tablets = scans.flatMap(({ request }) => request.tablets);
   const read = new Set(tablets.map(({ partitionId }) => partitionId));
@@ -106,55 +112,28 @@ async function* scan(services: ScanServices, job: ScanJob): AsyncGenerator<ScanR
 
 /** One scan per backend, read in turn; a scan that is not read to its end is closed. */
 async function* scanPlanned(services: ScanServices, job: ScanJob): AsyncGenerator<ScanRows> {
-  const { transport } = services;
   const { signal } = job;
-  for (const { backendId, request } of await plan(services, job)) {
-    const options = { timeoutMs: BATCH_TIMEOUT_MS, signal };
-    const { scanId } = await transport.call(backendId, 'openScan', request, options);
-    let done = false;
-    try {
-      // The next batch is read while this one is used.
-      let next = transport.call(backendId, 'nextBatch', { scanId }, options);
-      while (!done) {
-        const batch = await next;
-        ({ done } = batch);
-        if (!done) {
-          next = transport.call(backendId, 'nextBatch', { scanId }, options);
-          next.catch(() => undefined);
-        }
-        if (batch.rows > 0) yield { rows: batch.rows, columns: batch.columns };
-      }
-    } finally {
-      if (!done) {
-        const closing = { timeoutMs: CLOSE_TIMEOUT_MS };
-        transport.call(backendId, 'closeScan', { scanId }, closing).catch((error: unknown) => {
-          services.log.debug('a scan was not closed', { backendId, error: String(error) });
-        });
-      }
-    }
+  if (isReplicated(job.table)) {
+    const index = baseIndexOf(job.table);
+    yield* scanReplicas(services, shapeOf(job, index), tabletsOf(services, job, index), signal);
+    return;
   }
+  for (const scan of await plan(services, job)) yield* readScan(services, scan, signal);
 }
 
-interface PlannedScan {
-  readonly backendId: BackendId;
-  readonly request: OpenScanRequest;
-}
-
-async function plan(services: ScanServices, job: ScanJob): Promise<PlannedScan[]> {
+async function plan(services: ScanServices, job: ScanJob): Promise<BackendScan[]> {
   const { catalog, registry } = services;
-  const { table, computeGroup, wanted, predicates } = job;
+  const { table, computeGroup, wanted } = job;
+  if (isReplicated(table)) {
+    const base = baseIndexOf(table);
+    return planReplicaScans(services, shapeOf(job, base), tabletsOf(services, job, base));
+  }
   const group = await catalog.computeGroups.get(computeGroup);
   const members = await catalog.backends.ofGroup(group.computeGroupId);
   const alive = registry.alive(members.map((backend) => backend.backendId));
   if (alive.length === 0) throw new SqlError('NO_ALIVE_BACKEND', { name: computeGroup });
   const index = bestIndex(services, table, wanted);
-  const partitionOf = new Map<TabletId, PartitionDef>();
-  for (const partition of table.partitions) {
-    const tablets = catalog.tablets.buckets(partition.partitionId, index.indexId);
-    for (const tabletId of pruneBuckets(table, partition, tablets, predicates)) {
-      partitionOf.set(tabletId, partition);
-    }
-  }
+  const partitionOf = tabletsOf(services, job, index);
   const rowsets = await catalog.rowsets.visible([...partitionOf.keys()]);
   await expectIndex(services, table, index);
   const byBackend = new Map<BackendId, OpenScanRequest['tablets'][number][]>();
@@ -166,7 +145,31 @@ async function plan(services: ScanServices, job: ScanJob): Promise<PlannedScan[]
     list.push({ tabletId, partitionId, rowsets: visible });
     byBackend.set(backendId, list);
   }
-  const shared = {
+  const shared = shapeOf(job, index);
+  return [...byBackend].map(([backendId, tablets]) => ({
+    backendId,
+    request: { ...shared, tablets },
+  }));
+}
+
+/** The tablets of an index that can have the rows, with their partitions. */
+function tabletsOf(
+  { catalog }: Pick<ScanServices, 'catalog'>,
+  { table, predicates }: ScanJob,
+  index: IndexDef,
+): Map<TabletId, PartitionDef> {
+  const partitionOf = new Map<TabletId, PartitionDef>();
+  for (const partition of table.partitions) {
+    const tablets = catalog.tablets.buckets(partition.partitionId, index.indexId);
+    for (const tabletId of pruneBuckets(table, partition, tablets, predicates)) {
+      partitionOf.set(tabletId, partition);
+    }
+  }
+  return partitionOf;
+}
+
+function shapeOf({ table, wanted, predicates }: ScanJob, index: IndexDef): ScanShape {
+  return {
     tableId: table.tableId,
     tableName: `${table.databaseName}.${table.name}`,
     indexId: index.indexId,
@@ -174,10 +177,6 @@ async function plan(services: ScanServices, job: ScanJob): Promise<PlannedScan[]
     columns: wanted.map((name) => columnNamed(table, name)),
     predicates,
   };
-  return [...byBackend].map(([backendId, tablets]) => ({
-    backendId,
-    request: { ...shared, tablets },
-  }));
 }
 
 /**
