@@ -93,6 +93,8 @@ export const CONFIG = {
   // loads and reads
   streaming_load_max_bytes: { type: 'bytes', default: 10 * 2 ** 30, min: 1, max: TIB, ...MUTABLE, agent: true, help: 'Largest body of one stream load, bytes.' },
   segment_max_bytes: { type: 'bytes', default: 64 * 2 ** 20, min: 2 ** 16, max: 2 ** 30, ...MUTABLE, agent: true, help: 'Raw bytes of rows collected before a segment is written.' },
+  replica_write_lag_ms: { type: 'int', default: 10_000, min: 10, max: INT_MAX, ...MUTABLE, agent: true, help: 'Milliseconds that a load waits for the replicas that have not written yet when a majority has; then it goes on without them, and they are repaired later.' },
+  report_tablet_interval_seconds: { type: 'int', default: 60, min: 1, max: 86_400, ...MUTABLE, agent: true, help: 'Seconds between reports of a backend about its replicas; what is important is reported within a second.' },
   load_memory_bytes: { type: 'bytes', default: 128 * 2 ** 20, min: 2 ** 20, max: TIB, ...MUTABLE, agent: true, help: 'Raw bytes of rows one load holds in memory over all its tablets; past it the largest are written.' },
   stream_load_default_timeout_second: { type: 'int', default: 259_200, min: 1, max: 604_800, ...MUTABLE, help: 'Seconds after which an unfinished load is aborted.' },
   label_keep_max_second: { type: 'int', default: 259_200, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which the label of a finished load is remembered.' },
@@ -126,6 +128,9 @@ export const CONFIG = {
   object_store_timeout_ms: { type: 'int', default: 30_000, min: 10, max: INT_MAX, ...MUTABLE, agent: true, help: 'Milliseconds without progress after which an object store request is given up.' },
 
   // cooldown on backends (Doris's names and defaults where it has them)
+  cooldown_single_remote_file: { type: 'bool', default: true, ...FIXED, help: 'Whether one replica of a tablet uploads for all of them: always, the key is there for its name.' },
+  push_cooldown_conf_timeout_second: { type: 'int', default: 600, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds after which a cooldown job that some backend has not confirmed is cancelled.' },
+  cooldown_leader_dead_seconds: { type: 'int', default: 60, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which a backend must be dead before another replica uploads what its replicas did.' },
   cooldown_thread_num: { type: 'int', default: 5, min: 1, max: 256, ...MUTABLE, agent: true, help: 'Segments that one backend uploads at once to resources of storage policies, and tablets it works on at once.' },
   generate_cooldown_task_interval_sec: { type: 'int', default: 20, min: 1, max: 86_400, ...MUTABLE, agent: true, help: 'Seconds between two looks of a backend for data that is to be cooled down, or that another replica has.' },
   cooldown_upload_rate_limit_bytes_per_second: { type: 'bytes', default: 0, min: 0, max: TIB, ...MUTABLE, agent: true, help: 'Bytes per second that one backend uploads for cooldown and for compactions of cooled data; 0: no limit.' },

@@ -47,8 +47,10 @@ import { rewriteRowsets } from './data/rewrite.ts';
 import { type OpenObject, Scan, type SegmentSource } from './data/scan.ts';
 import { DownloadRate } from './download_rate.ts';
 import { NewRowsetCaching } from './new_rowset_caching.ts';
-import { OpenScans } from './open_scans.ts';
-import { NO_REPLICAS } from './replica/replica_calls.ts';
+import { type OpenedScan, OpenScans } from './open_scans.ts';
+import type { OwnPeers, Peers } from './replica/peers.ts';
+import { ReplicaHost } from './replica/replica_host.ts';
+import { loadOutput } from './replica/load_output.ts';
 import { VaultStores } from './vault_stores.ts';
 import { WarmUpBatches, type WarmUpRun } from './warm_up_batches.ts';
 import { WarmUpTraffic } from './warm_up_traffic.ts';
@@ -76,6 +78,18 @@ export interface AgentOptions {
   readonly frontend: FrontendPort;
   /** Warm-up buffers, shared by all backends of the process. */
   readonly buffers: BufferPool;
+  /** Backends of the process, to which replicas are written directly. */
+  readonly ownPeers?: OwnPeers;
+  /** Those of other processes. */
+  readonly remotePeers?: Peers;
+}
+
+/** What is there before the agent is. */
+interface Opened {
+  readonly cache: BlockCache;
+  readonly incarnation: string;
+  readonly stores: VaultStores;
+  readonly replicas: ReplicaHost;
 }
 
 type Handlers = {
@@ -92,6 +106,7 @@ export class Agent {
   readonly startedMs: number;
   readonly cache: BlockCache;
   readonly stores: VaultStores;
+  readonly replicas: ReplicaHost;
   readonly #options: AgentOptions;
   readonly #scans: OpenScans;
   readonly #footers = new FooterCache();
@@ -107,7 +122,7 @@ export class Agent {
   #stopHeartbeat: () => void = () => undefined;
   #closed = false;
 
-  /** Opens the cache, listens, and sends the first heartbeat. Fails with what went wrong. */
+  /** Opens cache and replicas, listens, and sends the first heartbeat. Fails with what went wrong. */
   static async start(options: AgentOptions): Promise<Agent> {
     const { dir, config, clock, log, host, httpPort } = options;
     await mkdir(join(dir, 'storage'), { recursive: true });
@@ -119,26 +134,33 @@ export class Agent {
       log,
       rangeBytes: () => config.get('file_cache_download_range_bytes'),
     });
-    const agent = new Agent(options, cache);
+    const { frontend, random } = options;
+    const incarnation = Buffer.from(random.bytes(8)).toString('hex');
+    const stores = new VaultStores(frontend, { config, clock, random, log });
+    const replicas = await ReplicaHost.open({ ...options, incarnation, stores });
+    const agent = new Agent(options, { cache, incarnation, stores, replicas });
     try {
       agent.#httpPort = await agent.#listen();
     } catch (error) {
+      replicas.close();
       await cache.close();
       const { code } = error as NodeJS.ErrnoException;
       const what = `cannot listen on ${host}:${httpPort}: ${code ?? String(error)}`;
       throw new SqlError('BACKEND_STATE', { name: options.backendId, state: 'not started', what });
     }
     void agent.#heartbeat();
+    replicas.start();
     return agent;
   }
 
-  private constructor(options: AgentOptions, cache: BlockCache) {
+  private constructor(options: AgentOptions, { cache, incarnation, stores, replicas }: Opened) {
     const { clock, random, log, config, frontend, backendId } = options;
     this.#options = options;
     this.cache = cache;
-    this.incarnation = Buffer.from(random.bytes(8)).toString('hex');
+    this.incarnation = incarnation;
     this.startedMs = clock.now();
-    this.stores = new VaultStores(frontend, { config, clock, random, log });
+    this.stores = stores;
+    this.replicas = replicas;
     this.#accesses = new AccessCounts(clock, random);
     this.#scans = new OpenScans(clock, random, (request) => this.#newScan(request));
     this.#traffic = new WarmUpTraffic({
@@ -188,12 +210,11 @@ export class Agent {
     });
     const batches = this.#batches;
     const traffic = this.#traffic;
-    const { stores } = this;
     const compactions = this.#compactions;
     const measured = { backendId, cache, stores, traffic, batches, rate, compactions };
     this.#metrics = new AgentMetrics(measured);
     this.#http = new HttpServer(
-      agentRoutes({ ...options, cache, stores, metrics: this.#metrics, traffic }),
+      agentRoutes({ ...options, cache, stores, replicas, metrics: this.#metrics, traffic }),
       clock,
       log,
     );
@@ -248,18 +269,19 @@ export class Agent {
     this.#newRowsets.close();
     this.#compactions.close();
     this.#scans.closeAll();
+    this.replicas.close();
   }
 
   #makeHandlers(): Handlers {
     return {
-      ...NO_REPLICAS,
+      ...this.replicas.handlers,
       ping: () => ({ incarnation: this.incarnation }),
       load: async (request, signal) => await this.#load(request, signal),
       rewriteRowsets: async (request, signal) => ({
         rowsets: await this.#rewrite(request, signal),
       }),
       compact: async (request, signal) => await this.#compactions.compact(request, signal),
-      openScan: (request) => this.#scans.open(request),
+      openScan: async (request) => await this.#scans.open(request),
       nextBatch: async ({ scanId }) => await this.#scans.nextBatch(scanId),
       closeScan: ({ scanId }) => {
         this.#scans.close(scanId);
@@ -302,13 +324,14 @@ export class Agent {
 
   async #load(request: LoadRequest, signal: AbortSignal): Promise<LoadOutcome> {
     const { clock, random, config, log } = this.#options;
-    const store = await this.stores.get(request.target.table.vaultId);
+    const { txnId, target } = request;
+    const output = await loadOutput(this.stores, this.replicas, txnId, target, signal);
     const bytes = request.rows.length * request.columns.length;
     const { rowErrors: _, ...outcome } = await runLoad(
-      request.target,
+      target,
       [{ rows: request.rows, bytes }],
       { columns: request.columns, signal },
-      { store, clock, random, config, log },
+      { ...output, clock, random, config, log },
     );
     return outcome;
   }
@@ -346,12 +369,15 @@ export class Agent {
     };
   }
 
-  #newScan(request: OpenScanRequest): Scan {
+  async #newScan(request: OpenScanRequest): Promise<OpenedScan> {
+    const planned = await this.replicas.scans.plan(request);
     const { tableId, indexId } = request;
     for (const { partitionId } of request.tablets) {
       this.#accesses.add({ tableId, indexId, partitionId }, 1);
     }
-    return new Scan(request, (source) => this.#openObject(request, source), this.#footers);
+    const open = (source: SegmentSource) =>
+      planned.open(source) ?? this.#openObject(request, source);
+    return { scan: new Scan(planned.request, open, this.#footers), release: planned.release };
   }
 
   #openObject(request: OpenScanRequest, { tablet, rowset, segment }: SegmentSource) {

@@ -6,6 +6,8 @@ import type { AgentMetrics } from './agent_metrics.ts';
 import type { BlockCache } from './cache/block_cache.ts';
 import { eventDrivenStats } from './event_driven_stats.ts';
 import { type StreamLoadDeps, streamLoad } from './stream_load_route.ts';
+import { loadOutput } from './replica/load_output.ts';
+import type { ReplicaHost } from './replica/replica_host.ts';
 import type { VaultStores } from './vault_stores.ts';
 import type { WarmUpTraffic } from './warm_up_traffic.ts';
 
@@ -15,9 +17,10 @@ const CAPACITY_BYTES_MIN = 2 ** 20;
 /** Milliseconds for the server to say who may. */
 const CALL_TIMEOUT_MS = 10_000;
 
-export interface AgentRoutesDeps extends Omit<StreamLoadDeps, 'store'> {
+export interface AgentRoutesDeps extends Omit<StreamLoadDeps, 'output'> {
   readonly cache: BlockCache;
   readonly stores: VaultStores;
+  readonly replicas: ReplicaHost;
   readonly metrics: AgentMetrics;
   readonly traffic: WarmUpTraffic;
 }
@@ -25,7 +28,8 @@ export interface AgentRoutesDeps extends Omit<StreamLoadDeps, 'store'> {
 export function agentRoutes(deps: AgentRoutesDeps): readonly Route[] {
   const loadDeps: StreamLoadDeps = {
     ...deps,
-    store: async (vaultId) => await deps.stores.get(vaultId),
+    output: async (txnId, target, signal) =>
+      await loadOutput(deps.stores, deps.replicas, txnId, target, signal),
   };
   return [
     {

@@ -9,30 +9,45 @@ const OPEN_SCANS_MAX = 1000;
 /** Milliseconds after which a scan that is not read is dropped. */
 const IDLE_MS = 600_000;
 
-interface OpenScan {
+export interface OpenedScan {
   readonly scan: Scan;
+  /** Called once, when the scan is closed. */
+  readonly release: () => void;
+}
+
+interface OpenScan extends OpenedScan {
   stopTimer: () => void;
 }
 
 export class OpenScans {
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #make: (request: OpenScanRequest) => Scan;
+  readonly #make: (request: OpenScanRequest) => Promise<OpenedScan>;
   readonly #open = new Map<string, OpenScan>();
+  #isClosed = false;
 
-  constructor(clock: Clock, random: Random, make: (request: OpenScanRequest) => Scan) {
+  constructor(
+    clock: Clock,
+    random: Random,
+    make: (request: OpenScanRequest) => Promise<OpenedScan>,
+  ) {
     this.#clock = clock;
     this.#random = random;
     this.#make = make;
   }
 
-  open(request: OpenScanRequest): { readonly scanId: string } {
+  /** Throws what making a scan throws. */
+  async open(request: OpenScanRequest): Promise<{ readonly scanId: string }> {
     if (this.#open.size >= OPEN_SCANS_MAX) {
       const why = `${OPEN_SCANS_MAX} scans are open on this backend already`;
       throw new SqlError('STORE_FAILED', { what: why });
     }
     const scanId = Buffer.from(this.#random.bytes(16)).toString('hex');
-    const scan = { scan: this.#make(request), stopTimer: () => undefined };
+    const scan = { ...(await this.#make(request)), stopTimer: () => undefined };
+    if (this.#isClosed) {
+      scan.release();
+      throw new SqlError('QUERY_INTERRUPTED', {}, { hint: 'the backend stops' });
+    }
     this.#open.set(scanId, scan);
     this.#arm(scanId, scan);
     return { scanId };
@@ -56,10 +71,13 @@ export class OpenScans {
     if (open === undefined) return;
     open.stopTimer();
     open.scan.close();
+    open.release();
     this.#open.delete(scanId);
   }
 
+  /** None can be opened any more. */
   closeAll(): void {
+    this.#isClosed = true;
     for (const scanId of this.#open.keys()) this.close(scanId);
   }
 

@@ -5,13 +5,13 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { FrontendPort } from '../base/agent_messages.ts';
+import type { FrontendPort, LoadTarget } from '../base/agent_messages.ts';
 import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import { type HttpAnswer, type HttpRequest, basicCredentials } from '../base/http_server.ts';
-import type { BackendId, TxnId, VaultId } from '../base/ids.ts';
-import type { Clock, Log, ObjectStore, Random } from '../base/ports.ts';
-import type { LoadReport } from './data/load.ts';
+import type { BackendId, TxnId } from '../base/ids.ts';
+import type { Clock, Log, Random } from '../base/ports.ts';
+import type { LoadReport, LoadServices } from './data/load.ts';
 import { type StreamLoadOptions, parseStreamLoadHeaders } from './data/stream_load_options.ts';
 import { runStreamLoad } from './data/stream_load_parse.ts';
 
@@ -27,7 +27,12 @@ export interface StreamLoadDeps {
   readonly random: Random;
   readonly log: Log;
   readonly frontend: FrontendPort;
-  readonly store: (vaultId: VaultId) => Promise<ObjectStore>;
+  /** Where the load's segments go. */
+  readonly output: (
+    txnId: TxnId,
+    target: LoadTarget,
+    signal: AbortSignal,
+  ) => Promise<Pick<LoadServices, 'store' | 'sink'>>;
 }
 
 interface Timing {
@@ -98,10 +103,10 @@ async function load(deps: StreamLoadDeps, job: LoadJob): Promise<HttpAnswer> {
   await mkdir(tempDir, { recursive: true });
   try {
     const { random, log } = deps;
-    const store = await deps.store(target.table.vaultId);
-    const services = { store, clock, random, config, log };
     const timeout = AbortSignal.timeout(seconds * 1000);
     const signal = AbortSignal.any([request.signal, timeout]);
+    const output = await deps.output(txnId, target, signal);
+    const services = { ...output, clock, random, config, log };
     const input = { body: request.message, options, target, tempDir, signal };
     const report = await runStreamLoad(input, services);
     timing.writeMs = clock.monotonic() - timing.startedMs - timing.beginTxnMs;

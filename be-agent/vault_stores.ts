@@ -1,6 +1,6 @@
 /** The object stores of a backend, one per vault, opened when first needed and asked of the server. */
 import type { FrontendPort } from '../base/agent_messages.ts';
-import type { VaultId } from '../base/ids.ts';
+import { type ResourceId, type VaultId, id } from '../base/ids.ts';
 import type { ObjectStore } from '../base/ports.ts';
 import { MeteredStore, type StoreCounts } from './store/metered_store.ts';
 import { type OpenStoreDeps, openStore } from './store/open_store.ts';
@@ -18,13 +18,20 @@ export class VaultStores {
     this.#deps = deps;
   }
 
+  /** Its description has changed: who asks for it from now on gets a new one. */
+  reopen(vaultId: VaultId | ResourceId): void {
+    this.#open.delete(id<VaultId>(vaultId));
+  }
+
   /** Throws UNKNOWN_VAULT, or what opening the store throws; a failure is not remembered. */
   async get(vaultId: VaultId): Promise<ObjectStore> {
     const known = this.#open.get(vaultId);
     if (known !== undefined) return await known;
     const opening = this.#openVault(vaultId);
     this.#open.set(vaultId, opening);
-    opening.catch(() => this.#open.delete(vaultId));
+    opening.catch(() => {
+      if (this.#open.get(vaultId) === opening) this.#open.delete(vaultId);
+    });
     return await opening;
   }
 

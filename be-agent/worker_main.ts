@@ -11,6 +11,7 @@ import { systemClock, systemRandom } from '../base/system_ports.ts';
 import { MIB } from '../base/units.ts';
 import { Agent } from './agent.ts';
 import { SharedBufferPool } from './cache/buffer_pool.ts';
+import { OwnPeers } from './replica/peers.ts';
 
 const data = workerData as AgentHostData;
 const log = jsonLog(data.logLevel, { thread: 'agents' });
@@ -19,6 +20,7 @@ const agents = new Map<BackendId, Agent>();
 /** Ranges of warm-up downloads in memory at once, over all backends of the process. */
 const WARM_UP_BUFFER_BYTES = 96 * MIB;
 const buffers = new SharedBufferPool(8 * MIB, WARM_UP_BUFFER_BYTES);
+const ownPeers = new OwnPeers();
 
 if (parentPort === null) throw new Error('worker_main.ts runs as a worker thread only');
 
@@ -80,6 +82,7 @@ async function start(request: StartAgent): Promise<number> {
     log: log.child({ backend: backendId }),
     frontend: frontendOf(backendId),
     buffers,
+    ownPeers,
   });
   agents.set(backendId, agent);
   return agent.httpPort;

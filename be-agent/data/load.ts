@@ -1,6 +1,6 @@
 /**
  * A load on a backend: converts rows, routes each to its tablet, writes Parquet segments straight
- * into the vault with bounded memory. Nothing of it is visible before the server commits the
+ * into the vault, or to the replicas, with bounded memory. Nothing of it is visible before the server commits the
  * rowsets; when anything fails, what was written is deleted and the cause is thrown.
  */
 import { setImmediate } from 'node:timers/promises';
@@ -22,7 +22,7 @@ import type { ColumnCodec } from './column_codec.ts';
 import { type RowBatch, type SourceRow, isBadRow } from './row_batch.ts';
 import { type Place, RowConverter } from './row_converter.ts';
 import { SegmentUploader } from './segment_uploader.ts';
-import { SEGMENT_ROWS_MAX, SegmentBuilder, codecsOf } from './segment_writer.ts';
+import { type BuiltSegment, SEGMENT_ROWS_MAX, SegmentBuilder, codecsOf } from './segment_writer.ts';
 
 /** Errors of refused rows that an answer quotes; the rest only count. */
 const ROW_ERRORS_MAX = 10;
@@ -30,8 +30,27 @@ const ROW_ERRORS_MAX = 10;
 /** Rows after which other work of the thread (heartbeats, reads) gets its turn, some 20 ms. */
 const ROWS_WITHOUT_PAUSE = 4096;
 
+/** Where a load's segments go. */
+export interface LoadSink {
+  /** Bytes of the bodies that are on their way. */
+  readonly bytesInFlight: number;
+  /** Begins to write a segment; waits while too many are being written. Throws earlier failures. */
+  add(rowset: Pick<NewRowset, 'tabletId' | 'rowsetId'>, built: BuiltSegment): Promise<void>;
+  /** One of those that are on their way has ended. */
+  waitForOne(): Promise<void>;
+  /**
+   * All are written. `rowsets` are those that got rows; what is given back belongs to the outcome.
+   * Throws the first failure.
+   */
+  finish(rowsets: readonly NewRowset[]): Promise<Pick<LoadOutcome, 'rowsets' | 'prepared'>>;
+  /** Deletes what was written, as well as it can. */
+  discard(): Promise<void>;
+}
+
 export interface LoadServices {
   readonly store: ObjectStore;
+  /** Replicas, instead of the store; needed for a target with `replicas`. */
+  readonly sink?: LoadSink;
   readonly clock: Clock;
   readonly random: Random;
   readonly config: Config;
@@ -94,7 +113,7 @@ class Load {
   readonly #services: LoadServices;
   readonly #converter: RowConverter;
   readonly #indexes: readonly IndexTarget[];
-  readonly #uploader: SegmentUploader;
+  readonly #sink: LoadSink;
   readonly #ratio: number;
   readonly #signal: AbortSignal | undefined;
   /** By place, `partition * 2^20 + bucket`: one for every index. */
@@ -116,7 +135,11 @@ class Load {
     this.#converter = new RowConverter(target.table, { columns, strict, ...narrowed }, clock);
     this.#indexes = indexTargets(target);
     const aborts = signal === undefined ? {} : { signal };
-    this.#uploader = new SegmentUploader({ store, clock, log, ...aborts });
+    const { sink } = services;
+    if (target.replicas !== undefined && sink === undefined) {
+      throw new TypeError('a load of a replicated table needs its replicas');
+    }
+    this.#sink = sink ?? new VaultSink(new SegmentUploader({ store, clock, log, ...aborts }));
   }
 
   async add(batch: RowBatch): Promise<void> {
@@ -133,10 +156,11 @@ class Load {
   async finish(): Promise<LoadReport> {
     this.#checkRatio();
     for (const writer of this.#allWriters()) await this.#flush(writer);
-    await this.#uploader.finish();
+    const rowsets = [...this.#allWriters()].map((writer) => this.#rowset(writer));
+    const written = await this.#sink.finish(rowsets);
     this.#signal?.throwIfAborted();
     return {
-      rowsets: [...this.#allWriters()].map((writer) => this.#rowset(writer)),
+      ...written,
       loadedRows: this.#rows - this.#filtered,
       filteredRows: this.#filtered,
       unselectedRows: 0,
@@ -147,7 +171,7 @@ class Load {
 
   async discard(): Promise<void> {
     this.#writers.clear();
-    await this.#uploader.discard();
+    await this.#sink.discard();
   }
 
   *#allWriters(): Generator<TabletWriter> {
@@ -198,7 +222,7 @@ class Load {
     return (
       builder.bytes >= config.get('segment_max_bytes') ||
       builder.rows >= SEGMENT_ROWS_MAX ||
-      this.#heldBytes + this.#uploader.bytesInFlight >= config.get('load_memory_bytes')
+      this.#heldBytes + this.#sink.bytesInFlight >= config.get('load_memory_bytes')
     );
   }
 
@@ -209,9 +233,9 @@ class Load {
     const { builder } = full;
     const segmentFull = builder.bytes >= config.get('segment_max_bytes');
     if (segmentFull || builder.rows >= SEGMENT_ROWS_MAX) await this.#flush(full);
-    while (this.#heldBytes + this.#uploader.bytesInFlight >= limit) {
+    while (this.#heldBytes + this.#sink.bytesInFlight >= limit) {
       // Writing small segments does not help while it is the uploads that hold the memory.
-      if (this.#uploader.bytesInFlight >= limit / 2) await this.#uploader.waitForOne();
+      if (this.#sink.bytesInFlight >= limit / 2) await this.#sink.waitForOne();
       else if (!(await this.#flushLargest())) return;
     }
   }
@@ -230,11 +254,11 @@ class Load {
     const { builder, tabletId, segments } = writer;
     if (builder.rows === 0) return;
     this.#signal?.throwIfAborted();
-    const { meta, body } = await builder.build();
-    segments.push(meta);
+    const built = await builder.build();
+    segments.push(built.meta);
     this.#heldBytes -= builder.bytes;
     writer.builder = this.#newBuilder(writer.index, tabletId, writer.rowsetId, segments.length);
-    await this.#uploader.add(segmentKey(tabletId, writer.rowsetId, meta.segment), body);
+    await this.#sink.add(writer, built);
   }
 
   #writersOf(place: Place): readonly TabletWriter[] {
@@ -276,6 +300,38 @@ class Load {
       bytes: segments.reduce((sum, segment) => sum + segment.bytes, 0),
       segments,
     };
+  }
+}
+
+class VaultSink implements LoadSink {
+  readonly #uploader: SegmentUploader;
+
+  constructor(uploader: SegmentUploader) {
+    this.#uploader = uploader;
+  }
+
+  get bytesInFlight(): number {
+    return this.#uploader.bytesInFlight;
+  }
+
+  async add(
+    { tabletId, rowsetId: rowset }: Pick<NewRowset, 'tabletId' | 'rowsetId'>,
+    { meta, body }: BuiltSegment,
+  ): Promise<void> {
+    await this.#uploader.add(segmentKey(tabletId, rowset, meta.segment), body);
+  }
+
+  async waitForOne(): Promise<void> {
+    await this.#uploader.waitForOne();
+  }
+
+  async finish(rowsets: readonly NewRowset[]): Promise<Pick<LoadOutcome, 'rowsets'>> {
+    await this.#uploader.finish();
+    return { rowsets };
+  }
+
+  async discard(): Promise<void> {
+    await this.#uploader.discard();
   }
 }
 

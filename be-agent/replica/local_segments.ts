@@ -19,8 +19,10 @@ export class LocalSegments {
   /** To be deleted when the last pin is gone. */
   readonly #doomed = new Map<RowsetId, readonly string[]>();
   readonly #deleting = new Map<RowsetId, Promise<void>>();
-  /** Rowsets that were written since the start, until the leftovers are cleared. */
-  #written: Set<RowsetId> | undefined = new Set();
+  /** Rowsets that are being written and that nothing refers to yet: spared as leftovers. */
+  #claimed = new Set<RowsetId>();
+  /** Those that were claimed before the last clearing of leftovers. */
+  #claimedBefore = new Set<RowsetId>();
 
   constructor(store: ObjectStore, log: Log) {
     this.store = store;
@@ -48,10 +50,37 @@ export class LocalSegments {
     body: Uint8Array,
     options: CallOptions = {},
   ): Promise<void> {
-    this.#written?.add(rowsetId);
-    this.#doomed.delete(rowsetId);
-    await this.#deleting.get(rowsetId);
+    await this.#claim(rowsetId);
     await this.store.put(segmentKey(tabletId, rowsetId, segment), body, options);
+  }
+
+  /** As `ObjectStore.get`. */
+  async get(
+    tabletId: TabletId,
+    rowset: RowsetId,
+    segment: number,
+    range: { readonly offset: number; readonly length: number },
+    signal?: AbortSignal,
+  ): Promise<Uint8Array> {
+    const options = signal === undefined ? range : { ...range, signal };
+    return await this.store.get(segmentKey(tabletId, rowset, segment), options);
+  }
+
+  /**
+   * Whether all segments are there in their length: a load may have written them before a crash,
+   * after which they are taken for leftovers unless they are claimed.
+   */
+  async has(
+    tabletId: TabletId,
+    rowset: RowsetId,
+    segments: readonly Pick<SegmentMeta, 'segment' | 'bytes'>[],
+  ): Promise<boolean> {
+    await this.#claim(rowset);
+    for (const { segment, bytes } of segments) {
+      const meta = await this.store.head(segmentKey(tabletId, rowset, segment));
+      if (meta?.size !== bytes) return false;
+    }
+    return true;
   }
 
   /**
@@ -69,12 +98,19 @@ export class LocalSegments {
     await Promise.all(deletions);
   }
 
+  /** `agent.db` refers to it: it is a leftover when that ends. */
+  unclaim(rowset: RowsetId): void {
+    this.#claimed.delete(rowset);
+    this.#claimedBefore.delete(rowset);
+  }
+
   /**
-   * Removes files of rowsets that `isWanted` does not know: what a crash left. Rowsets that were
-   * written since the start are spared, so it may run beside loads; once per start.
+   * Removes files of rowsets that `isWanted` does not know: what a crash left, and what was written
+   * for a load that went on without this backend. It may run beside loads: what was claimed since
+   * the last run but one is spared. Returns the number of files.
    */
   async removeLeftovers(
-    isWanted: (tabletId: TabletId, rowsetId: RowsetId) => boolean,
+    isWanted: (tablet: TabletId, rowset: RowsetId) => boolean,
   ): Promise<number> {
     let removed = 0;
     try {
@@ -91,9 +127,17 @@ export class LocalSegments {
         await Promise.all([...leftovers].map(([rowset, keys]) => this.#delete(rowset, keys)));
       }
     } finally {
-      this.#written = undefined;
+      this.#claimedBefore = this.#claimed;
+      this.#claimed = new Set();
     }
     return removed;
+  }
+
+  /** The rowset is wanted from now on, whatever was to be deleted of it before. */
+  async #claim(rowset: RowsetId): Promise<void> {
+    this.#claimed.add(rowset);
+    this.#doomed.delete(rowset);
+    await this.#deleting.get(rowset);
   }
 
   #leftover(
@@ -103,7 +147,8 @@ export class LocalSegments {
     const found = /^data\/(\d+)\/([0-9a-f]{32})_\d+\.dat$/.exec(key);
     if (found === null) return undefined;
     const rowset = rowsetId(found[2] ?? '');
-    const isSpared = this.#written?.has(rowset) !== false || this.#pins.has(rowset);
+    const isClaimed = this.#claimed.has(rowset) || this.#claimedBefore.has(rowset);
+    const isSpared = isClaimed || this.#pins.has(rowset);
     return isSpared || isWanted(id(Number(found[1])), rowset) ? undefined : rowset;
   }
 

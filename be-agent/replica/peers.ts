@@ -69,7 +69,17 @@ export class OwnPeers {
   }
 }
 
-/** A backend that is in no way to be reached. */
-export function lostPeer({ backendId }: BackendAddress): SqlError {
-  return new SqlError('AGENT_LOST', { backend: backendId, what: 'a replica call', timeoutMs: 0 });
+/** A backend that is in no way to be reached: every call is AGENT_LOST. */
+export function lostPeer({ backendId }: BackendAddress): ReplicaPeer {
+  const lost = async (): Promise<never> => {
+    throw new SqlError('AGENT_LOST', { backend: backendId, what: 'a replica call', timeoutMs: 0 });
+  };
+  return {
+    putSegment: lost,
+    prepare: lost,
+    discard: lost,
+    snapshot: lost,
+    readSegment: lost,
+    releaseSnapshot: lost,
+  };
 }

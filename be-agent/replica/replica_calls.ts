@@ -1,6 +1,5 @@
 /** Calls about replicas: what a backend answers that keeps tablets of replicated tables. */
 import type { AgentCallName, AgentCalls } from '../../base/agent_messages.ts';
-import { SqlError } from '../../base/errors.ts';
 
 export type ReplicaCallName = Extract<
   AgentCallName,
@@ -21,22 +20,4 @@ export type ReplicaHandlers = {
     request: AgentCalls[Name]['request'],
     signal: AbortSignal,
   ) => AgentCalls[Name]['reply'] | Promise<AgentCalls[Name]['reply']>;
-};
-
-function notYet(): never {
-  throw new SqlError('NOT_SUPPORTED', { what: 'replicated tables' });
-}
-
-/** Of a backend without replicas. */
-export const NO_REPLICAS: ReplicaHandlers = {
-  createReplicas: notYet,
-  dropReplicas: notYet,
-  settleTxns: notYet,
-  cloneReplica: notYet,
-  setPolicies: notYet,
-  pushStoragePolicies: notYet,
-  pushCooldownConf: notYet,
-  cooldownNow: notYet,
-  replicaSnapshots: notYet,
-  reportNow: notYet,
 };

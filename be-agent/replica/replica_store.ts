@@ -268,6 +268,11 @@ export class ReplicaStore {
     return this.#tables.preparedTxns(tabletId);
   }
 
+  /** All transactions that have prepared something here. */
+  openTxns(): readonly TxnId[] {
+    return this.#tables.openTxns();
+  }
+
   prepared(): readonly PreparedTxn[] {
     return this.#tables.prepared();
   }

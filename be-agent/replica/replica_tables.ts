@@ -284,6 +284,11 @@ export class ReplicaTables {
     return this.#all<Pick<PreparedRow, 'txn_id'>>(sql, [tabletId]).map((row) => row.txn_id);
   }
 
+  openTxns(): TxnId[] {
+    const sql = 'SELECT DISTINCT txn_id FROM prepared';
+    return this.#all<Pick<PreparedRow, 'txn_id'>>(sql).map((row) => row.txn_id);
+  }
+
   prepared(): PreparedTxn[] {
     const rows = this.#all<PreparedRow>('SELECT * FROM prepared ORDER BY txn_id, tablet_id');
     const txns = new Map<TxnId, PreparedRowset[]>();

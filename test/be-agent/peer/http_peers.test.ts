@@ -13,7 +13,6 @@ import { LocalSegments } from '../../../be-agent/replica/local_segments.ts';
 import { OwnReplicas } from '../../../be-agent/replica/own_replicas.ts';
 import type { ReplicaPeer } from '../../../be-agent/replica/peers.ts';
 import { ReplicaStore } from '../../../be-agent/replica/replica_store.ts';
-import { SegmentChecks } from '../../../be-agent/replica/segment_checks.ts';
 import { MemoryStore } from '../../../be-agent/store/memory_store.ts';
 import {
   TABLET,
@@ -48,7 +47,6 @@ beforeEach(async () => {
     backendId: BACKEND,
     store,
     local,
-    checks: new SegmentChecks(local),
     clock: systemClock,
     random: systemRandom,
     onDamage: () => undefined,

@@ -1,0 +1,249 @@
+/**
+ * Everything about replicas on one backend, put together: `agent.db`, local segments, what other
+ * backends and the server ask, loads, scans and reports.
+ */
+import { join } from 'node:path';
+import type { ConfOutcome, FrontendPort, LoadTarget, Nothing } from '../../base/agent_messages.ts';
+import type { Config } from '../../base/config.ts';
+import { SqlError } from '../../base/errors.ts';
+import type { BackendId, TabletId, TxnId } from '../../base/ids.ts';
+import type { Clock, Log, Random } from '../../base/ports.ts';
+import type { CooldownConf } from '../../base/replica.ts';
+import type { LoadSink } from '../data/load.ts';
+import { FileStore } from '../store/file_store.ts';
+import type { VaultStores } from '../vault_stores.ts';
+import { LocalSegments } from './local_segments.ts';
+import { OwnReplicas, snapshotOf } from './own_replicas.ts';
+import { type OwnPeers, type Peers, lostPeer } from './peers.ts';
+import type { ReplicaHandlers } from './replica_calls.ts';
+import { ReplicaLoad } from './replica_load.ts';
+import { ReplicaScans } from './replica_scans.ts';
+import { ReplicaStore } from './replica_store.ts';
+import type { CooldownStatus } from './report_rows.ts';
+import { ReplicaReports } from './reports.ts';
+import { TxnQuestions } from './txn_questions.ts';
+
+/** Milliseconds between two searches for files that nothing refers to. */
+const LEFTOVERS_EVERY_MS = 6 * 3_600_000;
+
+const NOTHING: Nothing = {};
+
+/** What moves cold rowsets of the replicas into resources. */
+export interface ReplicaCooldown {
+  pushConf(
+    confs: readonly CooldownConf[],
+  ): readonly ConfOutcome[] | Promise<readonly ConfOutcome[]>;
+  coolNow(tabletIds: readonly TabletId[]): void;
+  /** undefined: it does not know the tablet (yet). */
+  stateOf(tabletId: TabletId): CooldownStatus | undefined;
+}
+
+export interface ReplicaHostOptions {
+  readonly backendId: BackendId;
+  /** `<data dir>/backends/<id>` */
+  readonly dir: string;
+  readonly incarnation: string;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly frontend: FrontendPort;
+  /** Stores of resources. */
+  readonly stores: Pick<VaultStores, 'reopen'>;
+  /** Backends of this process; absent: there is no other one. */
+  readonly ownPeers?: OwnPeers;
+  /** Those of other processes; absent: there are none to be reached. */
+  readonly remotePeers?: Peers;
+}
+
+export class ReplicaHost {
+  readonly store: ReplicaStore;
+  readonly local: LocalSegments;
+  /** Of this backend. */
+  readonly own: OwnReplicas;
+  readonly scans: ReplicaScans;
+  readonly reports: ReplicaReports;
+  readonly questions: TxnQuestions;
+  readonly handlers: ReplicaHandlers;
+  readonly #options: ReplicaHostOptions;
+  #cooldown: ReplicaCooldown | undefined;
+  #removePeer: () => void = () => undefined;
+  #stopTimer: () => void = () => undefined;
+  #isClosed = false;
+
+  /** Opens `agent.db` and the local store. Throws what either says. */
+  static async open(options: ReplicaHostOptions): Promise<ReplicaHost> {
+    const { dir, backendId, config, clock, random } = options;
+    const limits = () => ({
+      retries: config.get('object_store_retries'),
+      timeoutMs: config.get('object_store_timeout_ms'),
+    });
+    const files = await FileStore.open(join(dir, 'storage'), { clock, random, limits });
+    const store = ReplicaStore.open(join(dir, 'agent.db'), backendId);
+    return ReplicaHost.over(options, store, new LocalSegments(files, options.log));
+  }
+
+  /** Over what is open already; `close` closes the store. */
+  static over(options: ReplicaHostOptions, store: ReplicaStore, local: LocalSegments): ReplicaHost {
+    return new ReplicaHost(options, store, local);
+  }
+
+  private constructor(options: ReplicaHostOptions, store: ReplicaStore, local: LocalSegments) {
+    this.#options = options;
+    this.store = store;
+    this.local = local;
+    const onDamage = (tabletId: TabletId, why: string): void => {
+      this.#damaged(tabletId, why);
+    };
+    const shared = { ...options, store, local, onDamage };
+    this.own = new OwnReplicas(shared);
+    const deleteFiles = this.own.deleteFiles.bind(this.own);
+    this.questions = new TxnQuestions({ ...shared, deleteFiles });
+    this.scans = new ReplicaScans({ ...shared, own: this.own, questions: this.questions });
+    this.reports = new ReplicaReports({
+      ...shared,
+      cooldown: (tabletId) => this.#cooldown?.stateOf(tabletId),
+    });
+    this.handlers = this.#makeHandlers();
+  }
+
+  /** Before `start`. */
+  attachCooldown(cooldown: ReplicaCooldown): void {
+    this.#cooldown = cooldown;
+  }
+
+  start(): void {
+    const { ownPeers, backendId } = this.#options;
+    if (ownPeers !== undefined) this.#removePeer = ownPeers.add(backendId, this.own);
+    this.questions.start();
+    this.reports.start();
+    void this.#removeLeftovers();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#removePeer();
+    this.#stopTimer();
+    this.questions.close();
+    this.reports.close();
+    this.own.close();
+    this.store.close();
+  }
+
+  /** How to ask the backend at `address` about its replicas. */
+  readonly peers: Peers = (address) => {
+    const { backendId, ownPeers, remotePeers } = this.#options;
+    if (address.backendId === backendId) return this.own;
+    return ownPeers?.get(address.backendId) ?? remotePeers?.(address) ?? lostPeer(address);
+  };
+
+  /** Where a load of a replicated table goes; undefined: the table has no replicas. */
+  sink(txnId: TxnId, target: LoadTarget, signal: AbortSignal): LoadSink | undefined {
+    const { replicas } = target;
+    if (replicas === undefined) return undefined;
+    return new ReplicaLoad({ ...this.#options, txnId, replicas, peers: this.peers, signal });
+  }
+
+  #makeHandlers(): ReplicaHandlers {
+    const { store, own, questions, reports } = this;
+    const { clock } = this.#options;
+    return {
+      createReplicas: ({ replicas }) => {
+        store.batch(() => {
+          for (const replica of replicas) store.create(replica, clock.now());
+        });
+        return NOTHING;
+      },
+      dropReplicas: async ({ replicas }) => {
+        const files = store.batch(() =>
+          replicas.flatMap(({ tabletId, replicaId }) => store.drop(tabletId, replicaId)),
+        );
+        await own.deleteFiles(files);
+        return NOTHING;
+      },
+      settleTxns: ({ txns }) => {
+        questions.settle(txns);
+        return NOTHING;
+      },
+      cloneReplica: () => {
+        throw new SqlError('NOT_SUPPORTED', { what: 'copying replicas' });
+      },
+      setPolicies: ({ replicas }) => {
+        store.batch(() => {
+          for (const { tabletId, policyId } of replicas) store.setPolicy(tabletId, policyId);
+        });
+        return NOTHING;
+      },
+      pushStoragePolicies: (request) => {
+        this.#applyPolicies(request);
+        return NOTHING;
+      },
+      pushCooldownConf: async ({ confs }) => ({
+        outcomes: (await this.#cooldown?.pushConf(confs)) ?? this.#setLeads(confs),
+      }),
+      cooldownNow: ({ tabletIds }) => {
+        if (this.#cooldown === undefined) {
+          throw new SqlError('NOT_SUPPORTED', { what: 'cooling on this backend' });
+        }
+        this.#cooldown.coolNow(tabletIds);
+        return NOTHING;
+      },
+      replicaSnapshots: ({ tabletIds }) => ({
+        replicas: tabletIds.flatMap((tabletId) => {
+          const state = store.get(tabletId);
+          return state === undefined ? [] : [snapshotOf(state)];
+        }),
+      }),
+      reportNow: () => {
+        reports.now();
+        return NOTHING;
+      },
+    };
+  }
+
+  #setLeads(confs: readonly CooldownConf[]): readonly ConfOutcome[] {
+    return this.store.batch(() => confs.map((conf) => this.store.setLead(conf)));
+  }
+
+  #applyPolicies(request: Parameters<ReplicaStore['applyPolicies']>[0]): void {
+    const before = new Map(this.store.resources().map((each) => [each.resourceId, each.version]));
+    this.store.applyPolicies(request);
+    for (const { resourceId, version } of this.store.resources()) {
+      const known = before.get(resourceId);
+      if (known !== undefined && known < version) this.#options.stores.reopen(resourceId);
+    }
+    const changed = new Set([
+      ...request.policies.map(({ policyId }) => policyId),
+      ...request.dropped,
+    ]);
+    for (const { tabletId, policyId } of this.store.list()) {
+      if (policyId !== undefined && changed.has(policyId)) this.reports.touched(tabletId);
+    }
+    this.reports.soon();
+  }
+
+  #damaged(tabletId: TabletId, why: string): void {
+    if (this.#isClosed || this.store.get(tabletId)?.isBad !== false) return;
+    this.#options.log.error('a replica is damaged', { tabletId, why });
+    this.store.markBad(tabletId, why);
+    this.reports.now();
+  }
+
+  async #removeLeftovers(): Promise<void> {
+    const { log, clock } = this.#options;
+    try {
+      const files = await this.local.removeLeftovers((tabletId, rowsetId) =>
+        this.store.hasLocal(tabletId, rowsetId),
+      );
+      if (files > 0) log.info('files without a replica were removed', { files });
+    } catch (error) {
+      if (!this.#isClosed) {
+        log.warn('files without a replica could not be removed', { error: String(error) });
+      }
+    }
+    if (this.#isClosed) return;
+    this.#stopTimer = clock.after(LEFTOVERS_EVERY_MS, () => {
+      void this.#removeLeftovers();
+    });
+  }
+}

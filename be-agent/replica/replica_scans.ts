@@ -1,0 +1,144 @@
+/**
+ * Scans of replicas: which rowsets are read, pinned until the scan ends, and local segments as
+ * objects to read. What is cooled is read as any other remote object.
+ */
+import type { OpenScanRequest, ScanTablet } from '../../base/agent_messages.ts';
+import { SqlError } from '../../base/errors.ts';
+import { type BackendId, type RowsetId, type TabletId, type TxnId, id } from '../../base/ids.ts';
+import type { Log } from '../../base/ports.ts';
+import type { ReplicaRowset } from '../../base/replica.ts';
+import { type RowsetMeta, segmentKey } from '../../base/schema.ts';
+import type { ReadObject } from '../data/footer_cache.ts';
+import type { SegmentSource } from '../data/scan.ts';
+import type { LocalSegments } from './local_segments.ts';
+import type { OwnReplicas } from './own_replicas.ts';
+import type { ReplicaState, ReplicaStore } from './replica_store.ts';
+import { DamagedSegment } from './segment_checks.ts';
+import type { TxnQuestions } from './txn_questions.ts';
+
+export interface ReplicaScansDeps {
+  readonly backendId: BackendId;
+  readonly store: ReplicaStore;
+  readonly local: LocalSegments;
+  readonly own: OwnReplicas;
+  readonly questions: TxnQuestions;
+  readonly log: Log;
+  readonly onDamage: (tabletId: TabletId, why: string) => void;
+}
+
+export interface PlannedScan {
+  /** With the rowsets of its replicas. */
+  readonly request: OpenScanRequest;
+  /** undefined: it does not lie on the local disk. */
+  readonly open: (source: SegmentSource) => ReadObject | undefined;
+  /** Its files may go. */
+  readonly release: () => void;
+}
+
+type ReplicaTablet = ScanTablet & { readonly replica: NonNullable<ScanTablet['replica']> };
+
+export class ReplicaScans {
+  readonly #deps: ReplicaScansDeps;
+
+  constructor(deps: ReplicaScansDeps) {
+    this.#deps = deps;
+  }
+
+  /** Throws REPLICA_MISSING, CONFUSED_REPLICA, REPLICA_BAD, REPLICA_BEHIND. */
+  async plan(request: OpenScanRequest): Promise<PlannedScan> {
+    const wanted = request.tablets.filter(isOfReplica);
+    await this.#catchUp(wanted);
+    // From here on without a pause: what is found is pinned before anybody can remove it.
+    const unpins: (() => void)[] = [];
+    const local = new Set<RowsetId>();
+    const rowsets = new Map<TabletId, readonly RowsetMeta[]>();
+    for (const tablet of wanted) {
+      const found = this.#rowsetsOf(tablet);
+      for (const { rowsetId, place } of found) if (place.kind === 'local') local.add(rowsetId);
+      rowsets.set(
+        tablet.tabletId,
+        found.map((rowset) => rowsetMeta(tablet, rowset)),
+      );
+    }
+    for (const rowsetId of local) unpins.push(this.#deps.local.pin(rowsetId));
+    const tablets = request.tablets.map((tablet) => {
+      const found = rowsets.get(tablet.tabletId);
+      return found === undefined ? tablet : { ...tablet, rowsets: found };
+    });
+    return {
+      request: { ...request, tablets },
+      open: (source) => (local.has(source.rowset.rowsetId) ? this.#open(source) : undefined),
+      release: () => {
+        for (const unpin of unpins) unpin();
+      },
+    };
+  }
+
+  /** What is prepared may be visible since: the server's word is late then. */
+  async #catchUp(tablets: readonly ReplicaTablet[]): Promise<void> {
+    const { store, own, questions, log } = this.#deps;
+    const txns = new Set<TxnId>();
+    for (const { tabletId, replica } of tablets) {
+      if (own.require(tabletId, replica.replicaId).version >= replica.version) continue;
+      for (const txnId of store.preparedTxns(tabletId)) txns.add(txnId);
+    }
+    if (txns.size === 0) return;
+    try {
+      await questions.ask([...txns]);
+    } catch (error) {
+      log.warn('a query needs loads whose outcome could not be asked', { error: String(error) });
+    }
+  }
+
+  #rowsetsOf({ tabletId, replica }: ReplicaTablet): readonly ReplicaRowset[] {
+    const state = this.#deps.own.require(tabletId, replica.replicaId);
+    const wanted = replica.version;
+    if (state.version < wanted) throw this.#behind(state, wanted, state.version);
+    const rowsets = state.rowsets.filter(({ endVersion }) => endVersion <= wanted);
+    // Merged with later ones: that version is not there any more.
+    const last = rowsets.at(-1)?.endVersion ?? -1;
+    if (last !== wanted) throw this.#behind(state, wanted, last);
+    return rowsets;
+  }
+
+  #behind({ tabletId, replicaId }: ReplicaState, wanted: number, version: number): SqlError {
+    const ids = { replica: replicaId, tablet: tabletId, backend: this.#deps.backendId };
+    return new SqlError('REPLICA_BEHIND', { ...ids, version, wanted });
+  }
+
+  #open({ tablet, rowset, segment: meta }: SegmentSource): ReadObject {
+    const { own, onDamage } = this.#deps;
+    const { tabletId } = tablet;
+    const { rowsetId } = rowset;
+    return {
+      key: segmentKey(tabletId, rowsetId, meta.segment),
+      size: meta.bytes,
+      indexOffset: meta.indexOffset,
+      read: async (offset, length) => {
+        try {
+          return await own.checks.read({ tabletId, rowsetId, meta }, { offset, length });
+        } catch (error) {
+          if (!(error instanceof DamagedSegment)) throw error;
+          onDamage(tabletId, error.message);
+          throw error.toSqlError();
+        }
+      },
+    };
+  }
+}
+
+function isOfReplica(tablet: ScanTablet): tablet is ReplicaTablet {
+  return tablet.replica !== undefined;
+}
+
+/** As a scan knows rowsets; ids of resources and vaults come from one allocator. */
+function rowsetMeta(
+  { tabletId, partitionId }: ScanTablet,
+  { place, ...rowset }: ReplicaRowset,
+): RowsetMeta {
+  const vaultId = place.kind === 'remote' ? id<RowsetMeta['vaultId']>(place.resourceId) : NO_VAULT;
+  return { ...rowset, tabletId, partitionId, vaultId, txnId: id(0) };
+}
+
+/** Of local rowsets; never asked for. */
+const NO_VAULT = id<RowsetMeta['vaultId']>(0);
