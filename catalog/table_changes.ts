@@ -480,14 +480,11 @@ async function showPartitions(
   tablePolicy: number | null,
   partitions: readonly PlannedPartition[],
 ): Promise<void> {
-  for (const { partitionId, name, storagePolicyId, replicationNum, replaces } of partitions) {
-    const planned = storagePolicyId ?? null;
+  for (const { partitionId, name, storagePolicyId, replaces } of partitions) {
     const policyId =
-      replicationNum === undefined
-        ? planned
-        : replaces === undefined
-          ? (tablePolicy ?? planned)
-          : policyOfPartition(tx, replaces);
+      replaces === undefined
+        ? (tablePolicy ?? storagePolicyId ?? null)
+        : policyOfPartition(tx, replaces);
     rememberResource(tx, partitionId, policyId);
     const shown = tx.bulk.run(
       `UPDATE partition_def SET state = 'NORMAL', version = 2, storage_policy_id = ?

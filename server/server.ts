@@ -22,6 +22,7 @@ import { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../jobs/loads.ts';
 import { MatchedTables } from '../jobs/matched_tables.ts';
 import { ReplicaBoard } from '../jobs/replica_board.ts';
+import { ReplicaUpkeep } from '../jobs/replica_upkeep.ts';
 import { SnapshotHolds } from '../jobs/snapshot_holds.ts';
 import { SourceCache } from '../jobs/source_cache.ts';
 import { SyncStats } from '../jobs/sync_stats.ts';
@@ -101,6 +102,7 @@ export class ThermoclineServer {
       await parts.backends.startAll();
       parts.warmUps.start();
       parts.loads.start();
+      parts.replicaUpkeep.start();
       parts.alters.start();
       parts.hotspots.start();
       parts.garbage.start();
@@ -132,6 +134,7 @@ interface Parts {
   readonly backends: BackendControl;
   readonly warmUps: WarmUpJobs;
   readonly loads: LoadCoordinator;
+  readonly replicaUpkeep: ReplicaUpkeep;
   readonly alters: AlterJobs;
   readonly hotspots: HotspotCollector;
   readonly garbage: GarbageCollector;
@@ -204,6 +207,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   const sourceCache = new SourceCache(shared);
   const warmUps = new WarmUpJobs({ ...shared, hotspots, events });
   const loads = new LoadCoordinator(shared);
+  const replicaUpkeep = new ReplicaUpkeep(shared);
   const alters = new AlterJobs(shared);
   const garbage = new GarbageCollector(shared);
   const compactions = new CompactionScheduler(shared);
@@ -236,6 +240,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     matchedTables,
     hotspots,
     loads,
+    replicaUpkeep,
     compactions,
     alters,
     cacheStats: new CacheStatsBoard(shared.transport, clock),
@@ -260,6 +265,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     backends,
     warmUps,
     loads,
+    replicaUpkeep,
     alters,
     hotspots,
     garbage,
@@ -394,6 +400,7 @@ async function closeParts(parts: Parts, graceMs: number): Promise<void> {
   parts.backends.close();
   await Promise.all([
     parts.loads.close(),
+    parts.replicaUpkeep.close(),
     parts.alters.close(),
     parts.hotspots.close(),
     parts.garbage.close(),

@@ -10,6 +10,7 @@ import type { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import type { LoadCoordinator } from '../jobs/loads.ts';
 import type { MatchedTables } from '../jobs/matched_tables.ts';
 import type { ReplicaBoard } from '../jobs/replica_board.ts';
+import type { ReplicaUpkeep } from '../jobs/replica_upkeep.ts';
 import type { SnapshotHolds } from '../jobs/snapshot_holds.ts';
 import type { SyncStats } from '../jobs/sync_stats.ts';
 import type { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
@@ -40,6 +41,8 @@ export interface Services {
   readonly registry: BackendRegistry;
   /** Taken before rowsets are read from the catalog, released when they are not needed any more. */
   readonly holds: SnapshotHolds;
+  /** Makes backends follow the catalog's replicas and their policies. */
+  readonly replicaUpkeep: ReplicaUpkeep;
   /** What backends have last said of their replicas. */
   readonly board: ReplicaBoard;
   readonly backends: BackendControl;

@@ -19,6 +19,7 @@ import { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../jobs/loads.ts';
 import { MatchedTables } from '../jobs/matched_tables.ts';
 import { ReplicaBoard } from '../jobs/replica_board.ts';
+import { ReplicaUpkeep } from '../jobs/replica_upkeep.ts';
 import { SnapshotHolds } from '../jobs/snapshot_holds.ts';
 import { SourceCache } from '../jobs/source_cache.ts';
 import { SyncStats } from '../jobs/sync_stats.ts';
@@ -207,6 +208,7 @@ export class SimServer implements Endpoint {
     const warmUps = new WarmUpJobs({ ...basis, hotspots, events });
     const matchedTables = new MatchedTables(basis);
     const loads = new LoadCoordinator(basis);
+    const replicaUpkeep = new ReplicaUpkeep(basis);
     const alters = new AlterJobs(basis);
     const access = new AccessControl(catalog);
     const logins = new LoginGuard(basis);
@@ -230,6 +232,7 @@ export class SimServer implements Endpoint {
       matchedTables,
       hotspots,
       loads,
+      replicaUpkeep,
       alters,
       compactions,
       cacheStats: new CacheStatsBoard(transport, clock),
@@ -243,7 +246,16 @@ export class SimServer implements Endpoint {
     };
     const ports = frontendPorts({ ...basis, access, loads, warmUps, passwords });
     const garbage = new GarbageCollector(basis);
-    const workers = [warmUps, loads, alters, hotspots, garbage, compactions, matchedTables];
+    const workers = [
+      warmUps,
+      loads,
+      replicaUpkeep,
+      alters,
+      hotspots,
+      garbage,
+      compactions,
+      matchedTables,
+    ];
     return { process, catalog, services, ports, workers };
   }
 

@@ -3,7 +3,7 @@
  * once, see SHOW ALTER TABLE; everything else is done when it answers.
  */
 import { SqlError } from '../../base/errors.ts';
-import { type TableDef, storedName } from '../../base/schema.ts';
+import { type TableDef, isReplicated, storedName } from '../../base/schema.ts';
 import { OK } from '../../base/values.ts';
 import { retryStale } from '../../catalog/stale_row.ts';
 import type { AlterTableAction } from '../../parser/statement.ts';
@@ -14,13 +14,14 @@ import { planRollup, rollupNamed } from './alter_table_rollup.ts';
 import { compactTable } from './compaction.ts';
 import { type ExecContext, type Executor, computeGroupOf, tableNameOf } from './executor.ts';
 import {
-  checkPartitionPolicy,
+  addedPolicy,
   modifyPartitions,
   policyNamed,
   setTablePolicy,
   withoutPolicy,
 } from './policy_binding.ts';
-import { readTableProperties, refuseSystemDatabase } from './tables.ts';
+import { makerOf, readTableProperties, refuseSystemDatabase } from './tables.ts';
+import { isReplicationKey, partitionReplicas, withoutReplication } from '../table_replication.ts';
 
 export const alterTable: Executor<'AlterTable'> = async (statement, context) => {
   const { db, table: name } = tableNameOf(statement.table, context.session);
@@ -63,6 +64,7 @@ async function alterColumns(
     await catalog.alterDefinition.redefine(tableId, schemaVersion, { columns });
     return;
   }
+  refuseReplicated(table, 'changes of columns that rewrite data');
   await alters.create({
     kind: 'SCHEMA_CHANGE',
     tableId,
@@ -89,6 +91,10 @@ async function alterOnce(
       await catalog.tables.set(tableId, { comment: action.comment });
       return;
     case 'SetProperties': {
+      const replicas = action.properties.find(isReplicationKey);
+      if (replicas !== undefined) {
+        throw new SqlError('NOT_SUPPORTED', { what: `changing '${replicas.key}' of a table` });
+      }
       const settings = readTableProperties(action.properties, context);
       if (settings.vaultName !== undefined) {
         throw new SqlError('NOT_SUPPORTED', { what: 'changing the storage vault of a table' });
@@ -123,6 +129,7 @@ async function alterOnce(
       return;
     }
     case 'Compact':
+      refuseReplicated(table, 'COMPACT');
       compactTable(table, action, context);
       return;
     case 'RenameRollup': {
@@ -140,6 +147,12 @@ async function alterOnce(
       throw new SqlError('NOT_SUPPORTED', { what: `ALTER TABLE ... ${words}` });
     }
   }
+}
+
+/** What needs rowsets that the server knows. Throws NOT_SUPPORTED. */
+function refuseReplicated(table: TableDef, what: string): void {
+  if (!isReplicated(table)) return;
+  throw new SqlError('NOT_SUPPORTED', { what: `${what} of replicated tables` });
 }
 
 /** The segments keep the old name, so nothing is rewritten. */
@@ -170,6 +183,7 @@ async function addRollup(
   { rollup, from }: Extract<AlterTableAction, { readonly kind: 'AddRollup' }>,
   context: ExecContext,
 ): Promise<void> {
+  refuseReplicated(table, 'rollups');
   const { alters, config } = context.services;
   const { tableId, schemaVersion, columns } = table;
   readProperties(rollup.properties, {});
@@ -194,8 +208,10 @@ async function addOnePartition(
     throw new SqlError('INVALID_TABLE', { what });
   }
   const { properties } = action.partition;
-  await checkPartitionPolicy(properties, context);
-  readProperties(withoutPolicy(properties), {});
+  const { services } = context;
+  const storagePolicyId = await addedPolicy(table, properties, context);
+  readProperties(withoutReplication(withoutPolicy(properties)), {});
+  const replicationNum = await partitionReplicas(table, properties, services);
   const columns = table.partitionColumns.flatMap(
     (name) => table.columns.find((column) => column.name === name) ?? [],
   );
@@ -203,9 +219,9 @@ async function addOnePartition(
   const buckets = asked === undefined || asked === 'AUTO' ? table.buckets : asked;
   const added = addPartitions(table.partitions, [action.partition], columns);
   if (added.length === 0) return;
-  const { storagePolicyId } = table;
-  await context.services.catalog.tableChanges.addPartitions(
+  await services.catalog.tableChanges.addPartitions(
     table,
-    added.map((partition) => ({ ...partition, buckets, storagePolicyId })),
+    added.map((partition) => ({ ...partition, buckets, storagePolicyId, replicationNum })),
+    await makerOf(table, services),
   );
 }

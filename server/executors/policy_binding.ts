@@ -1,9 +1,10 @@
 /**
- * The property "storage_policy" of tables and partitions. Only replicated tables have data to cool,
- * so that a policy is checked and then refused so far; taking it away works on every table.
+ * The property "storage_policy" of tables and partitions. A table's policy is that of all its
+ * partitions and wins over theirs; only replicated tables have data to cool.
  */
 import { SqlError } from '../../base/errors.ts';
-import type { StoragePolicyDef, TableDef } from '../../base/schema.ts';
+import type { StoragePolicyId } from '../../base/ids.ts';
+import { type StoragePolicyDef, type TableDef, isReplicated } from '../../base/schema.ts';
 import { timeText } from '../../base/units.ts';
 import type { CreateTable, Properties } from '../../parser/statement.ts';
 import { unknownProperty } from '../../parser/properties.ts';
@@ -25,20 +26,36 @@ export function withoutPolicy(properties: Properties): Properties {
   return properties.filter(({ key }) => key !== STORAGE_POLICY);
 }
 
+export interface CreatedPolicies {
+  /** Whether the table or a partition has one. */
+  readonly any: boolean;
+  readonly ofTable: StoragePolicyId | undefined;
+  /** By the name of the partition. */
+  readonly ofPartition: ReadonlyMap<string, StoragePolicyId>;
+}
+
 /**
- * Throws UNKNOWN_POLICY, POLICY_DEFAULT_UNSET, POLICY_MERGE_ON_WRITE, whether the table or one of
- * its partitions has the policy; NOT_SUPPORTED when one has it.
+ * Of CREATE TABLE. Throws UNKNOWN_POLICY, POLICY_DEFAULT_UNSET, POLICY_MERGE_ON_WRITE, whether the
+ * table or one of its partitions has the policy.
  */
-export async function checkPolicies(statement: CreateTable, context: ExecContext): Promise<void> {
-  const partitions = statement.partitioning?.partitions ?? [];
-  const lists = [statement.properties, ...partitions.map((partition) => partition.properties)];
-  const names = new Set(lists.flatMap((list) => policyNamed(list) ?? []));
-  for (const name of names) {
-    if (name === '') continue;
-    await context.services.catalog.storagePolicies.get(name);
+export async function createdPolicies(
+  statement: CreateTable,
+  context: ExecContext,
+): Promise<CreatedPolicies> {
+  const find = async (properties: Properties): Promise<StoragePolicyId | undefined> => {
+    const name = policyNamed(properties) ?? '';
+    if (name === '') return undefined;
+    const { policyId } = await context.services.catalog.storagePolicies.get(name);
     if (isMergeOnWrite(statement)) throw new SqlError('POLICY_MERGE_ON_WRITE', { name });
+    return policyId;
+  };
+  const ofTable = await find(statement.properties);
+  const ofPartition = new Map<string, StoragePolicyId>();
+  for (const { name, properties } of statement.partitioning?.partitions ?? []) {
+    const policyId = await find(properties);
+    if (policyId !== undefined) ofPartition.set(name, policyId);
   }
-  for (const name of names) if (name !== '') throw notYet();
+  return { any: ofTable !== undefined || ofPartition.size > 0, ofTable, ofPartition };
 }
 
 /** Doris's default for unique keys. */
@@ -47,27 +64,36 @@ function isMergeOnWrite({ keys, properties }: CreateTable): boolean {
   return keys?.type === 'UNIQUE' && asked?.value.toLowerCase() !== 'false';
 }
 
-/** Of ADD PARTITION. Throws as `checkPolicies` does. */
-export async function checkPartitionPolicy(
+/**
+ * Of ADD PARTITION: its own; the table's wins when the partition is there. Throws UNKNOWN_POLICY,
+ * POLICY_DEFAULT_UNSET, NOT_SUPPORTED.
+ */
+export async function addedPolicy(
+  table: TableDef,
   properties: Properties,
   { services }: ExecContext,
-): Promise<void> {
+): Promise<StoragePolicyId | undefined> {
   const name = policyNamed(properties) ?? '';
-  if (name === '') return;
-  await services.catalog.storagePolicies.get(name);
-  throw notYet();
+  if (name === '') return undefined;
+  const { policyId } = await services.catalog.storagePolicies.get(name);
+  expectReplicas(table);
+  return policyId;
 }
 
-/** ALTER TABLE ... SET ("storage_policy" = ...): of all partitions, and those to come. */
+/**
+ * ALTER TABLE ... SET ("storage_policy" = ...): of all partitions, and those to come. Throws
+ * UNKNOWN_POLICY, POLICY_DEFAULT_UNSET, POLICY_OTHER_RESOURCE, NOT_SUPPORTED.
+ */
 export async function setTablePolicy(
-  { tableId }: TableDef,
+  table: TableDef,
   name: string,
   { services }: ExecContext,
 ): Promise<void> {
   const { storagePolicies } = services.catalog;
   const policy = name === '' ? undefined : await storagePolicies.get(name);
-  if (policy !== undefined) throw notYet();
-  await storagePolicies.bind(tableId, 'table', policy);
+  if (policy !== undefined) expectReplicas(table);
+  await storagePolicies.bind(table.tableId, 'table', policy);
+  await services.replicaUpkeep.policiesChanged(table.tableId);
 }
 
 /** ALTER TABLE ... MODIFY PARTITION ... SET (...). Throws POLICY_IS_DUE besides. */
@@ -88,10 +114,11 @@ export async function modifyPartitions(
   const value = policyNamed(properties) ?? '';
   const policy = value === '' ? undefined : await storagePolicies.get(value);
   if (policy !== undefined) {
+    expectReplicas(table);
     expectLater(policy, services.clock.now());
-    throw notYet();
   }
   await storagePolicies.bind(table.tableId, names, policy);
+  await services.replicaUpkeep.policiesChanged(table.tableId);
 }
 
 /** A moment that has come would cool at once what somebody wanted to cool later. */
@@ -101,8 +128,9 @@ function expectLater({ cooldown }: StoragePolicyDef, nowMs: number): void {
   throw new SqlError('POLICY_IS_DUE', { due: text(cooldown.atMs), now: text(nowMs) });
 }
 
-function notYet(): SqlError {
-  return new SqlError('NOT_SUPPORTED', {
-    what: `replicated tables (property '${STORAGE_POLICY}')`,
-  });
+/** What is shared lies in its vault already. */
+function expectReplicas(table: TableDef): void {
+  if (isReplicated(table)) return;
+  const what = `property '${STORAGE_POLICY}' of a shared table, whose data lies in a vault`;
+  throw new SqlError('NOT_SUPPORTED', { what }, { hint: 'create it with "replication_num"' });
 }

@@ -1,15 +1,24 @@
 /** CREATE, DROP and TRUNCATE TABLE. */
 import { SqlError } from '../../base/errors.ts';
-import type { ColumnDef, TableDef } from '../../base/schema.ts';
-import type { NewRollup } from '../../catalog/table_changes.ts';
+import type { ColumnDef, Replication, TableDef } from '../../base/schema.ts';
+import type { NewRollup, NewTable, ReplicaMaker } from '../../catalog/table_changes.ts';
+import type { VaultEntry } from '../../catalog/vaults.ts';
+import { replicaMaker } from '../../jobs/replica_maker.ts';
 import { OK } from '../../base/values.ts';
 import type { CreateTable, Properties } from '../../parser/statement.ts';
 import { readProperties } from '../../parser/properties.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
+import type { Services } from '../services.ts';
 import { defineTable } from '../table_definition.ts';
+import {
+  isReplicationKey,
+  partitionReplicas,
+  readReplication,
+  withoutReplication,
+} from '../table_replication.ts';
 import { rollupShape } from './alter_table_rollup.ts';
 import { type ExecContext, type Executor, tableNameOf } from './executor.ts';
-import { checkPolicies, withoutPolicy } from './policy_binding.ts';
+import { createdPolicies, withoutPolicy } from './policy_binding.ts';
 
 /** Longest time to live of a table's blocks, seconds: ten years. */
 const TTL_SECONDS_MAX = 315_360_000;
@@ -30,13 +39,6 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
   'inverted_index_storage_format',
 ]);
 
-/** Properties of tables with replicas on local disks: the cooldown work brings them. */
-const REPLICATED: ReadonlySet<string> = new Set([
-  'replication_num',
-  'replication_allocation',
-  'resource_group',
-]);
-
 export interface TableSettings {
   readonly ttlSeconds: number;
   readonly vaultName: string | undefined;
@@ -45,14 +47,11 @@ export interface TableSettings {
 }
 
 /**
- * All but the storage policy, which `policy_binding.ts` sees to. Throws NOT_SUPPORTED, and what
- * `readProperties` throws; warns of what has no effect.
+ * All but the storage policy, which `policy_binding.ts` sees to, and where replicas are
+ * (`table_replication.ts`). Throws what `readProperties` throws; warns of what has no effect.
  */
 export function readTableProperties(given: Properties, context: ExecContext): TableSettings {
-  const kept = withoutPolicy(given).filter(({ key }) => {
-    if (REPLICATED.has(key)) {
-      throw new SqlError('NOT_SUPPORTED', { what: `replicated tables (property '${key}')` });
-    }
+  const kept = withoutReplication(withoutPolicy(given)).filter(({ key }) => {
     if (!WITHOUT_EFFECT.has(key)) return true;
     const message = `property '${key}' has no effect here`;
     context.session.warn({ level: 'Warning', code: 1105, message });
@@ -94,32 +93,79 @@ async function create(
   name: string,
   context: ExecContext,
 ): Promise<void> {
-  const { catalog } = context.services;
-  await checkPolicies(statement, context);
+  const { services } = context;
+  const { catalog } = services;
+  const policies = await createdPolicies(statement, context);
   const settings = readTableProperties(statement.properties, context);
-  for (const { properties } of statement.partitioning?.partitions ?? []) {
-    readProperties(withoutPolicy(properties), {});
-  }
+  const specs = new Map(
+    (statement.partitioning?.partitions ?? []).map((spec) => [spec.name, spec.properties]),
+  );
+  for (const list of specs.values()) readProperties(withoutReplication(withoutPolicy(list)), {});
   const definition = defineTable(statement);
-  const vault =
-    settings.vaultName === undefined
-      ? await catalog.vaults.default()
-      : await catalog.vaults.get(settings.vaultName);
-  if (vault === undefined) {
-    throw new SqlError('UNKNOWN_VAULT', { name: '(default)' }, { hint: 'no default is set' });
-  }
+  const isReplicating = policies.any || [...specs.values()].flat().some(isReplicationKey);
+  const replication = await readReplication(statement.properties, isReplicating, services);
+  if (replication !== undefined) expectReplicable(statement, settings);
+  const vault = await vaultOf(settings, services);
   const { partitions, ...body } = definition;
-  await catalog.tableChanges.create({
+  const table: NewTable = {
     ...body,
     keysType: 'DUPLICATE',
     ttlSeconds: settings.ttlSeconds,
     properties: settings.properties,
+    ...(replication === undefined ? {} : { replication }),
     databaseName: db,
     name,
     vaultId: vault.spec.vaultId,
     rollups: newRollups(statement, definition.columns),
-    partitions: partitions.map((partition) => ({ ...partition, buckets: definition.buckets })),
-  });
+    storagePolicyId: policies.ofTable,
+    partitions: await Promise.all(
+      partitions.map(async (partition) => ({
+        ...partition,
+        buckets: definition.buckets,
+        storagePolicyId: policies.ofPartition.get(partition.name),
+        replicationNum: await replicasOf({ replication }, specs.get(partition.name), services),
+      })),
+    ),
+  };
+  await catalog.tableChanges.create(table, await makerOf({ replication }, services));
+}
+
+async function replicasOf(
+  table: { readonly replication: Replication | undefined },
+  properties: Properties | undefined,
+  services: Services,
+): Promise<number | undefined> {
+  const { replication } = table;
+  const known = replication === undefined ? {} : { replication };
+  return await partitionReplicas(known, properties ?? [], services);
+}
+
+/** Who makes the replicas of new tablets; undefined: the table is shared. */
+export async function makerOf(
+  { replication }: { readonly replication?: Replication | undefined },
+  services: Services,
+): Promise<ReplicaMaker | undefined> {
+  if (replication === undefined) return undefined;
+  return await replicaMaker(services, replication.computeGroupId);
+}
+
+/** Throws NOT_SUPPORTED, INVALID_TABLE. */
+function expectReplicable({ rollups }: CreateTable, { vaultName }: TableSettings): void {
+  if (rollups.length > 0)
+    throw new SqlError('NOT_SUPPORTED', { what: 'rollups of replicated tables' });
+  if (vaultName === undefined) return;
+  const what = "its data lies on backends, so that 'storage_vault_name' is not for it";
+  throw new SqlError('INVALID_TABLE', { what });
+}
+
+/** Replicated tables put nothing there. */
+async function vaultOf(settings: TableSettings, { catalog }: Services): Promise<VaultEntry> {
+  const vault =
+    settings.vaultName === undefined
+      ? await catalog.vaults.default()
+      : await catalog.vaults.get(settings.vaultName);
+  if (vault !== undefined) return vault;
+  throw new SqlError('UNKNOWN_VAULT', { name: '(default)' }, { hint: 'no default is set' });
 }
 
 /** Throws DUP_KEYNAME, and what `rollupShape` throws. */
@@ -137,7 +183,7 @@ function newRollups(
   });
 }
 
-/** Without the rollups, as in Doris. */
+/** Without the rollups, as in Doris; with replicas and storage policies. */
 export const createTableLike: Executor<'CreateTableLike'> = async (statement, context) => {
   const { catalog } = context.services;
   const target = tableNameOf(statement.table, context.session);
@@ -153,17 +199,17 @@ export const createTableLike: Executor<'CreateTableLike'> = async (statement, co
     });
     return OK;
   }
-  await catalog.tableChanges.create({
+  const table: NewTable = {
     ...like,
     rollups: [],
     databaseName: target.db,
     name: target.table,
-    partitions: like.partitions.map(({ name, values, buckets }) => ({
-      name: values.kind === 'NONE' ? target.table : name,
-      values,
-      buckets,
+    partitions: like.partitions.map((partition) => ({
+      ...partition,
+      name: partition.values.kind === 'NONE' ? target.table : partition.name,
     })),
-  });
+  };
+  await catalog.tableChanges.create(table, await makerOf(like, context.services));
   return OK;
 };
 
@@ -199,7 +245,9 @@ export const truncateTable: Executor<'TruncateTable'> = async (statement, contex
   refuseSystemDatabase(db, context);
   const table = await catalog.tables.get(db, name);
   const { partitions } = statement;
-  await catalog.tableChanges.truncate(table, partitions.length === 0 ? undefined : partitions);
+  const maker = await makerOf(table, context.services);
+  const names = partitions.length === 0 ? undefined : partitions;
+  await catalog.tableChanges.truncate(table, names, maker);
   return OK;
 };
 

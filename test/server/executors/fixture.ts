@@ -19,6 +19,7 @@ import { HotspotCollector } from '../../../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../../../jobs/loads.ts';
 import { MatchedTables } from '../../../jobs/matched_tables.ts';
 import { ReplicaBoard } from '../../../jobs/replica_board.ts';
+import { ReplicaUpkeep } from '../../../jobs/replica_upkeep.ts';
 import { SnapshotHolds } from '../../../jobs/snapshot_holds.ts';
 import { SyncStats } from '../../../jobs/sync_stats.ts';
 import { WarmUpJobs } from '../../../jobs/warm_up_jobs.ts';
@@ -102,6 +103,7 @@ export class ShowFixture {
       matchedTables: new MatchedTables(shared),
       hotspots,
       loads: new LoadCoordinator(shared),
+      replicaUpkeep: new ReplicaUpkeep(shared),
       compactions: new CompactionScheduler(shared),
       alters,
       cacheStats: new CacheStatsBoard(this.agents, clock),

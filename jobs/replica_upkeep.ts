@@ -1,0 +1,319 @@
+/**
+ * Brings backends in line with what the catalog says of their replicas, again and again until it is
+ * so: makes those that are still CREATING, drops those that are DROPPING and those that the catalog
+ * does not know, and tells each its storage policy. Nothing here is remembered but what is in the
+ * catalog and in the last reports, so a restart loses nothing.
+ */
+import type { AgentTransport } from '../base/agent_messages.ts';
+import type { BackendId, PartitionId, StoragePolicyId, TableId, TabletId } from '../base/ids.ts';
+import type { Clock, Log } from '../base/ports.ts';
+import type { NewReplica } from '../base/replica.ts';
+import { isReplicated } from '../base/schema.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { ReplicaDef, ReplicaKey } from '../catalog/replicas.ts';
+import type { BackendRegistry } from './backend_registry.ts';
+import { Periodic } from './periodic.ts';
+import type { BoardChange, ReplicaBoard } from './replica_board.ts';
+import { createOn } from './replica_maker.ts';
+
+const TICK_MS = 1000;
+const CALL_TIMEOUT_MS = 30_000;
+/** Longest wait of a statement that changed policies; backends that miss it hear of it later. */
+const STATEMENT_WAIT_MS = 5000;
+/** Replicas of one message. */
+const REPLICAS_PER_MESSAGE = 500;
+/** Pause after a failure of a backend, doubling. */
+const RETRY_MS_MIN = 1000;
+const RETRY_MS_MAX = 60_000;
+/** Ticks between two looks for versions that nobody will ask for any more. */
+const VERSIONS_EVERY_TICKS = 10;
+/** Partitions looked at then, before others have a turn. */
+const PARTITIONS_PER_LOOK = 500;
+
+export interface ReplicaUpkeepDeps {
+  readonly catalog: Catalog;
+  readonly transport: AgentTransport;
+  readonly registry: BackendRegistry;
+  readonly board: ReplicaBoard;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class ReplicaUpkeep {
+  readonly #deps: ReplicaUpkeepDeps;
+  readonly #rounds: Periodic;
+  readonly #stopListening: () => void;
+  /** Tablets by backend to be compared: something new was reported, or was not heard there. */
+  readonly #reported = new Map<BackendId, Set<TabletId>>();
+  /** Backends that failed: not before this monotonic moment again. */
+  readonly #pauses = new Map<BackendId, { readonly untilMs: number; readonly pauseMs: number }>();
+  #ticks = 0;
+  #lastPartition = 0;
+
+  constructor(deps: ReplicaUpkeepDeps) {
+    this.#deps = deps;
+    this.#stopListening = deps.board.onChange((change) => {
+      this.#onReport(change);
+    });
+    this.#rounds = new Periodic({
+      ...deps,
+      what: 'upkeep of replicas',
+      pauseMs: () => TICK_MS,
+      round: async () => {
+        await this.round();
+      },
+    });
+  }
+
+  start(): void {
+    this.#rounds.start();
+  }
+
+  async close(): Promise<void> {
+    this.#stopListening();
+    await this.#rounds.close();
+  }
+
+  /** All that is due now. */
+  async round(): Promise<void> {
+    this.#ticks += 1;
+    await this.#dropDropping();
+    await this.#createCreating();
+    await this.#compareReported();
+    if (this.#ticks % VERSIONS_EVERY_TICKS !== 0) return;
+    await this.#forgetVersions();
+    await this.#deps.catalog.resources.forgetDropped();
+  }
+
+  /** Partitions of the table have other policies now. Never throws. */
+  async policiesChanged(tableId: TableId): Promise<void> {
+    const { catalog, registry, clock, log } = this.#deps;
+    const table = await catalog.tables.byId(tableId);
+    if (table === undefined || !isReplicated(table)) return;
+    const byBackend = new Map<BackendId, PolicyOf[]>();
+    for (const { partitionId, storagePolicyId } of table.partitions) {
+      for (const { tabletId } of catalog.tablets.ofPartition(partitionId)) {
+        for (const { backendId } of catalog.replicas.ofTablet(tabletId)) {
+          addTo(byBackend, backendId, policyOf(tabletId, storagePolicyId));
+        }
+      }
+    }
+    const calls = [...byBackend].map(async ([backendId, policies]) => {
+      try {
+        if (registry.isAlive(backendId)) await this.#setPolicies(backendId, policies);
+        else this.#onReport({ backendId, tablets: policies.map(({ tabletId }) => tabletId) });
+      } catch (error) {
+        log.info('a backend will hear of its policies later', { backendId, error: String(error) });
+        this.#onReport({ backendId, tablets: policies.map(({ tabletId }) => tabletId) });
+      }
+    });
+    const over = Promise.withResolvers<void>();
+    const stopTimer = clock.after(STATEMENT_WAIT_MS, () => {
+      over.resolve();
+    });
+    await Promise.race([Promise.all(calls), over.promise]);
+    stopTimer();
+  }
+
+  #onReport({ backendId, tablets }: BoardChange): void {
+    const known = this.#reported.get(backendId);
+    if (known === undefined) this.#reported.set(backendId, new Set(tablets));
+    else for (const tabletId of tablets) known.add(tabletId);
+  }
+
+  async #dropDropping(): Promise<void> {
+    const { catalog } = this.#deps;
+    if (catalog.replicas.countIn('DROPPING') === 0) return;
+    const backends = new Set((await catalog.backends.list()).map(({ backendId }) => backendId));
+    const dropping = byBackend(catalog.replicas.inState('DROPPING'));
+    await Promise.all(
+      [...dropping].map(async ([backendId, replicas]) => {
+        for (const part of chunks(replicas)) {
+          const isGone = !backends.has(backendId);
+          if (!isGone && !(await this.#drop(backendId, part))) return;
+          await catalog.replicas.remove(part);
+        }
+      }),
+    );
+  }
+
+  async #createCreating(): Promise<void> {
+    const { catalog } = this.#deps;
+    if (catalog.replicas.countIn('CREATING') === 0) return;
+    const tables = new Tables(catalog);
+    for (const [backendId, replicas] of byBackend(catalog.replicas.inState('CREATING'))) {
+      const wanted: NewReplica[] = [];
+      for (const { tabletId, replicaId } of replicas) {
+        // Not there: the statement that creates it still runs, and sees to it itself.
+        const tablet = catalog.tablets.get(tabletId);
+        if (tablet === undefined) continue;
+        const { tableId, partitionId, indexId } = tablet;
+        const policyId = await tables.policyOf(tableId, partitionId);
+        const policy = policyId === undefined ? {} : { policyId };
+        wanted.push({ tabletId, replicaId, tableId, partitionId, indexId, ...policy });
+      }
+      if (wanted.length === 0) continue;
+      await this.#attempt(backendId, 'make replicas', async () => {
+        await createOn(this.#deps, backendId, wanted);
+      });
+    }
+  }
+
+  /** What backends have that they should not, and policies that they do not know of. */
+  async #compareReported(): Promise<void> {
+    const { catalog, board } = this.#deps;
+    const tables = new Tables(catalog);
+    const reported = new Map(this.#reported);
+    this.#reported.clear();
+    for (const [backendId, tablets] of reported) {
+      const unknown: ReplicaKey[] = [];
+      const policies: PolicyOf[] = [];
+      for (const tabletId of tablets) {
+        const report = board.reportsOf(backendId)?.get(tabletId);
+        if (report === undefined) continue;
+        const { replicaId, partitionId } = report;
+        const replica = catalog.replicas.get(tabletId, replicaId);
+        if (replica?.backendId !== backendId) {
+          unknown.push({ tabletId, replicaId });
+          continue;
+        }
+        const tableId = catalog.tablets.get(tabletId)?.tableId;
+        if (tableId === undefined) continue;
+        const policyId = await tables.policyOf(tableId, partitionId);
+        if (policyId !== report.policyId) policies.push(policyOf(tabletId, policyId));
+      }
+      if (await this.#correct(backendId, unknown, policies)) continue;
+      const open = [...unknown, ...policies].map(({ tabletId }) => tabletId);
+      this.#onReport({ backendId, tablets: open });
+    }
+  }
+
+  async #correct(
+    backendId: BackendId,
+    unknown: readonly ReplicaKey[],
+    policies: readonly PolicyOf[],
+  ): Promise<boolean> {
+    for (const part of chunks(unknown)) {
+      this.#deps.log.warn('a backend has replicas that are none; they are dropped', {
+        backendId,
+        replicas: part.length,
+        first: part[0]?.replicaId,
+      });
+      if (!(await this.#drop(backendId, part))) return false;
+    }
+    if (policies.length === 0) return true;
+    return await this.#attempt(backendId, 'set policies', async () => {
+      await this.#setPolicies(backendId, policies);
+    });
+  }
+
+  async #drop(backendId: BackendId, replicas: readonly ReplicaKey[]): Promise<boolean> {
+    const named = replicas.map(({ tabletId, replicaId }) => ({ tabletId, replicaId }));
+    return await this.#attempt(backendId, 'drop replicas', async () => {
+      const options = { timeoutMs: CALL_TIMEOUT_MS };
+      await this.#deps.transport.call(backendId, 'dropReplicas', { replicas: named }, options);
+    });
+  }
+
+  async #setPolicies(backendId: BackendId, policies: readonly PolicyOf[]): Promise<void> {
+    const { transport } = this.#deps;
+    for (const replicas of chunks(policies)) {
+      const options = { timeoutMs: CALL_TIMEOUT_MS };
+      await transport.call(backendId, 'setPolicies', { replicas }, options);
+    }
+  }
+
+  /** False: it failed, or the backend is away or has failed just before. */
+  async #attempt(backendId: BackendId, what: string, work: () => Promise<void>): Promise<boolean> {
+    const { registry, clock, log } = this.#deps;
+    const paused = this.#pauses.get(backendId);
+    if (!registry.isAlive(backendId)) return false;
+    if (paused !== undefined && clock.monotonic() < paused.untilMs) return false;
+    try {
+      await work();
+      this.#pauses.delete(backendId);
+      return true;
+    } catch (error) {
+      const pauseMs = Math.min(RETRY_MS_MAX, (paused?.pauseMs ?? RETRY_MS_MIN / 2) * 2);
+      this.#pauses.set(backendId, { pauseMs, untilMs: clock.monotonic() + pauseMs });
+      log.warn(`cannot ${what}`, { backendId, pauseMs, error: String(error) });
+      return false;
+    }
+  }
+
+  /**
+   * A version is asked for by replicas that have only prepared it. When all replicas of its
+   * partition have reported it, nobody will.
+   */
+  async #forgetVersions(): Promise<void> {
+    const { catalog } = this.#deps;
+    const { replicas } = catalog;
+    const found = replicas.versionedPartitions(this.#lastPartition, PARTITIONS_PER_LOOK);
+    for (const { partitionId } of found) {
+      const reported = this.#reportedVersion(partitionId);
+      if (reported > 0) await replicas.forgetVersions(partitionId, reported);
+    }
+    this.#lastPartition = found.length < PARTITIONS_PER_LOOK ? 0 : (found.at(-1)?.partitionId ?? 0);
+  }
+
+  /** The version that every replica of the partition has; 0 when one has not reported. */
+  #reportedVersion(partitionId: PartitionId): number {
+    const { catalog, board } = this.#deps;
+    let lowest = Infinity;
+    for (const { tabletId } of catalog.tablets.ofPartition(partitionId)) {
+      for (const { backendId, replicaId } of catalog.replicas.ofTablet(tabletId)) {
+        lowest = Math.min(lowest, board.get(backendId, tabletId, replicaId)?.version ?? 0);
+        if (lowest === 0) return 0;
+      }
+    }
+    return Number.isFinite(lowest) ? lowest : 0;
+  }
+}
+
+interface PolicyOf {
+  readonly tabletId: TabletId;
+  readonly policyId?: StoragePolicyId;
+}
+
+function policyOf(tabletId: TabletId, policyId: StoragePolicyId | undefined): PolicyOf {
+  return policyId === undefined ? { tabletId } : { tabletId, policyId };
+}
+
+/** Tables of one round, each looked up once. */
+class Tables {
+  readonly #catalog: Catalog;
+  readonly #policies = new Map<TableId, ReadonlyMap<PartitionId, StoragePolicyId | undefined>>();
+
+  constructor(catalog: Catalog) {
+    this.#catalog = catalog;
+  }
+
+  async policyOf(tableId: TableId, partitionId: PartitionId): Promise<StoragePolicyId | undefined> {
+    const known = this.#policies.get(tableId);
+    if (known !== undefined) return known.get(partitionId);
+    const table = await this.#catalog.tables.byId(tableId);
+    const policies = new Map(
+      (table?.partitions ?? []).map((one) => [one.partitionId, one.storagePolicyId]),
+    );
+    this.#policies.set(tableId, policies);
+    return policies.get(partitionId);
+  }
+}
+
+function byBackend(replicas: readonly ReplicaDef[]): Map<BackendId, ReplicaDef[]> {
+  const groups = new Map<BackendId, ReplicaDef[]>();
+  for (const replica of replicas) addTo(groups, replica.backendId, replica);
+  return groups;
+}
+
+function addTo<Key, Item>(groups: Map<Key, Item[]>, key: Key, item: Item): void {
+  const group = groups.get(key);
+  if (group === undefined) groups.set(key, [item]);
+  else group.push(item);
+}
+
+function* chunks<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let at = 0; at < items.length; at += REPLICAS_PER_MESSAGE) {
+    yield items.slice(at, at + REPLICAS_PER_MESSAGE);
+  }
+}
