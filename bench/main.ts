@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import type { Bench, BenchContext } from './bench.ts';
 import { BLOCK_CACHE } from './block_cache.ts';
 import { EVENT_LAG } from './event_lag.ts';
+import { FRONT_DOOR } from './front_door.ts';
 import { JOB_CREATION } from './job_creation.ts';
 import { LOAD_SELECT } from './load_select.ts';
 import { PARSER } from './parser.ts';
@@ -20,6 +21,7 @@ const BENCHES: readonly Bench[] = [
   PARSER,
   WARM_UP,
   SHOW_JOBS,
+  FRONT_DOOR,
   BLOCK_CACHE,
   LOAD_SELECT,
   EVENT_LAG,

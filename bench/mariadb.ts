@@ -23,10 +23,11 @@ export interface MariaDb {
   connect(): Promise<Connection>;
 }
 
-/** Undefined when MariaDB is not installed (Debian: mariadb-server). */
+/** Undefined when MariaDB is not installed (Debian: mariadb-server). `more`: its options. */
 export async function startMariaDb(
   context: BenchContext,
   core: number,
+  more: readonly string[] = [],
 ): Promise<MariaDb | undefined> {
   const install = programPath(INSTALL);
   const daemon = programPath(DAEMON);
@@ -47,7 +48,7 @@ export async function startMariaDb(
   const files = [`--socket=${join(directory, 'sock')}`, `--pid-file=${join(directory, 'pid')}`];
   const network = ['--bind-address=127.0.0.1', `--port=${port}`, '--skip-name-resolve'];
   const logFile = join(directory, 'log');
-  startDaemon(context, pinned(core, [daemon, ...where, ...files, ...network]), logFile);
+  startDaemon(context, pinned(core, [daemon, ...where, ...files, ...network, ...more]), logFile);
   const connect = async (): Promise<Connection> =>
     await createConnection({ host: '127.0.0.1', port, user: 'root' });
   const version = await untilAnswers(connect, logFile);

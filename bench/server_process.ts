@@ -77,15 +77,35 @@ export class ServerProcess {
     return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
   }
 
-  /** Highest resident set so far, or since `resetPeakMemory`, MiB. */
+  /** Highest resident set so far, MiB. */
   async peakMemoryMib(): Promise<number> {
-    const status = await readFile(`/proc/${this.#child.pid}/status`, 'utf8');
-    return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1]) / 1024;
+    return await memoryMib(this.#child.pid, 'VmHWM');
+  }
+
+  /** Resident set now, MiB. */
+  async memoryMib(): Promise<number> {
+    return await memoryMib(this.#child.pid, 'VmRSS');
+  }
+
+  /** Highest resident sets so far of the processes it has started and that live, added up, MiB. */
+  async childPeakMemoryMib(): Promise<number> {
+    const { pid } = this.#child;
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    const peaks = children
+      .split(' ')
+      .filter((word) => /^\d+$/.test(word))
+      .map(async (child) => await memoryMib(Number(child), 'VmHWM'));
+    return (await Promise.all(peaks)).reduce((sum, peak) => sum + peak, 0);
   }
 
   async stop(): Promise<void> {
     await stopChild(this.#child);
   }
+}
+
+async function memoryMib(pid: number | undefined, line: 'VmHWM' | 'VmRSS'): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(new RegExp(`^${line}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024;
 }
 
 async function readyLine(child: ChildProcess): Promise<string> {

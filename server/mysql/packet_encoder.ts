@@ -215,19 +215,15 @@ export class PacketEncoder {
 
   /** Says that nobody refers to the bytes of the last `take` any more. */
   recycle(): void {
-    this.giveBack(this.lend());
+    const taken = this.lend();
+    if (taken !== NONE) this.#pool?.release(taken);
   }
 
-  /** Leaves the bytes of the last `take` to whoever holds them; what to give back afterwards. */
+  /** Leaves the bytes of the last `take` to whoever holds them; what to give the pool afterwards. */
   lend(): Buffer {
     const taken = this.#taken;
     this.#taken = NONE;
     return taken;
-  }
-
-  /** A buffer that was lent is free again. */
-  giveBack(buffer: Buffer): void {
-    if (buffer !== NONE) this.#pool?.release(buffer);
   }
 
   #reserve(count: number): void {

@@ -28,27 +28,30 @@ export interface WriteStream extends Pick<
 export class PacketWriter {
   readonly packets: PacketEncoder;
   #stream: WriteStream;
+  readonly #pool: BufferPool;
   readonly #clock: Clock;
   /** Milliseconds; asked whenever the wait for a client begins. */
   readonly #timeoutMs: () => number;
   #queue: Buffer[] = [];
   /**
    * The stream has kept bytes beyond a write, as TLS always does: its writes say when they are
-   * done. Over TLS without that, every answer cost a new buffer of 64 KiB; with it, 1.6 times as
-   * many answers a second. Plain TCP takes nearly all at once, and its calls cost a tick each.
+   * done, and short answers wait in small buffers meanwhile. Without that every answer over TLS
+   * cost a new buffer of 64 KiB; with it there are 2.5 times as many answers a second at 8
+   * connections. Plain TCP takes nearly all at once, and its calls would cost a tick each.
    */
   #defers = false;
   /** Buffers of writes that are not done, in their order. */
   readonly #lent: Buffer[] = [];
   readonly #onWritten = (): void => {
     const done = this.#lent.shift();
-    if (done !== undefined) this.packets.giveBack(done);
+    if (done !== undefined) this.#pool.release(done);
   };
   #stopTimer: (() => void) | undefined;
   #waiter: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   constructor(stream: WriteStream, pool: BufferPool, clock: Clock, timeoutMs: () => number) {
     this.packets = new PacketEncoder(pool);
+    this.#pool = pool;
     this.#stream = stream;
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
@@ -107,8 +110,13 @@ export class PacketWriter {
   /** Writes a short answer and sees to it that its buffer is used again. */
   #write(bytes: Buffer): void {
     if (this.#defers) {
-      this.#lent.push(this.packets.lend());
-      this.#stream.write(bytes, this.#onWritten);
+      const copy = this.#pool.acquireFor(bytes.length);
+      if (copy !== undefined) {
+        copy.set(bytes);
+        this.packets.recycle();
+      }
+      this.#lent.push(copy ?? this.packets.lend());
+      this.#stream.write(copy?.subarray(0, bytes.length) ?? bytes, this.#onWritten);
       return;
     }
     this.#stream.write(bytes);

@@ -49,7 +49,7 @@ export class SelectEngine<Context> {
 
   constructor(options: SelectEngineOptions<Context>) {
     this.#options = options;
-    this.#pool = new QueryPool(options.log);
+    this.#pool = new QueryPool(options.log, options.clock);
   }
 
   /**
