@@ -16,6 +16,7 @@ import { LocalSegments } from './local_segments.ts';
 import { OwnReplicas, snapshotOf } from './own_replicas.ts';
 import { type OwnPeers, type Peers, lostPeer } from './peers.ts';
 import type { ReplicaHandlers } from './replica_calls.ts';
+import { ReplicaClones } from './replica_clones.ts';
 import { ReplicaLoad } from './replica_load.ts';
 import { ReplicaScans } from './replica_scans.ts';
 import { ReplicaStore } from './replica_store.ts';
@@ -34,6 +35,15 @@ export interface ReplicaCooldown {
     confs: readonly CooldownConf[],
   ): readonly ConfOutcome[] | Promise<readonly ConfOutcome[]>;
   coolNow(tabletIds: readonly TabletId[]): void;
+  policiesChanged(): void;
+  /** One operation per tablet at a time. */
+  readonly turns: {
+    hold<T>(
+      tabletId: TabletId,
+      work: (signal: AbortSignal) => Promise<T>,
+      signal: AbortSignal,
+    ): Promise<T>;
+  };
   /** undefined: it does not know the tablet (yet). */
   stateOf(tabletId: TabletId): CooldownStatus | undefined;
 }
@@ -62,6 +72,7 @@ export class ReplicaHost {
   /** Of this backend. */
   readonly own: OwnReplicas;
   readonly scans: ReplicaScans;
+  readonly clones: ReplicaClones;
   readonly reports: ReplicaReports;
   readonly questions: TxnQuestions;
   readonly handlers: ReplicaHandlers;
@@ -104,6 +115,19 @@ export class ReplicaHost {
       ...shared,
       cooldown: (tabletId) => this.#cooldown?.stateOf(tabletId),
     });
+    this.clones = new ReplicaClones({
+      ...shared,
+      own: this.own,
+      peers: this.peers,
+      turn: async (tabletId, work, signal) =>
+        this.#cooldown === undefined
+          ? await work(signal)
+          : await this.#cooldown.turns.hold(tabletId, work, signal),
+      onCloned: (tabletId) => {
+        this.reports.touched(tabletId);
+        this.reports.soon();
+      },
+    });
     this.handlers = this.#makeHandlers();
   }
 
@@ -124,6 +148,7 @@ export class ReplicaHost {
     this.#isClosed = true;
     this.#removePeer();
     this.#stopTimer();
+    this.clones.close();
     this.questions.close();
     this.reports.close();
     this.own.close();
@@ -165,9 +190,7 @@ export class ReplicaHost {
         questions.settle(txns);
         return NOTHING;
       },
-      cloneReplica: () => {
-        throw new SqlError('NOT_SUPPORTED', { what: 'copying replicas' });
-      },
+      cloneReplica: async (request) => await this.clones.clone(request),
       setPolicies: ({ replicas }) => {
         store.batch(() => {
           for (const { tabletId, policyId } of replicas) store.setPolicy(tabletId, policyId);
@@ -219,6 +242,7 @@ export class ReplicaHost {
     for (const { tabletId, policyId } of this.store.list()) {
       if (policyId !== undefined && changed.has(policyId)) this.reports.touched(tabletId);
     }
+    this.#cooldown?.policiesChanged();
     this.reports.soon();
   }
 
