@@ -331,15 +331,25 @@ export class CooldownEngine {
       const work = pending.shift();
       if (work === undefined) return;
       if (this.#isRunning(work.tabletId)) continue;
-      const turn = this.#turn(work).finally(() => {
-        running.delete(work.tabletId);
-        const replica = this.#options.store.get(work.tabletId);
-        const plan = replica === undefined ? undefined : this.#plan(replica);
-        if (plan !== undefined && plan.kind !== 'NOTHING') this.#wakeIn(plan.inMs);
-        this.#pump(lane);
-      });
-      running.set(work.tabletId, turn);
+      running.set(work.tabletId, this.#run(lane, work));
     }
+  }
+
+  async #run(lane: Lane, work: Work): Promise<void> {
+    const { store, log } = this.#options;
+    const { tabletId } = work;
+    try {
+      await this.#turn(work);
+      this.#running.get(lane)?.delete(tabletId);
+      const replica = store.get(tabletId);
+      const plan = replica === undefined ? undefined : this.#plan(replica);
+      if (plan !== undefined && plan.kind !== 'NOTHING') this.#wakeIn(plan.inMs);
+    } catch (error) {
+      log.error('a turn of cooldown ended unexpectedly', { tabletId, error: String(error) });
+    } finally {
+      this.#running.get(lane)?.delete(tabletId);
+    }
+    this.#pump(lane);
   }
 
   // -------------------------------------------------------------------------------------------
