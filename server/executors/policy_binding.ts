@@ -114,8 +114,8 @@ export async function modifyPartitions(
   const value = policyNamed(properties) ?? '';
   const policy = value === '' ? undefined : await storagePolicies.get(value);
   if (policy !== undefined) {
-    expectReplicas(table);
     expectLater(policy, services.clock.now());
+    expectReplicas(table);
   }
   await storagePolicies.bind(table.tableId, names, policy);
   await services.replicaUpkeep.policiesChanged(table.tableId);

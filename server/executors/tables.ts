@@ -96,12 +96,12 @@ async function create(
   const { services } = context;
   const { catalog } = services;
   const policies = await createdPolicies(statement, context);
+  const definition = defineTable(statement);
   const settings = readTableProperties(statement.properties, context);
   const specs = new Map(
     (statement.partitioning?.partitions ?? []).map((spec) => [spec.name, spec.properties]),
   );
   for (const list of specs.values()) readProperties(withoutReplication(withoutPolicy(list)), {});
-  const definition = defineTable(statement);
   const isReplicating = policies.any || [...specs.values()].flat().some(isReplicationKey);
   const replication = await readReplication(statement.properties, isReplicating, services);
   if (replication !== undefined) expectReplicable(statement, settings);
