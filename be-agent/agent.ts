@@ -20,7 +20,7 @@ import type {
 import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import { HttpServer } from '../base/http_server.ts';
-import type { BackendId } from '../base/ids.ts';
+import { type BackendId, type VaultId, id } from '../base/ids.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
 import { ObjectStoreError } from '../base/ports.ts';
 import {
@@ -39,6 +39,7 @@ import type { BufferPool } from './cache/buffer_pool.ts';
 import type { CacheObject } from './cache/cache_object.ts';
 import { type WarmTablet, WarmUpDownloader } from './cache/downloader.ts';
 import { parseShares } from './cache/queues.ts';
+import { CooldownEngine } from './cooldown/cooldown_engine.ts';
 import { runCompaction } from './data/compaction.ts';
 import { Compactions } from './data/compactions.ts';
 import { FooterCache, type ReadObject } from './data/footer_cache.ts';
@@ -107,6 +108,7 @@ export class Agent {
   readonly cache: BlockCache;
   readonly stores: VaultStores;
   readonly replicas: ReplicaHost;
+  readonly cooldown: CooldownEngine;
   readonly #options: AgentOptions;
   readonly #scans: OpenScans;
   readonly #footers = new FooterCache();
@@ -150,6 +152,7 @@ export class Agent {
     }
     void agent.#heartbeat();
     replicas.start();
+    agent.cooldown.start();
     return agent;
   }
 
@@ -161,6 +164,13 @@ export class Agent {
     this.startedMs = clock.now();
     this.stores = stores;
     this.replicas = replicas;
+    this.cooldown = new CooldownEngine({
+      ...options,
+      store: replicas.store,
+      local: replicas.local,
+      resource: async (resourceId) => await stores.get(id<VaultId>(resourceId)),
+    });
+    replicas.attachCooldown(this.cooldown);
     this.#accesses = new AccessCounts(clock, random);
     this.#scans = new OpenScans(clock, random, (request) => this.#newScan(request));
     this.#traffic = new WarmUpTraffic({
@@ -248,6 +258,9 @@ export class Agent {
 
   /** Orderly: running requests get `graceMs` to end, the cache's order is saved. */
   async stop(graceMs: number): Promise<void> {
+    // What is being published is finished: the next start would find it, but why make it look.
+    const { clock } = this.#options;
+    await Promise.race([this.cooldown.close(), clock.sleep(graceMs)]);
     this.#end();
     await this.#http.close(graceMs);
     await this.cache.close();
@@ -256,6 +269,7 @@ export class Agent {
 
   /** As a crash: connections break and nothing is saved. */
   async kill(): Promise<void> {
+    void this.cooldown.close();
     this.#end();
     await this.#http.close(0);
     await this.cache.abandon();

@@ -162,12 +162,14 @@ export class CooldownEngine {
   }
 
   /**
-   * Ends what goes on with the tablet and runs `work` alone: a replica is dropped so, because what
-   * is still on its way to the resource would otherwise outlive the deletion of its objects.
+   * Ends what goes on with these tablets. Before replicas are dropped: what was still on its way to
+   * the resource would outlive the deletion of their objects.
    */
-  async alone<T>(tabletId: TabletId, work: () => T | Promise<T>): Promise<T> {
-    this.turns.interrupt(tabletId, new CooldownFailure('NOT_READY', 'the replica is dropped'));
-    return await this.turns.hold(tabletId, async () => await work());
+  async quiesce(tabletIds: readonly TabletId[]): Promise<void> {
+    const reason = new CooldownFailure('NOT_READY', 'the replica is dropped');
+    const busy = tabletIds.filter((tabletId) => this.turns.isBusy(tabletId));
+    for (const tabletId of busy) this.turns.interrupt(tabletId, reason);
+    await Promise.all(busy.map(async (tabletId) => await this.turns.hold(tabletId, nothing)));
   }
 
   /** Whether this replica leads by what it knows. */
@@ -426,4 +428,8 @@ export class CooldownEngine {
       for (const { rowsetId } of uploads) if (!local.has(rowsetId)) store.endUpload(rowsetId);
     });
   }
+}
+
+async function nothing(): Promise<void> {
+  await Promise.resolve();
 }

@@ -36,6 +36,8 @@ export interface ReplicaCooldown {
   ): readonly ConfOutcome[] | Promise<readonly ConfOutcome[]>;
   coolNow(tabletIds: readonly TabletId[]): void;
   policiesChanged(): void;
+  /** Ends what goes on with these tablets. */
+  quiesce(tabletIds: readonly TabletId[]): Promise<void>;
   /** One operation per tablet at a time. */
   readonly turns: {
     hold<T>(
@@ -180,6 +182,8 @@ export class ReplicaHost {
         return NOTHING;
       },
       dropReplicas: async ({ replicas }) => {
+        // The server deletes their objects when it has the answer: no upload may outlive that.
+        await this.#cooldown?.quiesce(replicas.map(({ tabletId }) => tabletId));
         const files = store.batch(() =>
           replicas.flatMap(({ tabletId, replicaId }) => store.drop(tabletId, replicaId)),
         );

@@ -324,7 +324,8 @@ describe('a replica that is dropped', () => {
     await world.clock.run(DUE_MS + 5000);
     const { engine, store, replicaId } = world.node(1);
     expect(engine.isBusy(TABLET)).toBe(true);
-    await engine.alone(TABLET, () => store.drop(TABLET, replicaId));
+    await engine.quiesce([TABLET]);
+    store.drop(TABLET, replicaId);
     const keys = world.bucket.keys();
     await world.clock.run(LONG_MS);
     expect(world.bucket.keys()).toEqual(keys);
