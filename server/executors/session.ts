@@ -3,6 +3,7 @@ import { SqlError } from '../../base/errors.ts';
 import { OK, type SqlValue, textColumn } from '../../base/values.ts';
 import type { Assignment, Expr } from '../../parser/statement.ts';
 import { setPassword } from './accounts.ts';
+import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { isJobProcess } from '../job_processes.ts';
 import { type ExecContext, type Executor, databaseOf, rightsOf } from './executor.ts';
 
@@ -36,7 +37,9 @@ export const releaseSavepoint: Executor<'ReleaseSavepoint'> = () => OK;
  */
 export const lockTables: Executor<'LockTables'> = async ({ tables }, { services, session }) => {
   for (const { db, name } of tables) {
-    await services.catalog.tables.get(databaseOf(db, session), name);
+    const database = databaseOf(db, session);
+    // Dumps of all databases lock what the server makes itself, too.
+    if (!isSystemDatabase(database)) await services.catalog.tables.get(database, name);
   }
   if (tables.some(({ mode }) => mode === 'WRITE' || mode === 'LOW_PRIORITY WRITE')) {
     const message = 'LOCK TABLES ... WRITE keeps nobody from writing';

@@ -2,6 +2,7 @@
 import { SqlError } from '../../base/errors.ts';
 import { type ResultColumn, type RowsResult, textColumn } from '../../base/values.ts';
 import type { ShowReplication, StatementOf } from '../../parser/statement.ts';
+import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { type ExecContext, type Executor, databaseOf } from './executor.ts';
 
 const columns = (names: string): readonly ResultColumn[] => names.split(' ').map(textColumn);
@@ -83,7 +84,10 @@ export const tableMaintenance: Executor<'TableMaintenance'> = async (
   for (const { db, name } of tables) {
     const database = databaseOf(db, session);
     const shown = `${database}.${name}`;
-    if ((await services.catalog.tables.find(database, name)) === undefined) {
+    const isThere =
+      isSystemDatabase(database) ||
+      (await services.catalog.tables.find(database, name)) !== undefined;
+    if (!isThere) {
       rows.push([shown, op, 'Error', `Table '${shown}' doesn't exist`]);
       rows.push([shown, op, 'status', 'Operation failed']);
     } else {

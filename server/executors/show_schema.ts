@@ -11,9 +11,10 @@ import {
   PERFORMANCE_TABLES,
   performanceTable,
 } from '../information_schema/performance_tables.ts';
-import { mysqlTable } from '../information_schema/mysql_tables.ts';
+import { MYSQL_TABLES, mysqlTable } from '../information_schema/mysql_tables.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { SCHEMA, SchemaSource } from '../schema_source.ts';
+import type { SelectColumn } from '../select/table_provider.ts';
 import { expectDatabase } from './databases.ts';
 import { type ExecContext, type Executor, databaseOf, rightsOf, tableNameOf } from './executor.ts';
 import { NO_FILTER, type SchemaView, filtered, showView } from './filtered.ts';
@@ -42,9 +43,16 @@ export const showTables: Executor<'ShowTables'> = async ({ db, full, filter }, c
   const tables = await tablesOf(database, context);
   const name = listName(`Tables_in_${database}`, filter);
   const columns = [textColumn(name), ...(full ? [textColumn('Table_type')] : [])];
-  const rows = tables.map((table) => (full ? [table.name, table.type] : [table.name]));
+  // Dumps of all databases go by SHOW TABLES, and they could not make those again.
+  const listed = full || !isUndumped(database) ? tables : [];
+  const rows = listed.map((table) => (full ? [table.name, table.type] : [table.name]));
   return filtered({ columns, likeColumns: [name] }, rows, filter, context);
 };
+
+/** Databases of the server that dumps do not leave out by themselves. */
+function isUndumped(database: string): boolean {
+  return database === INTERNAL_SCHEMA || database === ACCOUNTS_DATABASE;
+}
 
 interface NamedTable {
   readonly name: string;
@@ -62,7 +70,13 @@ async function tablesOf(database: string, context: ExecContext): Promise<readonl
     return PERFORMANCE_TABLES.map(({ name }) => ({ name, type: 'BASE TABLE' }));
   }
   if (isSystemDatabase(database)) {
-    return database === INTERNAL_SCHEMA ? [{ name: INTERNAL_TABLE, type: 'SYSTEM VIEW' }] : [];
+    const names =
+      database === INTERNAL_SCHEMA
+        ? [INTERNAL_TABLE]
+        : database === ACCOUNTS_DATABASE
+          ? MYSQL_TABLES.map(({ name }) => name)
+          : [];
+    return names.map((name) => ({ name, type: 'SYSTEM VIEW' }));
   }
   const known = await catalog.databases.find(database);
   if (known === undefined) throw new SqlError('BAD_DB', { name: database });
@@ -194,7 +208,7 @@ async function showOfTable(
 ): Promise<RowsResult> {
   const { db, table } = tableNameOf(name, context.session);
   if (isSystemDatabase(db)) {
-    const known = systemTable(db, table);
+    const known = systemTable(db, table)?.name;
     if (known === undefined) throw new SqlError('NO_SUCH_TABLE', { name: `${db}.${table}` });
     const source = new SchemaSource(context, { database: db, table });
     return await showView(
@@ -209,12 +223,15 @@ async function showOfTable(
   return await showView(view, source, filter, (cell) => cell('TABLE_SCHEMA') === db);
 }
 
-/** Its name as it is listed. */
-function systemTable(db: string, table: string): string | undefined {
-  if (InformationSchema.isName(db)) return SCHEMA.table(table)?.name;
-  if (db.toLowerCase() === PERFORMANCE_SCHEMA) return performanceTable(table)?.name;
-  if (db === ACCOUNTS_DATABASE) return mysqlTable(table)?.name;
-  return db === INTERNAL_SCHEMA && table === INTERNAL_TABLE ? INTERNAL_TABLE : undefined;
+/** A table that the server makes itself, its name as it is listed. */
+export function systemTable(
+  db: string,
+  table: string,
+): { readonly name: string; readonly columns: readonly SelectColumn[] } | undefined {
+  if (InformationSchema.isName(db)) return SCHEMA.table(table);
+  if (db.toLowerCase() === PERFORMANCE_SCHEMA) return performanceTable(table);
+  if (db === ACCOUNTS_DATABASE) return mysqlTable(table);
+  return db === INTERNAL_SCHEMA && table === INTERNAL_TABLE ? SCHEMA.table(table) : undefined;
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -4,9 +4,16 @@ import type { TabletId } from '../../base/ids.ts';
 import { id } from '../../base/ids.ts';
 import type { TableDef } from '../../base/schema.ts';
 import { bytesText } from '../../base/units.ts';
-import { type RowsResult, type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
+import {
+  type RowsResult,
+  type SqlRow,
+  bigintColumn,
+  textColumn,
+  typeText,
+} from '../../base/values.ts';
 import type { TableName } from '../../parser/statement.ts';
 import { createTableText, quoted } from '../create_table_text.ts';
+import { InformationSchema } from '../information_schema/information_schema.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { PARTITIONS } from '../listings/partitions.ts';
 import { TABLETS } from '../listings/tablets.ts';
@@ -19,6 +26,7 @@ import {
   tableNameOf,
 } from './executor.ts';
 import { filtered, showListing } from './filtered.ts';
+import { systemTable } from './show_schema.ts';
 
 /** Throws NO_DB, BAD_DB, NO_SUCH_TABLE; NOT_SUPPORTED for the server's own tables. */
 async function tableOf(name: TableName, what: string, context: ExecContext): Promise<TableDef> {
@@ -29,6 +37,8 @@ async function tableOf(name: TableName, what: string, context: ExecContext): Pro
 
 export const showCreateTable: Executor<'ShowCreateTable'> = async (statement, context) => {
   const { vaults } = context.services.catalog;
+  const target = tableNameOf(statement.table, context.session);
+  if (isSystemDatabase(target.db)) return createSystemTable(target);
   const table = await tableOf(statement.table, 'SHOW CREATE TABLE', context);
   const vault = await vaults.byId(table.vaultId);
   const named = vault.isDefault && table.properties['storage_vault_name'] === undefined;
@@ -36,6 +46,21 @@ export const showCreateTable: Executor<'ShowCreateTable'> = async (statement, co
   const columns = ['Table', 'Create Table'].map(textColumn);
   return { kind: 'rows', columns, rows: [[table.name, text]] };
 };
+
+/** As MySQL 5.7 shows tables of information_schema. Throws NO_SUCH_TABLE. */
+function createSystemTable(name: { readonly db: string; readonly table: string }): RowsResult {
+  const { db, table } = name;
+  const known = systemTable(db, table);
+  if (known === undefined) throw new SqlError('NO_SUCH_TABLE', { name: `${db}.${table}` });
+  const lines = known.columns.map(
+    ({ name: column, type, nullable }) =>
+      `  ${quoted(column)} ${typeText(type)} ${nullable ? 'DEFAULT NULL' : 'NOT NULL'}`,
+  );
+  const temporary = InformationSchema.isName(db) ? 'TEMPORARY ' : '';
+  const text = `CREATE ${temporary}TABLE ${quoted(known.name)} (\n${lines.join(',\n')}\n) ENGINE=MEMORY DEFAULT CHARSET=utf8mb4`;
+  const columns = ['Table', 'Create Table'].map(textColumn);
+  return { kind: 'rows', columns, rows: [[known.name, text]] };
+}
 
 export const showCreateDatabase: Executor<'ShowCreateDatabase'> = async (statement, context) => {
   const { name, ifNotExists } = statement;

@@ -19,6 +19,7 @@ import {
 import { rollupShape } from './alter_table_rollup.ts';
 import { type ExecContext, type Executor, tableNameOf } from './executor.ts';
 import { createdPolicies, withoutPolicy } from './policy_binding.ts';
+import { systemTable } from './show_schema.ts';
 
 /** Longest time to live of a table's blocks, seconds: ten years. */
 const TTL_SECONDS_MAX = 315_360_000;
@@ -72,9 +73,11 @@ export function readTableProperties(given: Properties, context: ExecContext): Ta
 export const createTable: Executor<'CreateTable'> = async (statement, context) => {
   const { catalog } = context.services;
   const { db, table: name } = tableNameOf(statement.table, context.session);
-  refuseSystemDatabase(db, context);
-  if ((await catalog.databases.find(db)) === undefined) throw new SqlError('BAD_DB', { name: db });
-  if ((await catalog.tables.find(db, name)) !== undefined) {
+  const isMadeByServer = systemTable(db, name) !== undefined;
+  if (!isMadeByServer || !statement.ifNotExists) refuseSystemDatabase(db, context);
+  const isKnown = isMadeByServer || (await catalog.databases.find(db)) !== undefined;
+  if (!isKnown) throw new SqlError('BAD_DB', { name: db });
+  if (isMadeByServer || (await catalog.tables.find(db, name)) !== undefined) {
     if (!statement.ifNotExists) throw new SqlError('TABLE_EXISTS', { name });
     context.session.warn({
       level: 'Note',

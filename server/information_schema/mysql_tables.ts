@@ -7,7 +7,7 @@ import { ANY, type Privilege, type PrivilegeScope } from '../../base/privileges.
 import { timeText } from '../../base/units.ts';
 import type { Account } from '../../catalog/accounts.ts';
 import type { Rights } from '../access/rights.ts';
-import { type NamedRow, type VirtualTable, namedTable } from './virtual_table.ts';
+import { type NamedRow, type VirtualTable, emptyTable, namedTable } from './virtual_table.ts';
 
 export interface MysqlTablesSource {
   readonly accounts: readonly Account[];
@@ -156,6 +156,16 @@ export const MYSQL_TABLES: readonly VirtualTable<MysqlTablesSource>[] = [
           Column_priv: '',
         }),
       ),
+  ),
+  // Logs that are written nowhere here: dumps of all databases ask how they are made.
+  emptyTable(
+    'general_log',
+    'event_time@ user_host~ thread_id# server_id# command_type argument~',
+  ),
+  emptyTable(
+    'slow_log',
+    `start_time@ user_host~ query_time@ lock_time@ rows_sent# rows_examined# db last_insert_id# insert_id#
+     server_id# sql_text~ thread_id#`,
   ),
 ];
 
