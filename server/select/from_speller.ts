@@ -116,7 +116,11 @@ function spellFactor(ctx: SpellerContext): string {
 }
 
 function spellDerivedTable(ctx: SpellerContext): string {
+  // It sees what is around this SELECT, but neither the tables beside it nor itself.
+  const { scope } = ctx;
+  ctx.scope = scope?.parent;
   const derived = ctx.nested(() => ctx.grammar.derived(ctx));
+  ctx.scope = scope;
   const alias = acceptAlias(ctx);
   if (alias === undefined) throw new SqlError('DERIVED_NEEDS_ALIAS');
   let { columns } = derived;
