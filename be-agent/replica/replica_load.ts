@@ -118,7 +118,8 @@ export class ReplicaLoad implements LoadSink {
     await Promise.all(this.#running);
     this.#throwFailure();
     const all = this.#withEmptyRowsets(rowsets);
-    const targets = all.map(({ tabletId }) => this.#target(tabletId));
+    const got = new Set(all.map(({ tabletId }) => tabletId));
+    const targets = this.#deps.replicas.tablets.filter(({ tabletId }) => got.has(tabletId));
     const prepared = new Map<TabletId, PreparedReplicas['replicaIds'][number][]>();
     const newestWriteMs = this.#deps.clock.now();
     await this.#withMost(targets, async (lane) => {
@@ -130,7 +131,9 @@ export class ReplicaLoad implements LoadSink {
     });
     // Taken now: a replica that prepares later than this is not counted, and asks what became of it.
     const result = targets.map(({ tabletId, required, replicas }): PreparedReplicas => {
-      const replicaIds = [...(prepared.get(tabletId) ?? [])];
+      const done = new Set(prepared.get(tabletId));
+      const wanted = replicas.map(({ replicaId }) => replicaId);
+      const replicaIds = wanted.filter((replicaId) => done.has(replicaId));
       if (replicaIds.length < required) {
         throw this.#tooFew(tabletId, replicaIds.length, required, replicas.length);
       }
