@@ -2,6 +2,7 @@
  * A table's definition as the CREATE TABLE that makes it again: Doris's layout, read back by our
  * own parser. Buckets of single partitions that differ from the table's have no place in it.
  */
+import type { StoragePolicyId } from '../base/ids.ts';
 import { stringText } from '../grammar/literals.ts';
 import {
   type ColumnDef,
@@ -12,18 +13,25 @@ import {
 } from '../base/schema.ts';
 import { type SqlValue, typeText } from '../base/values.ts';
 
-/** `vaultName`: undefined when the table is in the default vault and nobody has to say so. */
-export function createTableText(table: TableDef, vaultName: string | undefined): string {
+/** What a definition has only the ids of. */
+export interface CreateTableNames {
+  /** undefined when the table is in the default vault and nobody has to say so. */
+  readonly vault?: string | undefined;
+  /** Of a replicated table: where its backends are. */
+  readonly computeGroup?: string | undefined;
+  readonly policies?: ReadonlyMap<StoragePolicyId, string>;
+}
+
+export function createTableText(table: TableDef, names: CreateTableNames = {}): string {
   const keys = table.columns.filter((column) => column.isKey).map((column) => column.name);
-  const properties = { ...table.properties };
-  if (vaultName !== undefined) properties['storage_vault_name'] = vaultName;
+  const properties = { ...table.properties, ...placeProperties(table, names) };
   const lines = [
     `CREATE TABLE ${quoted(table.name)} (`,
     table.columns.map((column) => `  ${columnText(column)}`).join(',\n'),
     ') ENGINE=OLAP',
     ...(keys.length === 0 ? [] : [`${table.keysType} KEY(${list(keys)})`]),
     ...(table.comment === '' ? [] : [`COMMENT ${stringText(table.comment)}`]),
-    ...partitionLines(table),
+    ...partitionLines(table, names),
     `DISTRIBUTED BY HASH(${list(table.distributionColumns)}) BUCKETS ${table.buckets}`,
     ...rollupLines(table),
     ...propertyLines(properties),
@@ -45,12 +53,47 @@ function defaultText(value: Exclude<ColumnDef['defaultValue'], undefined>): stri
   return typeof value === 'object' && value !== null ? value.fn : literal(value);
 }
 
-function partitionLines({ partitionKind, partitionColumns, partitions }: TableDef): string[] {
+/** Where the data is, and where it goes. */
+function placeProperties(
+  { replication, storagePolicyId }: TableDef,
+  { vault, computeGroup, policies }: CreateTableNames,
+): Record<string, string> {
+  const policy = storagePolicyId === undefined ? undefined : policies?.get(storagePolicyId);
+  return {
+    ...(vault === undefined || replication !== undefined ? {} : { storage_vault_name: vault }),
+    ...(replication === undefined ? {} : { replication_num: String(replication.replicationNum) }),
+    ...(replication === undefined || computeGroup === undefined
+      ? {}
+      : { resource_group: computeGroup }),
+    ...(policy === undefined ? {} : { storage_policy: policy }),
+  };
+}
+
+function partitionLines(table: TableDef, names: CreateTableNames): string[] {
+  const { partitionKind, partitionColumns, partitions } = table;
   if (partitionKind === 'NONE') return [];
-  const parts = partitions.map(
-    (partition) => `PARTITION ${quoted(partition.name)} ${valuesText(partition)}`,
-  );
+  const parts = partitions.map((partition) => {
+    const own = ownProperties(table, partition, names).map(propertyText);
+    const properties = own.length === 0 ? '' : ` (${own.join(', ')})`;
+    return `PARTITION ${quoted(partition.name)} ${valuesText(partition)}${properties}`;
+  });
   return [`PARTITION BY ${partitionKind}(${list(partitionColumns)})`, `(${parts.join(',\n')})`];
+}
+
+/** Where a partition differs from its table. A policy that was taken from it cannot be said. */
+function ownProperties(
+  { replication, storagePolicyId }: TableDef,
+  partition: PartitionDef,
+  { policies }: CreateTableNames,
+): [string, string][] {
+  const { replicationNum, storagePolicyId: policyId } = partition;
+  const own: [string, string][] = [];
+  if (replicationNum !== undefined && replicationNum !== replication?.replicationNum) {
+    own.push(['replication_num', String(replicationNum)]);
+  }
+  const policy = policyId === undefined ? undefined : policies?.get(policyId);
+  if (policy !== undefined && policyId !== storagePolicyId) own.push(['storage_policy', policy]);
+  return own;
 }
 
 function valuesText({ values }: PartitionDef): string {
@@ -89,8 +132,12 @@ function rollupLines(table: TableDef): string[] {
 function propertyLines(properties: Readonly<Record<string, string>>): string[] {
   const pairs = Object.entries(properties);
   if (pairs.length === 0) return [];
-  const lines = pairs.map(([key, value]) => `${doubleText(key)} = ${doubleText(value)}`);
+  const lines = pairs.map(propertyText);
   return [`PROPERTIES (\n${lines.join(',\n')}\n)`];
+}
+
+function propertyText([key, value]: readonly [string, string]): string {
+  return `${doubleText(key)} = ${doubleText(value)}`;
 }
 
 function list(names: readonly string[]): string {

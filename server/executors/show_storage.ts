@@ -36,13 +36,20 @@ async function tableOf(name: TableName, what: string, context: ExecContext): Pro
 }
 
 export const showCreateTable: Executor<'ShowCreateTable'> = async (statement, context) => {
-  const { vaults } = context.services.catalog;
+  const { catalog } = context.services;
   const target = tableNameOf(statement.table, context.session);
   if (isSystemDatabase(target.db)) return createSystemTable(target);
   const table = await tableOf(statement.table, 'SHOW CREATE TABLE', context);
-  const vault = await vaults.byId(table.vaultId);
+  const vault = await catalog.vaults.byId(table.vaultId);
   const named = vault.isDefault && table.properties['storage_vault_name'] === undefined;
-  const text = createTableText(table, named ? undefined : vault.spec.name);
+  const groupId = table.replication?.computeGroupId;
+  const groups = await catalog.computeGroups.list();
+  const policies = await catalog.storagePolicies.list();
+  const text = createTableText(table, {
+    vault: named ? undefined : vault.spec.name,
+    computeGroup: groups.find(({ computeGroupId }) => computeGroupId === groupId)?.name,
+    policies: new Map(policies.map(({ policyId, name }) => [policyId, name])),
+  });
   const columns = ['Table', 'Create Table'].map(textColumn);
   return { kind: 'rows', columns, rows: [[table.name, text]] };
 };

@@ -2,10 +2,11 @@
 import {
   type PartitionDef,
   type RangeValue,
+  type StoragePolicyDef,
   type TableDef,
   baseIndexOf,
 } from '../../base/schema.ts';
-import { bytesText } from '../../base/units.ts';
+import { bytesText, timeText } from '../../base/units.ts';
 import { type SqlValue, textColumn } from '../../base/values.ts';
 import type { Services } from '../services.ts';
 import { type Listing, everyRow } from './listing.ts';
@@ -17,6 +18,8 @@ export interface PartitionsSource {
 
 /** The data of a shared table is once in its vault; the vault keeps it safe. */
 const COPIES = '1';
+/** Doris's for data that no moment moves. */
+const NEVER = '9999-12-31 23:59:59';
 
 export const PARTITIONS: Listing<PartitionsSource> = {
   columns: [
@@ -47,11 +50,15 @@ export const PARTITIONS: Listing<PartitionsSource> = {
   seen: everyRow,
   rows: async ({ services, table }) => {
     const policies = await services.catalog.storagePolicies.list();
-    const nameOf = new Map(policies.map(({ policyId, name }) => [policyId, name]));
+    const byId = new Map(policies.map((policy) => [policy.policyId, policy]));
+    const groups = await services.catalog.computeGroups.list();
+    const groupId = table.replication?.computeGroupId;
+    const group = groups.find(({ computeGroupId }) => computeGroupId === groupId)?.name ?? '';
     const base = baseIndexOf(table).indexId;
     return table.partitions.map((partition) => {
       const { tablets } = services.catalog;
-      const { storagePolicyId: policyId } = partition;
+      const { storagePolicyId: policyId, replicationNum } = partition;
+      const policy = policyId === undefined ? undefined : byId.get(policyId);
       const size = tablets.partitionSize(partition.partitionId);
       const { rows } = tablets.partitionSize(partition.partitionId, base);
       return [
@@ -64,14 +71,14 @@ export const PARTITIONS: Listing<PartitionsSource> = {
         rangeText(table, partition),
         table.distributionColumns.join(', '),
         String(partition.buckets),
-        COPIES,
-        'REMOTE',
-        null,
-        policyId === undefined ? '' : (nameOf.get(policyId) ?? ''),
+        String(replicationNum ?? COPIES),
+        replicationNum === undefined ? 'REMOTE' : 'HDD',
+        replicationNum === undefined ? null : coolsAt(policy),
+        policy?.name ?? '',
         null,
         bytesText(size.bytes),
         'false',
-        null,
+        replicationNum === undefined ? null : `tag.location.${group}: ${replicationNum}`,
         'true',
         'true',
         null,
@@ -81,6 +88,11 @@ export const PARTITIONS: Listing<PartitionsSource> = {
     });
   },
 };
+
+/** A time to live is no moment: it counts from the newest row. */
+function coolsAt(policy: StoragePolicyDef | undefined): string {
+  return policy?.cooldown.kind === 'datetime' ? timeText(policy.cooldown.atMs).slice(0, 19) : NEVER;
+}
 
 /** Doris's way to write bounds: `[types: [INT]; keys: [0]; ..types: [INT]; keys: [10]; )`. */
 function rangeText(table: TableDef, { values }: PartitionDef): string {

@@ -269,7 +269,7 @@ describe('rollups', () => {
   });
 
   it('SHOW CREATE TABLE makes them again', () => {
-    const again = table(createTableText(T, undefined));
+    const again = table(createTableText(T));
     expect(again.indexes).toEqual(T.indexes);
     expect(again.columns).toEqual(T.columns);
   });
