@@ -158,8 +158,15 @@ export class Cluster {
   /** Names of the local segments of a backend. */
   async files(backend: number): Promise<string[]> {
     const root = join(this.#dir, String(backend), 'storage');
-    const all = await readdir(root, { recursive: true });
-    return all.filter((name) => name.endsWith('.dat')).toSorted();
+    for (;;) {
+      try {
+        const all = await readdir(root, { recursive: true });
+        return all.filter((name) => name.endsWith('.dat')).toSorted();
+      } catch (error) {
+        // A directory went while it was listed: look again.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+    }
   }
 }
 
