@@ -94,10 +94,12 @@ export class MysqlListener {
 
   /** Listens on a unix socket as well, for clients of this machine. Rejects as `listen` does. */
   async listenUnix(path: string, mode: number): Promise<void> {
-    this.#unix = createServer((socket) => {
+    const unix = createServer((socket) => {
       this.#accept(socket);
     });
-    await listenUnix(this.#unix, path, mode);
+    await listenUnix(unix, path, mode);
+    // Only now: one that could not be opened must not make us forget the one that is.
+    this.#unix = unix;
   }
 
   #isProxy(address: string): boolean {
