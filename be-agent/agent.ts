@@ -50,6 +50,7 @@ import { DownloadRate } from './download_rate.ts';
 import { NewRowsetCaching } from './new_rowset_caching.ts';
 import { type OpenedScan, OpenScans } from './open_scans.ts';
 import type { OwnPeers, Peers } from './replica/peers.ts';
+import { HttpPeers } from './peer/http_peers.ts';
 import { ReplicaHost } from './replica/replica_host.ts';
 import { loadOutput } from './replica/load_output.ts';
 import { VaultStores } from './vault_stores.ts';
@@ -81,8 +82,6 @@ export interface AgentOptions {
   readonly buffers: BufferPool;
   /** Backends of the process, to which replicas are written directly. */
   readonly ownPeers?: OwnPeers;
-  /** Those of other processes. */
-  readonly remotePeers?: Peers;
 }
 
 /** What is there before the agent is. */
@@ -91,6 +90,8 @@ interface Opened {
   readonly incarnation: string;
   readonly stores: VaultStores;
   readonly replicas: ReplicaHost;
+  /** To backends of other processes. */
+  readonly peers: HttpPeers;
 }
 
 type Handlers = {
@@ -119,6 +120,7 @@ export class Agent {
   readonly #compactions: Compactions;
   readonly #metrics: AgentMetrics;
   readonly #http: HttpServer;
+  readonly #peers: HttpPeers;
   readonly #handlers: Handlers;
   #httpPort = 0;
   #stopHeartbeat: () => void = () => undefined;
@@ -139,8 +141,10 @@ export class Agent {
     const { frontend, random } = options;
     const incarnation = Buffer.from(random.bytes(8)).toString('hex');
     const stores = new VaultStores(frontend, { config, clock, random, log });
-    const replicas = await ReplicaHost.open({ ...options, incarnation, stores });
-    const agent = new Agent(options, { cache, incarnation, stores, replicas });
+    const peers = new HttpPeers(options.clusterToken);
+    const remotePeers: Peers = (address) => peers.peer(address);
+    const replicas = await ReplicaHost.open({ ...options, incarnation, stores, remotePeers });
+    const agent = new Agent(options, { cache, incarnation, stores, replicas, peers });
     try {
       agent.#httpPort = await agent.#listen();
     } catch (error) {
@@ -156,7 +160,8 @@ export class Agent {
     return agent;
   }
 
-  private constructor(options: AgentOptions, { cache, incarnation, stores, replicas }: Opened) {
+  private constructor(options: AgentOptions, opened: Opened) {
+    const { cache, incarnation, stores, replicas, peers } = opened;
     const { clock, random, log, config, frontend, backendId } = options;
     this.#options = options;
     this.cache = cache;
@@ -223,6 +228,7 @@ export class Agent {
     const compactions = this.#compactions;
     const measured = { backendId, cache, stores, traffic, batches, rate, compactions };
     this.#metrics = new AgentMetrics(measured);
+    this.#peers = peers;
     this.#http = new HttpServer(
       agentRoutes({ ...options, cache, stores, replicas, metrics: this.#metrics, traffic }),
       clock,
@@ -263,6 +269,8 @@ export class Agent {
     await Promise.race([this.cooldown.close(), clock.sleep(graceMs)]);
     this.#end();
     await this.#http.close(graceMs);
+    this.replicas.close();
+    await this.#peers.close();
     await this.cache.close();
     await this.stores.close();
   }
@@ -271,7 +279,9 @@ export class Agent {
   async kill(): Promise<void> {
     void this.cooldown.close();
     this.#end();
+    this.replicas.close();
     await this.#http.close(0);
+    await this.#peers.close();
     await this.cache.abandon();
     await this.stores.close();
   }
@@ -283,7 +293,7 @@ export class Agent {
     this.#newRowsets.close();
     this.#compactions.close();
     this.#scans.closeAll();
-    this.replicas.close();
+    this.replicas.quiesce();
   }
 
   #makeHandlers(): Handlers {

@@ -146,13 +146,19 @@ export class ReplicaHost {
     void this.#removeLeftovers();
   }
 
-  close(): void {
+  /** Nothing is begun any more by itself; loads that run may end. */
+  quiesce(): void {
     this.#isClosed = true;
-    this.#removePeer();
     this.#stopTimer();
     this.clones.close();
     this.questions.close();
     this.reports.close();
+  }
+
+  /** Whatever still runs fails from here on. */
+  close(): void {
+    this.quiesce();
+    this.#removePeer();
     this.own.close();
     this.store.close();
   }
