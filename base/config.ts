@@ -118,6 +118,11 @@ export const CONFIG = {
   // backends
   heartbeat_interval_ms: { type: 'int', default: 1000, min: 50, max: 60_000, ...MUTABLE, agent: true, help: 'Milliseconds between two heartbeats of a backend.' },
   max_backend_heartbeat_failure_tolerance_count: { type: 'int', default: 5, min: 1, max: 100, ...MUTABLE, help: 'Missed heartbeats after which a backend counts as dead.' },
+  tablet_repair_delay_seconds: { type: 'int', default: 300, min: 0, max: INT_MAX, ...MUTABLE, help: 'Seconds for which a backend must be dead before replicas of replicated tables are made elsewhere in its place.' },
+  tablet_schedule_interval_ms: { type: 'int', default: 1000, min: 10, max: 3_600_000, ...MUTABLE, help: 'Milliseconds between two rounds in which replicas are added, copied and removed.' },
+  max_concurrent_replica_clones: { type: 'int', default: 64, min: 0, max: 10_000, ...MUTABLE, help: 'Replicas that are copied from one backend to another at once, over all backends; 0: none.' },
+  replica_clone_slots_per_backend: { type: 'int', default: 4, min: 1, max: 1000, ...MUTABLE, help: 'Replicas that are copied to or from one backend at once.' },
+  max_clone_task_timeout_sec: { type: 'int', default: 7200, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds after which the copy of a replica is given up and begun anew.' },
   file_cache_capacity_bytes: { type: 'bytes', default: 4 * 2 ** 30, min: 2 ** 20, max: 64 * TIB, ...FIXED, agent: true, help: 'Bytes of disk the block cache of one embedded backend may use; never exceeded.' },
   file_cache_shares: { type: 'text', default: '5/40/5/50', pattern: /^\d{1,3}\/\d{1,3}\/\d{1,3}\/\d{1,3}$/, allowed: 'four percentages DISPOSABLE/NORMAL/INDEX/TTL that add up to 100', ...FIXED, agent: true, help: 'Shares of the cache queues DISPOSABLE/NORMAL/INDEX/TTL in percent.' },
   file_cache_download_concurrency: { type: 'int', default: 8, min: 1, max: 256, ...MUTABLE, agent: true, help: 'Range downloads of one backend running at once for warm-up.' },

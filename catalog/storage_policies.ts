@@ -186,6 +186,22 @@ export class StoragePolicyStore {
     });
   }
 
+  /** All partitions that have a policy. */
+  *boundPartitions(): Generator<PartitionId> {
+    let last = 0;
+    for (;;) {
+      const rows = this.#session.bulk.all<[number]>(
+        `SELECT partition_id FROM partition_def
+         WHERE storage_policy_id IS NOT NULL AND partition_id > ? AND state = 'NORMAL'
+         ORDER BY partition_id LIMIT ${PARTITIONS_PER_PAGE}`,
+        [last],
+      );
+      for (const [partitionId] of rows) yield id<PartitionId>(partitionId);
+      last = rows.at(-1)?.[0] ?? 0;
+      if (rows.length < PARTITIONS_PER_PAGE) return;
+    }
+  }
+
   #query() {
     return this.#session.db
       .selectFrom('storage_policy')

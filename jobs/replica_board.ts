@@ -12,10 +12,15 @@ export interface BoardChange {
   readonly tablets: readonly TabletId[];
 }
 
+interface Ack extends CooldownLead {
+  /** Which life of the backend has confirmed it. */
+  readonly incarnation: string | undefined;
+}
+
 interface Backend {
   readonly reports: BackendReports;
   /** Confs that it has confirmed and its reports do not show yet. */
-  readonly acks: Map<TabletId, CooldownLead>;
+  readonly acks: Map<TabletId, Ack>;
   /** The life of the backend that the reports are of; '' before the first. */
   incarnation: string;
   /** It has reported all it has. */
@@ -70,14 +75,19 @@ export class ReplicaBoard {
     const backend = this.#backends.get(backendId);
     const reported = backend?.reports.get(tabletId)?.lead;
     const ack = backend?.acks.get(tabletId);
-    return (ack?.term ?? 0) > (reported?.term ?? 0) ? ack : reported;
+    if (ack === undefined || ack.term <= (reported?.term ?? 0)) return reported;
+    return { replicaId: ack.replicaId, term: ack.term };
   }
 
-  /** The backend has persisted this conf; its reports will tell. */
-  acknowledge(backendId: BackendId, { tabletId, replicaId, term }: CooldownConf): void {
+  /** This life of the backend has persisted the conf; its reports will tell. */
+  acknowledge(
+    backendId: BackendId,
+    { tabletId, replicaId, term }: CooldownConf,
+    incarnation: string | undefined,
+  ): void {
     const backend = this.#backend(backendId);
     if ((backend.reports.get(tabletId)?.lead?.term ?? 0) >= term) return;
-    backend.acks.set(tabletId, { replicaId, term });
+    backend.acks.set(tabletId, { replicaId, term, incarnation });
   }
 
   /** Replicas that are reported. */
@@ -102,9 +112,9 @@ export class ReplicaBoard {
   /** What another life of the backend has said counts until this one has reported in full. */
   beginLife(backendId: BackendId, incarnation: string): BackendReports {
     const backend = this.#backend(backendId);
-    const { incarnation: before } = backend;
-    // A conf that was confirmed before the first report is of the life that reports now.
-    if (before !== '' && before !== incarnation) backend.acks.clear();
+    for (const [tabletId, ack] of backend.acks) {
+      if (ack.incarnation !== incarnation) backend.acks.delete(tabletId);
+    }
     backend.incarnation = incarnation;
     backend.isComplete = false;
     return backend.reports;
@@ -144,7 +154,7 @@ export class ReplicaBoard {
   #backend(backendId: BackendId): Backend {
     const known = this.#backends.get(backendId);
     if (known !== undefined) return known;
-    const acks = new Map<TabletId, CooldownLead>();
+    const acks = new Map<TabletId, Ack>();
     const made = { reports: new BackendReports(), acks, incarnation: '', isComplete: false };
     this.#backends.set(backendId, made);
     return made;

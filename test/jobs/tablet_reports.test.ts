@@ -211,14 +211,14 @@ describe('lives of a backend', () => {
   it('a confirmed conf counts until a report shows it, and not in another life', () => {
     const conf = { tabletId: id<TabletId>(11), replicaId: id<ReplicaId>(117), term: 2 };
     const lead = { replicaId: conf.replicaId, term: 2 };
-    board.acknowledge(BACKEND, conf);
+    board.acknowledge(BACKEND, conf, 'a');
     expect(board.leadOf(BACKEND, conf.tabletId)).toEqual(lead);
     // Built before it was confirmed.
     reports.receive(full([replica(11)]));
     expect(board.leadOf(BACKEND, conf.tabletId)).toEqual(lead);
     reports.receive(full([replica(11, { lead: { ...lead, term: 3 } })], 2));
     expect(board.leadOf(BACKEND, conf.tabletId)?.term).toBe(3);
-    board.acknowledge(BACKEND, { ...conf, term: 4 });
+    board.acknowledge(BACKEND, { ...conf, term: 4 }, 'a');
     alive = 'b';
     reports.receive(full([replica(11)], 1, 'b'));
     expect(board.leadOf(BACKEND, conf.tabletId)).toBeUndefined();
