@@ -7,7 +7,7 @@ import { SqlError } from '../base/errors.ts';
 import type { PartitionId, ReplicaId, TabletId } from '../base/ids.ts';
 import type { PreparedReplicas } from '../base/replica.ts';
 import type { NewRowset } from '../base/schema.ts';
-import { isComplete, majorityOf, missVersions } from './replicas.ts';
+import { isComplete, missVersions, requiredReplicas } from './replicas.ts';
 import { addTabletSize } from './rowsets.ts';
 import type { WriteSession } from './session.ts';
 import type { TableMemory } from './tables.ts';
@@ -86,7 +86,7 @@ function publishTablet(
   const replicas = index.ofTablet(tabletId).filter(({ state }) => state !== 'DROPPING');
   // Only replicas that have all versions before count: the load must not be complete nowhere.
   const complete = replicas.filter((one) => isComplete(one) && have.has(one.replicaId)).length;
-  const required = majorityOf(replicationNum);
+  const required = requiredReplicas(replicationNum, replicas);
   if (complete < required) {
     const counts = { prepared: complete, required, replicas: replicationNum };
     throw new SqlError('LOAD_NO_MAJORITY', { tablet: tabletId, ...counts });

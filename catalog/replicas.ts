@@ -333,7 +333,15 @@ export function isComplete({ state, missing }: ReplicaDef): boolean {
   return missing === undefined && (state === 'NORMAL' || state === 'DECOMMISSIONING');
 }
 
-/** How many of a tablet's replicas must have a version before it is visible. */
+/**
+ * How many of a tablet's replicas must have a load before it is visible: a majority of those that it
+ * should have, and while some are still to be added, of those that are no new copies.
+ */
+export function requiredReplicas(replicationNum: number, replicas: readonly ReplicaDef[]): number {
+  const members = replicas.filter(({ state }) => state !== 'CLONING' && state !== 'DROPPING');
+  return majorityOf(Math.min(replicationNum, members.length));
+}
+
 export function majorityOf(replicationNum: number): number {
   return Math.floor(replicationNum / 2) + 1;
 }

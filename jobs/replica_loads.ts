@@ -14,7 +14,7 @@ import type {
 } from '../base/replica.ts';
 import type { TableDef } from '../base/schema.ts';
 import type { Catalog } from '../catalog/catalog.ts';
-import { majorityOf } from '../catalog/replicas.ts';
+import { majorityOf, requiredReplicas } from '../catalog/replicas.ts';
 import type { BackendRegistry } from './backend_registry.ts';
 
 /** Longest wait of a load that is visible for a majority of every tablet to show it. */
@@ -46,7 +46,7 @@ export async function loadReplicas(
         tabletId,
         partitionId,
         replicas: replicas.map(({ replicaId, backendId }) => ({ replicaId, backendId })),
-        required: majorityOf(replicationNum ?? 1),
+        required: requiredReplicas(replicationNum ?? 1, replicas),
       };
     }),
   );

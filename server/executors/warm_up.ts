@@ -1,5 +1,6 @@
 /** WARM UP and EXPLAIN WARM UP, in all modes (reference/warm-up 1.1-1.4, 1.8). */
 import { SqlError } from '../../base/errors.ts';
+import { isReplicated } from '../../base/schema.ts';
 import { tableFilterText } from '../../base/table_filter.ts';
 import { bytesText } from '../../base/units.ts';
 import { type RowsResult, type SqlRow, textColumn } from '../../base/values.ts';
@@ -70,6 +71,9 @@ async function prepare(
   }
   if (source.kind === 'tables') {
     const items = await resolveItems(services.catalog, itemsOf(source.tables, context));
+    if (items.some(({ table }) => isReplicated(table))) {
+      throw new SqlError('NOT_SUPPORTED', { what: 'WARM UP of replicated tables' });
+    }
     const plan = await planFromTables(services, target, items, force);
     const tables = items.map((item) => item.item);
     return { job: newJob(statement, rules, tables), plan, matched: NO_MATCH };
