@@ -16,6 +16,7 @@ import {
   coldnessOf,
   isLeader,
   planOf,
+  resourceOf,
   statusOf,
 } from './cooldown_plan.ts';
 import { CooldownResources } from './cooldown_resources.ts';
@@ -390,6 +391,36 @@ export class CooldownEngine {
   /** When something of others has to come first, milliseconds. */
   #shortPauseMs(): number {
     return this.#options.config.get('generate_cooldown_task_interval_sec') * 500;
+  }
+
+  /**
+   * A turn of a tablet that this backend leads, for what is not urgent. undefined: it does not lead
+   * the tablet, or no longer. Throws what `work` throws.
+   */
+  async leaderTurn<T>(
+    tabletId: TabletId,
+    work: (turn: TurnOf) => Promise<T>,
+  ): Promise<T | undefined> {
+    const { store } = this.#options;
+    return await this.turns.hold(tabletId, async (signal) => {
+      const replica = store.get(tabletId);
+      if (replica?.lead === undefined || !this.leads(replica)) return undefined;
+      const { lead } = replica;
+      const resourceId = resourceOf(replica, this.policyOf(replica));
+      if (resourceId === undefined) return undefined;
+      const control = this.#controlOf(replica);
+      const resource = await this.resources.get(resourceId);
+      signal.throwIfAborted();
+      try {
+        return await work({ tabletId, lead, resource, signal });
+      } catch (error) {
+        if (!isFailure(error, 'FENCED')) throw error;
+        control.fencedTerm = lead.term;
+        return undefined;
+      } finally {
+        this.#tidy(tabletId, control);
+      }
+    });
   }
 
   async #act({ tabletId, kind, lead, resourceId }: Work, signal: AbortSignal): Promise<void> {

@@ -65,6 +65,12 @@ export function leadOfTermKey(key: string): CooldownLead | undefined {
   return { replicaId: Number(found[1]) as ReplicaId, term: Number(found[2]) };
 }
 
+/** The term in a manifest's name; undefined: it is no such name. */
+export function termOfManifestKey(key: string): number | undefined {
+  const found = /^data\/\d+\/m\/(\d+)\.\d+\.\d+\.meta$/.exec(key);
+  return found === null ? undefined : Number(found[1]);
+}
+
 /** 32 hex digits; of equal lists equal, whatever wrote them. */
 export function metaIdOf(tabletId: TabletId, rowsets: readonly ManifestRowset[]): string {
   const hash = createHash('sha256').update(`${FORMAT} ${tabletId}`);

@@ -33,6 +33,8 @@ export const FILE_KEYS = {
 export interface FileColumn {
   readonly name: string;
   readonly type: ColumnType;
+  /** Part of the sort key; absent also in files written before this was kept. */
+  readonly isKey?: true;
 }
 
 export interface SegmentIdentity {
@@ -138,6 +140,7 @@ export class SegmentBuilder {
     const columns: FileColumn[] = this.#columns.map((column) => ({
       name: storedName(column),
       type: column.type,
+      ...(column.isKey ? { isKey: true } : {}),
     }));
     return [
       { key: FILE_KEYS.tablet, value: String(tabletId) },

@@ -42,6 +42,10 @@ export class LocalSegments {
     };
   }
 
+  isPinned(rowset: RowsetId): boolean {
+    return this.#pins.has(rowset);
+  }
+
   /** Durable when it resolves. A deletion of the same rowset that waits for readers is off. */
   async put(
     tabletId: TabletId,

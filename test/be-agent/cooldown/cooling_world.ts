@@ -16,7 +16,9 @@ import {
 import { type Log, type ObjectStore, SILENT_LOG } from '../../../base/ports.ts';
 import type { AgentPolicy, PreparedRowset, ReplicaRowset } from '../../../base/replica.ts';
 import { type SegmentMeta, segmentKey } from '../../../base/schema.ts';
-import { CooldownEngine } from '../../../be-agent/cooldown/cooldown_engine.ts';
+import type { ColdMerge } from '../../../be-agent/cooldown/cold_merge.ts';
+import { Cooldown } from '../../../be-agent/cooldown/cooldown.ts';
+import type { CooldownEngine } from '../../../be-agent/cooldown/cooldown_engine.ts';
 import { type Head, type Manifest, headKey } from '../../../be-agent/cooldown/manifest.ts';
 import { LocalSegments } from '../../../be-agent/replica/local_segments.ts';
 import { type ReplicaState, ReplicaStore } from '../../../be-agent/replica/replica_store.ts';
@@ -57,7 +59,8 @@ export class World {
   readonly options: WorldOptions;
   readonly random;
   /** Asked what may be deleted; by default nothing is confirmed. */
-  confirm: (tabletIds: readonly TabletId[]) => readonly TabletId[] = () => [];
+  confirm: (tabletIds: readonly TabletId[]) => readonly TabletId[] | Promise<readonly TabletId[]> =
+    () => [];
   log: Log = SILENT_LOG;
 
   constructor(options: WorldOptions = {}) {
@@ -84,7 +87,7 @@ export class World {
     const segments: SegmentMeta[] = [];
     const sha: string[] = [];
     for (const [segment, bytes] of sizes.entries()) {
-      const body = seededRandom(version * 100 + segment + 1).bytes(bytes);
+      const body = bodyOf(version, { segment, bytes });
       const rows = 10 + segment;
       const indexOffset = Math.floor(bytes / 2);
       segments.push({ segment, bytes, rows, indexOffset, crc32: crc32(body) });
@@ -159,6 +162,7 @@ export class Node {
   readonly replicaId: ReplicaId;
   readonly disk: MemoryStore;
   store = ReplicaStore.open(':memory:');
+  cooldown: Cooldown;
   engine: CooldownEngine;
   life = new Life(NO_CRASH);
   local: LocalSegments;
@@ -171,7 +175,8 @@ export class Node {
     this.disk = world.newStore(`disk ${n}`);
     this.create();
     this.local = new LocalSegments(this.disk, SILENT_LOG);
-    this.engine = this.start();
+    this.cooldown = this.start();
+    this.engine = this.cooldown.engine;
   }
 
   create(): void {
@@ -217,7 +222,7 @@ export class Node {
   }
 
   /** A new life on the same disk. */
-  start(point: CrashPoint = NO_CRASH): CooldownEngine {
+  start(point: CrashPoint = NO_CRASH): Cooldown {
     this.life.kill();
     const life = new Life(point);
     this.life = life;
@@ -225,7 +230,7 @@ export class Node {
     const seen = options.bucketOf?.(bucket, this) ?? bucket;
     const remote = guardStore(life, seen, 'bucket');
     this.local = new LocalSegments(guardStore(life, this.disk, 'disk'), SILENT_LOG);
-    this.engine = new CooldownEngine({
+    this.cooldown = new Cooldown({
       backendId: this.backendId,
       store: life.guardDb(this.store),
       local: this.local,
@@ -236,17 +241,18 @@ export class Node {
       log,
       frontend: this.#frontend(),
       isConditional: async () => await Promise.resolve(options.isConditional ?? true),
+      merge: joinBytes(remote),
     });
-    this.engine.start();
-    return this.engine;
+    this.engine = this.cooldown.engine;
+    this.cooldown.start();
+    return this.cooldown;
   }
 
   #frontend(): FrontendPort {
     const call = async (name: string, request: unknown): Promise<unknown> => {
       if (name !== 'confirmUnusedRemoteFiles') throw new Error(`unexpected call ${name}`);
       const { questions } = request as { questions: readonly { tabletId: TabletId }[] };
-      const confirmed = this.world.confirm(questions.map(({ tabletId }) => tabletId));
-      return await Promise.resolve({ confirmed });
+      return { confirmed: await this.world.confirm(questions.map(({ tabletId }) => tabletId)) };
     };
     return { call: call as FrontendPort['call'] };
   }
@@ -256,9 +262,10 @@ export class Node {
     for (const { version: wanted, rowsetId: name, segments, sha } of this.world.loaded) {
       if (wanted > version) continue;
       const holder = rowsets.find((each) => each.rowsetId === name);
-      // Merged by a compaction: the tests of compactions look at its rows.
-      if (holder === undefined && this.#covers(rowsets, wanted)) continue;
-      if (holder === undefined) throw new Error(`${this.replicaId} lost version ${wanted}`);
+      if (holder === undefined) {
+        await this.#checkMerged(rowsets, wanted);
+        continue;
+      }
       const from = holder.place.kind === 'local' ? this.disk : this.world.bucket;
       for (const { segment } of segments) {
         const body = await from.get(segmentKey(TABLET, name, segment));
@@ -268,10 +275,44 @@ export class Node {
     }
   }
 
-  #covers(rowsets: readonly ReplicaRowset[], version: number): boolean {
-    return rowsets.some(
+  /** A merged rowset holds what its versions held, in their order. */
+  async #checkMerged(rowsets: readonly ReplicaRowset[], version: number): Promise<void> {
+    const merged = rowsets.find(
       ({ startVersion, endVersion, place }) =>
         startVersion < version && version <= endVersion && place.kind === 'remote',
     );
+    if (merged === undefined) throw new Error(`${this.replicaId} lost version ${version}`);
+    const { bucket, loaded } = this.world;
+    const parts = loaded
+      .filter((each) => merged.startVersion <= each.version && each.version <= merged.endVersion)
+      .sort((a, b) => a.version - b.version)
+      .flatMap(({ version: of, segments }) => segments.map((each) => bodyOf(of, each)));
+    const wanted = Buffer.concat(parts);
+    if (wanted.byteLength !== merged.bytes) throw new Error('a merged rowset has other bytes');
+    if (merged.segments.length === 0) return;
+    const found = await bucket.get(segmentKey(TABLET, merged.rowsetId, 0));
+    if (Buffer.compare(found, wanted) !== 0) throw new Error('a merged rowset has other bytes');
   }
+}
+
+function bodyOf(version: number, { segment, bytes }: Pick<SegmentMeta, 'segment' | 'bytes'>) {
+  return seededRandom(version * 100 + segment + 1).bytes(bytes);
+}
+
+/** Stands for the merge of Parquet files: one segment with all bytes. */
+function joinBytes(remote: ObjectStore): ColdMerge {
+  return async ({ tabletId, inputs, rowsetId: name }, output) => {
+    const parts: Uint8Array[] = [];
+    for (const { rowsetId: input, segments } of inputs) {
+      for (const { segment } of segments) {
+        parts.push(await remote.get(segmentKey(tabletId, input, segment)));
+      }
+    }
+    const body = Buffer.concat(parts);
+    await output.put(segmentKey(tabletId, name, 0), body);
+    const rows = inputs.reduce((sum, input) => sum + input.rows, 0);
+    const { byteLength: bytes } = body;
+    const segment = { segment: 0, bytes, rows, indexOffset: 0, crc32: crc32(body) };
+    return { rows, bytes, segments: [segment] };
+  };
 }

@@ -1,0 +1,70 @@
+/** Cooldown on a backend, put together: cooling and following, compaction, collection. */
+import type { ConfOutcome } from '../../base/agent_messages.ts';
+import type { TabletId } from '../../base/ids.ts';
+import type { CooldownConf } from '../../base/replica.ts';
+import { ColdCompaction } from './cold_compaction.ts';
+import { ColdMaintenance } from './cold_maintenance.ts';
+import type { ColdMerge } from './cold_merge.ts';
+import { Collection } from './collection.ts';
+import { CooldownEngine, type CooldownEngineOptions } from './cooldown_engine.ts';
+import type { CooldownStatus } from './cooldown_plan.ts';
+import type { TabletTurns } from './turns.ts';
+
+export interface CooldownOptions extends CooldownEngineOptions {
+  /** How rowsets are merged; absent: cooled rowsets stay as they are. */
+  readonly merge?: ColdMerge;
+}
+
+export class Cooldown {
+  readonly engine: CooldownEngine;
+  readonly collection: Collection;
+  /** undefined: nothing is merged here. */
+  readonly compaction: ColdCompaction | undefined;
+  readonly #maintenance: ColdMaintenance;
+
+  constructor(options: CooldownOptions) {
+    const engine = new CooldownEngine(options);
+    const { merge } = options;
+    this.engine = engine;
+    this.collection = new Collection({ ...options, engine });
+    this.compaction =
+      merge === undefined ? undefined : new ColdCompaction({ ...options, engine, merge });
+    const { compaction, collection } = this;
+    this.#maintenance = new ColdMaintenance({ ...options, compaction, collection });
+  }
+
+  get turns(): TabletTurns {
+    return this.engine.turns;
+  }
+
+  start(): void {
+    this.engine.start();
+    this.#maintenance.start();
+  }
+
+  /** Nothing begins any more; resolves when what was running has ended. */
+  async close(): Promise<void> {
+    this.#maintenance.close();
+    await this.engine.close();
+  }
+
+  async pushConf(confs: readonly CooldownConf[]): Promise<readonly ConfOutcome[]> {
+    return await this.engine.pushConf(confs);
+  }
+
+  coolNow(tabletIds: readonly TabletId[]): void {
+    this.engine.coolNow(tabletIds);
+  }
+
+  policiesChanged(): void {
+    this.engine.policiesChanged();
+  }
+
+  async quiesce(tabletIds: readonly TabletId[]): Promise<void> {
+    await this.engine.quiesce(tabletIds);
+  }
+
+  stateOf(tabletId: TabletId): CooldownStatus | undefined {
+    return this.engine.stateOf(tabletId);
+  }
+}
