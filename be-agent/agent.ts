@@ -39,7 +39,8 @@ import type { BufferPool } from './cache/buffer_pool.ts';
 import type { CacheObject } from './cache/cache_object.ts';
 import { type WarmTablet, WarmUpDownloader } from './cache/downloader.ts';
 import { parseShares } from './cache/queues.ts';
-import { CooldownEngine } from './cooldown/cooldown_engine.ts';
+import { parquetMerge } from './cooldown/cold_merge.ts';
+import { Cooldown } from './cooldown/cooldown.ts';
 import { runCompaction } from './data/compaction.ts';
 import { Compactions } from './data/compactions.ts';
 import { FooterCache, type ReadObject } from './data/footer_cache.ts';
@@ -109,7 +110,7 @@ export class Agent {
   readonly cache: BlockCache;
   readonly stores: VaultStores;
   readonly replicas: ReplicaHost;
-  readonly cooldown: CooldownEngine;
+  readonly cooldown: Cooldown;
   readonly #options: AgentOptions;
   readonly #scans: OpenScans;
   readonly #footers = new FooterCache();
@@ -169,11 +170,12 @@ export class Agent {
     this.startedMs = clock.now();
     this.stores = stores;
     this.replicas = replicas;
-    this.cooldown = new CooldownEngine({
+    this.cooldown = new Cooldown({
       ...options,
       store: replicas.store,
       local: replicas.local,
       resource: async (resourceId) => await stores.get(id<VaultId>(resourceId)),
+      merge: parquetMerge({ openObject: (signal) => this.#openAside(signal), clock, config, log }),
     });
     replicas.attachCooldown(this.cooldown);
     this.#accesses = new AccessCounts(clock, random);
@@ -226,7 +228,8 @@ export class Agent {
     const batches = this.#batches;
     const traffic = this.#traffic;
     const compactions = this.#compactions;
-    const measured = { backendId, cache, stores, traffic, batches, rate, compactions };
+    const cooldown = this.cooldown.engine;
+    const measured = { cooldown, backendId, cache, stores, traffic, batches, rate, compactions };
     this.#metrics = new AgentMetrics(measured);
     this.#peers = peers;
     this.#http = new HttpServer(

@@ -7,7 +7,9 @@ import type { BlockCache } from './cache/block_cache.ts';
 import { eventDrivenStats } from './event_driven_stats.ts';
 import { type StreamLoadDeps, streamLoad } from './stream_load_route.ts';
 import { loadOutput } from './replica/load_output.ts';
+import { peerRoutes } from './peer/peer_routes.ts';
 import type { ReplicaHost } from './replica/replica_host.ts';
+import { type Guard, replicaRoutes } from './replica_routes.ts';
 import type { VaultStores } from './vault_stores.ts';
 import type { WarmUpTraffic } from './warm_up_traffic.ts';
 
@@ -23,6 +25,8 @@ export interface AgentRoutesDeps extends Omit<StreamLoadDeps, 'output'> {
   readonly replicas: ReplicaHost;
   readonly metrics: AgentMetrics;
   readonly traffic: WarmUpTraffic;
+  /** Opens the routes for other backends. */
+  readonly clusterToken: string;
 }
 
 export function agentRoutes(deps: AgentRoutesDeps): readonly Route[] {
@@ -31,7 +35,10 @@ export function agentRoutes(deps: AgentRoutesDeps): readonly Route[] {
     output: async (txnId, target, signal) =>
       await loadOutput(deps.stores, deps.replicas, txnId, target, signal),
   };
+  const guard: Guard = async (request, run) => await guarded(deps, request, run);
   return [
+    ...peerRoutes({ ...deps, replicas: deps.replicas.own }),
+    ...replicaRoutes(deps.replicas.store, guard),
     {
       method: 'GET',
       path: '/metrics',

@@ -242,6 +242,45 @@ export class TableStore {
     });
   }
 
+  /**
+   * How many replicas tablets should have: of all partitions and those to come, or of partitions
+   * by name. Replicas are added and removed afterwards. Of a replicated table. Throws BAD_TABLE,
+   * UNKNOWN_PARTITION.
+   */
+  async setReplicationNum(
+    tableId: TableId,
+    target: 'table' | readonly string[],
+    replicationNum: number,
+  ): Promise<void> {
+    await this.#session.write(async (tx) => {
+      const before = await liveTable(tx, tableId);
+      const body = fromJson<TableBody>(before.definition);
+      if (body.replication === undefined) throw new Error(`table ${tableId} is shared`);
+      const there = tx.bulk.all<[number, string]>(
+        "SELECT partition_id, name FROM partition_def WHERE table_id = ? AND state = 'NORMAL'",
+        [tableId],
+      );
+      const unknown =
+        target === 'table'
+          ? undefined
+          : target.find((name) => there.every((row) => row[1] !== name));
+      if (unknown !== undefined) {
+        throw new SqlError('UNKNOWN_PARTITION', { partition: unknown, table: before.name });
+      }
+      const replication =
+        target === 'table' ? { ...body.replication, replicationNum } : body.replication;
+      await alterTable(tx, before, { definition: toJson({ ...body, replication }) });
+      for (const [partitionId, name] of there) {
+        if (target !== 'table' && !target.includes(name)) continue;
+        tx.bulk.run('UPDATE partition_def SET replication_num = ? WHERE partition_id = ?', [
+          replicationNum,
+          partitionId,
+        ]);
+      }
+      this.#forgetOnCommit(tx, tableId);
+    });
+  }
+
   /** Throws BAD_TABLE, UNKNOWN_PARTITION. */
   async dropPartition(tableId: TableId, name: string): Promise<void> {
     await this.#session.write(async (tx) => {

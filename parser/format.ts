@@ -397,6 +397,8 @@ const FORMATTERS: Formatters = {
     `ALTER SYSTEM ${statement.force ? 'DROPP' : 'DROP'} BACKEND ${statement.backends.map(backend).join(', ')}`,
   DecommissionBackend: ({ backends }) =>
     `ALTER SYSTEM DECOMMISSION BACKEND ${backends.map(backend).join(', ')}`,
+  CancelDecommission: ({ backends }) =>
+    `CANCEL DECOMMISSION BACKEND ${backends.map(backend).join(', ')}`,
   StopBackend: (statement) => `ALTER SYSTEM STOP BACKEND ${backend(statement.backend)}`,
   StartBackend: (statement) => `ALTER SYSTEM START BACKEND ${backend(statement.backend)}`,
   KillBackend: (statement) => `ALTER SYSTEM KILL BACKEND ${backend(statement.backend)}`,

@@ -21,6 +21,8 @@ import { GarbageCollector } from '../jobs/garbage_collector.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../jobs/loads.ts';
 import { MatchedTables } from '../jobs/matched_tables.ts';
+import { BackendLiveness } from '../jobs/backend_liveness.ts';
+import { ReplicaRepair } from '../jobs/replica_repair.ts';
 import { ReplicaBoard } from '../jobs/replica_board.ts';
 import { ReplicaUpkeep } from '../jobs/replica_upkeep.ts';
 import { SnapshotHolds } from '../jobs/snapshot_holds.ts';
@@ -103,6 +105,7 @@ export class ThermoclineServer {
       parts.warmUps.start();
       parts.loads.start();
       parts.replicaUpkeep.start();
+      parts.replicaRepair.start();
       parts.alters.start();
       parts.hotspots.start();
       parts.garbage.start();
@@ -135,6 +138,7 @@ interface Parts {
   readonly warmUps: WarmUpJobs;
   readonly loads: LoadCoordinator;
   readonly replicaUpkeep: ReplicaUpkeep;
+  readonly replicaRepair: ReplicaRepair;
   readonly alters: AlterJobs;
   readonly hotspots: HotspotCollector;
   readonly garbage: GarbageCollector;
@@ -213,6 +217,14 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   const compactions = new CompactionScheduler(shared);
   const matchedTables = new MatchedTables(shared);
   const backends = new BackendControl({ ...shared, agents, gateway, clusterToken, dataDir, host });
+  const replicaRepair = new ReplicaRepair({
+    ...shared,
+    liveness: new BackendLiveness(registry, clock),
+    onEmptied: async (backend) => {
+      log.info('a decommissioned backend is empty and is dropped', { backend: backend.backendId });
+      await backends.drop(backend);
+    },
+  });
   const portOf = frontendPorts({ ...shared, loads, warmUps, passwords });
   const globals = globalVariables(config, dataDir);
   // The listener needs the sessions, the sessions need the services, and these the listener's list
@@ -241,6 +253,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     hotspots,
     loads,
     replicaUpkeep,
+    replicaRepair,
     compactions,
     alters,
     cacheStats: new CacheStatsBoard(shared.transport, clock),
@@ -266,6 +279,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     warmUps,
     loads,
     replicaUpkeep,
+    replicaRepair,
     alters,
     hotspots,
     garbage,
@@ -401,6 +415,7 @@ async function closeParts(parts: Parts, graceMs: number): Promise<void> {
   await Promise.all([
     parts.loads.close(),
     parts.replicaUpkeep.close(),
+    parts.replicaRepair.close(),
     parts.alters.close(),
     parts.hotspots.close(),
     parts.garbage.close(),

@@ -9,6 +9,7 @@ import type { CompactionScheduler } from '../jobs/compaction.ts';
 import type { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import type { LoadCoordinator } from '../jobs/loads.ts';
 import type { MatchedTables } from '../jobs/matched_tables.ts';
+import type { ReplicaRepair } from '../jobs/replica_repair.ts';
 import type { ReplicaBoard } from '../jobs/replica_board.ts';
 import type { ReplicaUpkeep } from '../jobs/replica_upkeep.ts';
 import type { SnapshotHolds } from '../jobs/snapshot_holds.ts';
@@ -43,6 +44,7 @@ export interface Services {
   readonly holds: SnapshotHolds;
   /** Makes backends follow the catalog's replicas and their policies. */
   readonly replicaUpkeep: ReplicaUpkeep;
+  readonly replicaRepair: ReplicaRepair;
   /** What backends have last said of their replicas. */
   readonly board: ReplicaBoard;
   readonly backends: BackendControl;

@@ -19,6 +19,8 @@ import { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../jobs/loads.ts';
 import { MatchedTables } from '../jobs/matched_tables.ts';
 import { ReplicaBoard } from '../jobs/replica_board.ts';
+import { BackendLiveness } from '../jobs/backend_liveness.ts';
+import { ReplicaRepair } from '../jobs/replica_repair.ts';
 import { ReplicaUpkeep } from '../jobs/replica_upkeep.ts';
 import { SnapshotHolds } from '../jobs/snapshot_holds.ts';
 import { SourceCache } from '../jobs/source_cache.ts';
@@ -209,6 +211,13 @@ export class SimServer implements Endpoint {
     const matchedTables = new MatchedTables(basis);
     const loads = new LoadCoordinator(basis);
     const replicaUpkeep = new ReplicaUpkeep(basis);
+    const replicaRepair = new ReplicaRepair({
+      ...basis,
+      liveness: new BackendLiveness(basis.registry, clock),
+      onEmptied: async (backend) => {
+        await catalog.backends.drop(backend.backendId);
+      },
+    });
     const alters = new AlterJobs(basis);
     const access = new AccessControl(catalog);
     const logins = new LoginGuard(basis);
@@ -233,6 +242,7 @@ export class SimServer implements Endpoint {
       hotspots,
       loads,
       replicaUpkeep,
+      replicaRepair,
       alters,
       compactions,
       cacheStats: new CacheStatsBoard(transport, clock),

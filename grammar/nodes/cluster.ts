@@ -59,6 +59,12 @@ export interface DecommissionBackend {
   readonly backends: readonly BackendRef[];
 }
 
+/** Of backends whose data is still being moved away. */
+export interface CancelDecommission {
+  readonly kind: 'CancelDecommission';
+  readonly backends: readonly BackendRef[];
+}
+
 /** Cleanly: no new work, running work ends. */
 export interface StopBackend {
   readonly kind: 'StopBackend';
@@ -101,6 +107,7 @@ export type ClusterStatement =
   | AddBackend
   | DropBackend
   | DecommissionBackend
+  | CancelDecommission
   | StopBackend
   | StartBackend
   | KillBackend

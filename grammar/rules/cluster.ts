@@ -5,6 +5,7 @@ import type {
   AddBackend,
   AlterComputeGroup,
   BackendRef,
+  CancelDecommission,
   ClusterStatement,
   CreateComputeGroup,
   DecommissionBackend,
@@ -93,6 +94,13 @@ export class ClusterRules extends WarmUpRules {
     this.CONSUME(K.DECOMMISSION);
     this.CONSUME(K.BACKEND);
     return { kind: 'DecommissionBackend', backends: this.SUBRULE(this.backendRefs) };
+  });
+
+  cancelDecommission = this.RULE('cancelDecommission', (): CancelDecommission => {
+    this.CONSUME(K.CANCEL);
+    this.CONSUME(K.DECOMMISSION);
+    this.CONSUME(K.BACKEND);
+    return { kind: 'CancelDecommission', backends: this.SUBRULE(this.backendRefs) };
   });
 
   /** STOP, START and KILL. */

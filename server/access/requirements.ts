@@ -213,6 +213,7 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
   AddBackend: NODE,
   DropBackend: NODE,
   DecommissionBackend: NODE,
+  CancelDecommission: NODE,
   StopBackend: NODE,
   StartBackend: NODE,
   KillBackend: NODE,

@@ -20,8 +20,9 @@ import {
   setTablePolicy,
   withoutPolicy,
 } from './policy_binding.ts';
+import { setReplicas } from './replica_number.ts';
 import { makerOf, readTableProperties, refuseSystemDatabase } from './tables.ts';
-import { isReplicationKey, partitionReplicas, withoutReplication } from '../table_replication.ts';
+import { partitionReplicas, withoutReplication } from '../table_replication.ts';
 
 export const alterTable: Executor<'AlterTable'> = async (statement, context) => {
   const { db, table: name } = tableNameOf(statement.table, context.session);
@@ -91,10 +92,6 @@ async function alterOnce(
       await catalog.tables.set(tableId, { comment: action.comment });
       return;
     case 'SetProperties': {
-      const replicas = action.properties.find(isReplicationKey);
-      if (replicas !== undefined) {
-        throw new SqlError('NOT_SUPPORTED', { what: `changing '${replicas.key}' of a table` });
-      }
       const settings = readTableProperties(action.properties, context);
       if (settings.vaultName !== undefined) {
         throw new SqlError('NOT_SUPPORTED', { what: 'changing the storage vault of a table' });
@@ -104,6 +101,7 @@ async function alterOnce(
         settings.properties['file_cache_ttl_seconds'] === undefined ? table : settings;
       const policy = policyNamed(action.properties);
       if (policy !== undefined) await setTablePolicy(table, policy, context);
+      await setReplicas(table, 'table', action.properties, context);
       await catalog.tables.set(tableId, { properties, ttlSeconds });
       return;
     }
@@ -115,7 +113,7 @@ async function alterOnce(
       await addOnePartition(table, action, context);
       return;
     case 'ModifyPartition':
-      await modifyPartitions(table, action.partitions, action.properties, context);
+      await modifyPartition(table, action, context);
       return;
     case 'RenameColumn':
       await renameColumn(table, action.name, action.newName, context);
@@ -196,6 +194,19 @@ async function addRollup(
     sourceGroup: await computeGroupOf(context),
     timeoutMs: config.get('alter_table_timeout_second') * 1000,
   });
+}
+
+async function modifyPartition(
+  table: TableDef,
+  { partitions, properties }: Extract<AlterTableAction, { readonly kind: 'ModifyPartition' }>,
+  context: ExecContext,
+): Promise<void> {
+  const others = withoutReplication(properties);
+  if (others.length > 0 || properties.length === 0) {
+    await modifyPartitions(table, partitions, others, context);
+  }
+  const names = table.partitions.map(({ name }) => name);
+  await setReplicas(table, partitions === 'all' ? names : partitions, properties, context);
 }
 
 async function addOnePartition(

@@ -1,9 +1,10 @@
 /** Compute groups and backends. */
 import { SqlError } from '../../base/errors.ts';
-import type { BackendId } from '../../base/ids.ts';
+import type { BackendId, TabletId } from '../../base/ids.ts';
 import { id } from '../../base/ids.ts';
 import type { BackendDef } from '../../base/schema.ts';
 import { OK, type StatementResult } from '../../base/values.ts';
+import { isComplete } from '../../catalog/replicas.ts';
 import type { BackendRef, NewBackend, Properties } from '../../parser/statement.ts';
 import { readProperties } from '../../parser/properties.ts';
 import type { BackendControl } from '../backend_control.ts';
@@ -106,9 +107,23 @@ async function targetGroup(
 
 export const dropBackend: Executor<'DropBackend'> = async (statement, { services }) => {
   const found = await findAll(services, statement.backends);
+  if (!statement.force) for (const backend of found) expectNotNeeded(services, backend);
   for (const backend of found) await services.backends.drop(backend);
+  for (const { backendId } of found) services.replicaRepair.noteBackend(backendId);
   return OK;
 };
+
+/** Throws BACKEND_STATE when it has the only complete replica of a tablet. */
+function expectNotNeeded({ catalog }: Services, { backendId }: BackendDef): void {
+  for (const { tabletId, state } of catalog.replicas.ofBackend(backendId)) {
+    if (state === 'DROPPING' || catalog.tablets.get(tabletId) === undefined) continue;
+    const others = catalog.replicas.ofTablet(tabletId).filter((one) => one.backendId !== backendId);
+    if (others.some(isComplete)) continue;
+    const what = `no other has a complete replica of tablet ${tabletId}`;
+    const hint = 'DECOMMISSION moves its replicas away first; DROPP drops it all the same';
+    throw new SqlError('BACKEND_STATE', { name: backendId, state: 'needed', what }, { hint });
+  }
+}
 
 export const stopBackend: Executor<'StopBackend'> = async ({ backend }, { services }) => {
   await services.backends.stop(await findBackend(services, backend));
@@ -126,13 +141,65 @@ export const killBackend: Executor<'KillBackend'> = async ({ backend }, { servic
   return OK;
 };
 
-/** Shared tables have no data on a backend, so it can go at once. */
+/**
+ * Shared tables have no data on a backend: without replicas it goes at once. Else its replicas are
+ * moved (`ReplicaRepair`), and then it goes. Throws REPLICA_NO_ROOM when those that stay are too few.
+ */
 export const decommissionBackend: Executor<'DecommissionBackend'> = async (
   statement,
   { services },
 ): Promise<StatementResult> => {
+  const { backends, catalog, replicaRepair } = services;
   const found = await findAll(services, statement.backends);
-  for (const backend of found) await services.backends.drop(backend);
+  const leaving = found.filter(({ backendId }) => catalog.replicas.countOf(backendId) > 0);
+  await expectRoom(services, leaving);
+  for (const backend of found) {
+    const { backendId } = backend;
+    if (!leaving.includes(backend)) await backends.drop(backend);
+    else await catalog.backends.setAdminState(backendId, 'DECOMMISSIONED');
+    replicaRepair.noteBackend(backendId);
+  }
+  return OK;
+};
+
+async function expectRoom({ catalog }: Services, leaving: readonly BackendDef[]): Promise<void> {
+  for (const { backendId, computeGroupId, computeGroupName: group } of leaving) {
+    const members = await catalog.backends.ofGroup(computeGroupId);
+    const enabled = members.filter(
+      (one) =>
+        one.adminState === 'ENABLED' && !leaving.some((it) => it.backendId === one.backendId),
+    ).length;
+    for (const { tabletId } of catalog.replicas.ofBackend(backendId)) {
+      const wanted = await wantedReplicas(catalog, tabletId);
+      if (wanted > enabled) throw new SqlError('REPLICA_NO_ROOM', { wanted, group, enabled });
+    }
+  }
+}
+
+async function wantedReplicas(catalog: Services['catalog'], tabletId: TabletId): Promise<number> {
+  const tablet = catalog.tablets.get(tabletId);
+  const table = tablet === undefined ? undefined : await catalog.tables.byId(tablet.tableId);
+  const partition = table?.partitions.find((one) => one.partitionId === tablet?.partitionId);
+  return partition?.replicationNum ?? table?.replication?.replicationNum ?? 0;
+}
+
+/** Replicas that were to go stay, as far as others have not taken their places. */
+export const cancelDecommission: Executor<'CancelDecommission'> = async (
+  statement,
+  { services },
+) => {
+  const { catalog, replicaRepair } = services;
+  const found = await findAll(services, statement.backends);
+  const other = found.find(({ adminState }) => adminState !== 'DECOMMISSIONED');
+  if (other !== undefined) {
+    const { backendId: name, adminState } = other;
+    const state = adminState.toLowerCase();
+    throw new SqlError('BACKEND_STATE', { name, state, what: 'it is not being decommissioned' });
+  }
+  for (const { backendId } of found) {
+    await catalog.backends.setAdminState(backendId, 'ENABLED');
+    replicaRepair.noteBackend(backendId);
+  }
   return OK;
 };
 

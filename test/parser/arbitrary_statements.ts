@@ -250,6 +250,7 @@ const FIELDS: Table = {
   AddBackend: { backends: some(fc.oneof(is({ kind: 'embedded' as const }), address)), computeGroup: optional(name), properties },
   DropBackend: { backends: some(backend), force: flag },
   DecommissionBackend: { backends: some(backend) },
+  CancelDecommission: { backends: some(backend) },
   StopBackend: { backend }, StartBackend: { backend }, KillBackend: { backend },
   ShowBackends: { filter }, ShowComputeGroups: { filter }, ShowFrontends: { filter },
   CreateStorageVault: created, AlterStorageVault: { name, properties: someProperties }, DropStorageVault: dropped, ShowStorageVaults: { filter },

@@ -19,6 +19,8 @@ import { HotspotCollector } from '../../../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../../../jobs/loads.ts';
 import { MatchedTables } from '../../../jobs/matched_tables.ts';
 import { ReplicaBoard } from '../../../jobs/replica_board.ts';
+import { BackendLiveness } from '../../../jobs/backend_liveness.ts';
+import { ReplicaRepair } from '../../../jobs/replica_repair.ts';
 import { ReplicaUpkeep } from '../../../jobs/replica_upkeep.ts';
 import { SnapshotHolds } from '../../../jobs/snapshot_holds.ts';
 import { SyncStats } from '../../../jobs/sync_stats.ts';
@@ -104,6 +106,13 @@ export class ShowFixture {
       hotspots,
       loads: new LoadCoordinator(shared),
       replicaUpkeep: new ReplicaUpkeep(shared),
+      replicaRepair: new ReplicaRepair({
+        ...shared,
+        liveness: new BackendLiveness(shared.registry, clock),
+        onEmptied: async (backend) => {
+          await catalog.backends.drop(backend.backendId);
+        },
+      }),
       compactions: new CompactionScheduler(shared),
       alters,
       cacheStats: new CacheStatsBoard(this.agents, clock),

@@ -72,6 +72,7 @@ const DENIED: Readonly<Record<StatementKind, readonly [sql: string, outcome: str
   RenameComputeGroup: ['ALTER SYSTEM RENAME COMPUTE GROUP dst x', '1227'],
   AddBackend: ["ALTER SYSTEM ADD BACKEND 'embedded'", '1227'],
   DropBackend: ["ALTER SYSTEM DROP BACKEND '127.0.0.1:8041'", '1227'],
+  CancelDecommission: ["CANCEL DECOMMISSION BACKEND '127.0.0.1:8041'", '1227'],
   DecommissionBackend: ["ALTER SYSTEM DECOMMISSION BACKEND '127.0.0.1:8041'", '1227'],
   StopBackend: ["ALTER SYSTEM STOP BACKEND '127.0.0.1:8041'", '1227'],
   StartBackend: ["ALTER SYSTEM START BACKEND '127.0.0.1:8041'", '1227'],

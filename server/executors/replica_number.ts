@@ -1,0 +1,31 @@
+/** Changing how many replicas tablets have; replicas come and go afterwards. */
+import { SqlError } from '../../base/errors.ts';
+import { type TableDef, isReplicated } from '../../base/schema.ts';
+import type { Properties } from '../../parser/statement.ts';
+import { isReplicationKey, partitionReplicas } from '../table_replication.ts';
+import type { ExecContext } from './executor.ts';
+
+/**
+ * Of all partitions and those to come, or of some, as far as the properties say something of it.
+ * Throws BAD_PROPERTY, UNKNOWN_PARTITION, REPLICA_NO_ROOM, NOT_SUPPORTED for a shared table.
+ */
+export async function setReplicas(
+  table: TableDef,
+  target: 'table' | readonly string[],
+  properties: Properties,
+  { services }: ExecContext,
+): Promise<void> {
+  const { catalog, replicaRepair } = services;
+  const asked = properties.filter(isReplicationKey);
+  if (asked.length === 0) return;
+  const wanted = await partitionReplicas(table, asked, services);
+  if (wanted === undefined || !isReplicated(table)) return;
+  const backends = await catalog.backends.ofGroup(table.replication.computeGroupId);
+  const enabled = backends.filter(({ adminState }) => adminState === 'ENABLED').length;
+  if (wanted > enabled) {
+    const group = backends[0]?.computeGroupName ?? '';
+    throw new SqlError('REPLICA_NO_ROOM', { wanted, group, enabled });
+  }
+  await catalog.tables.setReplicationNum(table.tableId, target, wanted);
+  replicaRepair.noteTable(table.tableId);
+}
