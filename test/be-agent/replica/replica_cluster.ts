@@ -12,7 +12,7 @@ import type {
 import { Config } from '../../../base/config.ts';
 import { SqlError } from '../../../base/errors.ts';
 import { type BackendId, type TabletId, type TxnId, id } from '../../../base/ids.ts';
-import { SILENT_LOG } from '../../../base/ports.ts';
+import { type ObjectStore, SILENT_LOG } from '../../../base/ports.ts';
 import type {
   BackendAddress,
   NewReplica,
@@ -27,6 +27,9 @@ import { runLoad } from '../../../be-agent/data/load.ts';
 import type { SourceRow } from '../../../be-agent/data/row_batch.ts';
 import { Scan } from '../../../be-agent/data/scan.ts';
 import { OwnPeers } from '../../../be-agent/replica/peers.ts';
+import { LocalSegments } from '../../../be-agent/replica/local_segments.ts';
+import { ReplicaStore } from '../../../be-agent/replica/replica_store.ts';
+import { FileStore } from '../../../be-agent/store/file_store.ts';
 import { ReplicaHost } from '../../../be-agent/replica/replica_host.ts';
 import { column, target } from '../data/table_fixture.ts';
 import { StepClock, seededRandom } from '../store/test_ports.ts';
@@ -84,12 +87,16 @@ export class Cluster {
     this.config = config;
   }
 
-  async start(backend: number): Promise<ReplicaHost> {
+  /** `wrap`: what it gets for its files. */
+  async start(
+    backend: number,
+    wrap: (files: ObjectStore) => ObjectStore = (files) => files,
+  ): Promise<ReplicaHost> {
     this.#lives += 1;
     const backendId = id<BackendId>(backend);
     const dir = join(this.#dir, String(backend));
     await mkdir(dir, { recursive: true });
-    const host = await ReplicaHost.open({
+    const options = {
       backendId,
       dir,
       incarnation: `life ${this.#lives}`,
@@ -100,7 +107,12 @@ export class Cluster {
       frontend: this.server.port,
       stores: { reopen: () => undefined },
       ownPeers: this.peers,
-    });
+    };
+    const { config, clock, random } = options;
+    const limits = () => ({ retries: config.get('object_store_retries'), timeoutMs: 5000 });
+    const files = await FileStore.open(join(dir, 'storage'), { clock, random, limits });
+    const store = ReplicaStore.open(join(dir, 'agent.db'), backendId);
+    const host = ReplicaHost.over(options, store, new LocalSegments(wrap(files), SILENT_LOG));
     this.hosts.set(backendId, host);
     host.start();
     return host;
