@@ -15,9 +15,14 @@ export function serverStatus(
   const uptime = String(Math.max(0, Math.floor((clock.now() - startedMs) / 1000)));
   const running = connections.list().filter(({ command }) => command === 'Query').length;
   return [
+    // What mycli's \s wants to show: there is no cache of tables and no log of slow queries.
+    ['Flush_commands', '0'],
     ['Max_connections', config.text('max_connections')],
+    ['Open_tables', '0'],
+    ['Opened_tables', '0'],
     ['Queries', String(statements())],
     ['Questions', String(statements())],
+    ['Slow_queries', '0'],
     ['Ssl_cipher', tls?.cipher ?? ''],
     ['Ssl_version', tls?.version ?? ''],
     ['Threads_connected', String(connections.size)],

@@ -157,11 +157,10 @@ export const MYSQL_TABLES: readonly VirtualTable<MysqlTablesSource>[] = [
         }),
       ),
   ),
+  // As if it was never filled: mycli completes names out of it.
+  emptyTable('help_topic', 'help_topic_id# name help_category_id# description~ example~ url~'),
   // Logs that are written nowhere here: dumps of all databases ask how they are made.
-  emptyTable(
-    'general_log',
-    'event_time@ user_host~ thread_id# server_id# command_type argument~',
-  ),
+  emptyTable('general_log', 'event_time@ user_host~ thread_id# server_id# command_type argument~'),
   emptyTable(
     'slow_log',
     `start_time@ user_host~ query_time@ lock_time@ rows_sent# rows_examined# db last_insert_id# insert_id#

@@ -119,7 +119,9 @@ function spellDerivedTable(ctx: SpellerContext): string {
   // It sees what is around this SELECT, but neither the tables beside it nor itself.
   const { scope } = ctx;
   ctx.scope = scope?.parent;
+  ctx.derivedDepth += 1;
   const derived = ctx.nested(() => ctx.grammar.derived(ctx));
+  ctx.derivedDepth -= 1;
   ctx.scope = scope;
   const alias = acceptAlias(ctx);
   if (alias === undefined) throw new SqlError('DERIVED_NEEDS_ALIAS');

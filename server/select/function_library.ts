@@ -290,6 +290,11 @@ export const LIBRARY: Readonly<Record<string, LibraryFunction>> = {
     return local === undefined ? null : (formatDatetime(local) ?? null);
   }),
   divisor: (value = null) => divisor(value),
+  assign: (name = null, value = null) => {
+    userVariables.set(text(name), value);
+    return value;
+  },
+  variable: (name = null) => userVariables.get(text(name)) ?? null,
   dayname: moment(({ micros }) => DAY_NAMES[dateOf(micros).getUTCDay()] ?? null),
   monthname: moment(({ micros }) => MONTH_NAMES[dateOf(micros).getUTCMonth()] ?? null),
   last_day: moment(({ micros }) => {
@@ -357,6 +362,29 @@ function convertZone(value: string, from: string, to: string): string | null {
   const utc = moment === undefined ? undefined : toUtc(from, moment.micros);
   const local = utc === undefined ? undefined : toLocal(to, utc);
   return local === undefined ? null : (formatDatetime(local) ?? null);
+}
+
+/** User variables that the running statement assigns to. */
+let userVariables = new Map<string, LibraryValue>();
+
+/** Before the first row. Whole numbers stay such. */
+export function beginVariables(values: ReadonlyMap<string, LibraryValue>): void {
+  userVariables = new Map(
+    Array.from(values, ([name, value]) => [
+      name,
+      typeof value === 'number' && Number.isInteger(value) ? BigInt(value) : value,
+    ]),
+  );
+}
+
+/** After the last row. */
+export function variablesNow(): ReadonlyMap<string, Exclude<LibraryValue, Uint8Array>> {
+  return new Map(
+    Array.from(userVariables, ([name, value]) => [
+      name,
+      ArrayBuffer.isView(value) ? text(value) : value,
+    ]),
+  );
 }
 
 /** Divisions by zero since they were asked for last. */

@@ -91,8 +91,11 @@ export function spellVariable(ctx: SpellerContext): Spelled | undefined {
   const { token } = ctx;
   if (token.kind === 'userVariable') {
     ctx.next();
-    if (ctx.is(':=')) throw ctx.unsupported('assignment to a user variable inside an expression');
-    ctx.variablesRead.add(token.text.toLowerCase());
+    const name = token.text.toLowerCase();
+    if (ctx.accept(':=')) return spellAssignment(ctx, name);
+    // As of this row, whatever that is: undefined in MySQL, too.
+    if (ctx.assignedVariables.has(name))
+      return typed(`mysql_variable(${quoteText(name)})`, undefined);
     const value = ctx.session.userVariable(token.text);
     return typed(ctx.bind(value), typeOfValue(value));
   }
@@ -109,6 +112,15 @@ export function spellVariable(ctx: SpellerContext): Spelled | undefined {
         : 'session';
   const { value, type } = ctx.session.systemVariable(name, wanted);
   return typed(ctx.bind(value), type);
+}
+
+/** `@x := expr`, which has the value of the expression, for every row anew. */
+function spellAssignment(ctx: SpellerContext, name: string): Spelled {
+  const value = ctx.grammar.expression(ctx);
+  const { literal } = value;
+  // SQLite leaves out columns of a derived table that nobody asks for.
+  if (literal !== undefined && ctx.derivedDepth > 0) ctx.startValues.set(name, literal);
+  return { sql: `mysql_assign(${quoteText(name)}, ${value.sql})`, type: value.type };
 }
 
 function typeOfValue(value: SqlValue): StaticType {

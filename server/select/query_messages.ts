@@ -26,6 +26,8 @@ export type QueryRequest =
       readonly memoryBytes: number;
       readonly firstClause: ReadonlyMap<string, Clause>;
       readonly tables: readonly QueryTable[];
+      /** User variables that it assigns to. */
+      readonly variables: ReadonlyMap<string, SqlValue>;
     }
   /** The answer to `pull`. */
   | {
@@ -46,6 +48,8 @@ export type QueryReply =
       readonly done: boolean;
       /** Divisions by zero since the batch before. */
       readonly zeroDivisions: number;
+      /** With the last batch, of a statement that assigns to some. */
+      readonly variables?: ReadonlyMap<string, SqlValue>;
     }
   | { readonly kind: 'failed'; readonly error: WireError };
 

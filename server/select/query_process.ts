@@ -18,7 +18,7 @@ import {
   type QueryRequest,
   type QueryTable,
 } from './query_messages.ts';
-import { takeZeroDivisions } from './function_library.ts';
+import { beginVariables, takeZeroDivisions, variablesNow } from './function_library.ts';
 import { runStatement } from './run_statement.ts';
 import { quoteName } from './spelled.ts';
 import { openSpillingConnection, type Connection } from './sqlite_connection.ts';
@@ -153,9 +153,13 @@ function run(request: Run): void {
     // The view over a virtual table is the server's own text, so it may be trusted.
     db.pragma('trusted_schema = ON');
     takeZeroDivisions();
+    beginVariables(request.variables);
     for (const [index, table] of request.tables.entries()) provideTable(db, table, index);
     for (const batch of runStatement(db, request)) {
-      send({ kind: 'batch', ...batch, zeroDivisions: takeZeroDivisions() });
+      const zeroDivisions = takeZeroDivisions();
+      const isLast = batch.done && request.variables.size > 0;
+      const variables = isLast ? { variables: variablesNow() } : {};
+      send({ kind: 'batch', ...batch, zeroDivisions, ...variables });
     }
   } catch (error) {
     const tables = new Map(request.tables.map((table) => [table.sqlName, table.fullName]));

@@ -286,7 +286,6 @@ function spellList(ctx: SpellerContext, scope: Scope): SelectList {
       continue;
     }
     const start = ctx.token.offset;
-    acceptAssignment(ctx, columns.length);
     const item = spellExpression(ctx);
     const end = ctx.tokens[ctx.at - 1]?.end ?? start;
     const alias = ctx.token.kind === 'string' ? ctx.next().text : acceptAlias(ctx);
@@ -303,14 +302,6 @@ function spellList(ctx: SpellerContext, scope: Scope): SelectList {
     });
   } while (ctx.accept(','));
   return { sql: sql.join(', '), columns, aliases };
-}
-
-/** `@a := expr` as an item of the outermost select list. */
-function acceptAssignment(ctx: SpellerContext, column: number): void {
-  const { token } = ctx;
-  if (token.kind !== 'userVariable' || ctx.peek(1).key !== ':=' || ctx.depth > 1) return;
-  ctx.at += 2;
-  ctx.assigned.push({ name: token.text, column });
 }
 
 /** MySQL's name for a column without an alias: a column's name, a string's value, else the text. */

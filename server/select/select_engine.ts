@@ -5,7 +5,7 @@
 import { SqlError } from '../../base/errors.ts';
 import type { Clock, Log } from '../../base/ports.ts';
 import type { ColumnType, ResultColumn, RowsResult, SqlRow, SqlValue } from '../../base/values.ts';
-import { takeZeroDivisions } from './function_library.ts';
+import { beginVariables, takeZeroDivisions, variablesNow } from './function_library.ts';
 import { QueryPool, type QueryProcess } from './query_pool.ts';
 import { type PlannedTable, type QueryPlan, planSteps } from './query_plan.ts';
 import type { QueryRequest, QueryTable } from './query_messages.ts';
@@ -62,13 +62,13 @@ export class SelectEngine<Context> {
     const first = spellStatement(sql, options.session, nowMs);
     if (!first.heavy) {
       const called = first.lockCalls.length === 0 ? first : await this.#callLocks(first, options);
-      return assigning(this.#runHere(sql, called, options), first, options.session);
+      return withInto(this.#runHere(sql, called, options), first);
     }
     const tables = await this.#resolve(first, options.context);
     const spelled = spellStatement(sql, options.session, nowMs, tables);
     const called = await this.#callLocks(spelled, options);
     const job = new QueryJob(sql, called, tables, this.#options, options, this.#pool);
-    return assigning(await job.start(), spelled, options.session);
+    return withInto(await job.start(), spelled);
   }
 
   /** GET_LOCK and its like, one after the other; their values take their places. */
@@ -196,6 +196,7 @@ export class SelectEngine<Context> {
     const rows: SqlRow[] = [];
     let types: readonly ColumnType[] = [];
     takeZeroDivisions();
+    beginVariables(spelled.variables);
     try {
       for (const batch of runStatement(this.#memory, run)) {
         types = batch.types ?? types;
@@ -206,6 +207,7 @@ export class SelectEngine<Context> {
       throw sqlErrorOf(error, { text: sql, firstClause, tables: new Map() });
     }
     warnOfZeroDivisions(takeZeroDivisions(), options.session);
+    if (spelled.variables.size > 0) keepVariables(variablesNow(), options.session);
     return { kind: 'rows', columns: resultColumns(spelled.columns, types), rows };
   }
 
@@ -232,35 +234,15 @@ function warnOfZeroDivisions(count: number, session: SelectSession): void {
 /** MySQL counts warnings in 16 bits. */
 const ZERO_DIVISIONS_MAX = 65_535;
 
-/** With what INTO and `@a := ...` ask for; the last row's values stay in the variables. */
-function assigning(
-  result: RowsResult,
-  { into, assigned }: SpelledStatement,
-  session: SelectSession,
-): SelectResult {
-  const done = into === undefined ? result : { ...result, into };
-  if (assigned.length === 0) return done;
-  const keep = (rows: readonly SqlRow[]): void => {
-    const row = rows.at(-1);
-    if (row === undefined) return;
-    for (const { name, column } of assigned) session.setUserVariable(name, row[column] ?? null);
-  };
-  const { rows } = result;
-  if (Array.isArray(rows)) {
-    keep(rows as readonly SqlRow[]);
-    return done;
-  }
-  return { ...done, rows: watched(rows as AsyncIterable<readonly SqlRow[]>, keep) };
+function withInto(result: RowsResult, { into }: SpelledStatement): SelectResult {
+  return into === undefined ? result : { ...result, into };
 }
 
-async function* watched(
-  rows: AsyncIterable<readonly SqlRow[]>,
-  see: (batch: readonly SqlRow[]) => void,
-): AsyncIterable<readonly SqlRow[]> {
-  for await (const batch of rows) {
-    see(batch);
-    yield batch;
-  }
+function keepVariables(
+  values: ReadonlyMap<string, SqlValue> | undefined,
+  session: SelectSession,
+): void {
+  for (const [name, value] of values ?? []) session.setUserVariable(name, value);
 }
 
 /** Types of expressions that are known from the text; NULL literals count as unknown. */
@@ -376,7 +358,7 @@ class QueryJob<Context> {
   }
 
   #request(): QueryRequest {
-    const { sql, params, references, streaming, firstClause } = this.#spelled;
+    const { sql, params, references, streaming, firstClause, variables } = this.#spelled;
     const tables = this.#scans.map(({ table, wanted }, at): QueryTable => ({
       sqlName: references[at]?.sqlName ?? '',
       fullName: `${table.database}.${table.name}`,
@@ -394,6 +376,7 @@ class QueryJob<Context> {
       memoryBytes: this.#engine.memoryBytes(),
       firstClause,
       tables,
+      variables,
     };
   }
 
@@ -408,6 +391,7 @@ class QueryJob<Context> {
       switch (reply.kind) {
         case 'batch':
           warnOfZeroDivisions(reply.zeroDivisions, this.#options.session);
+          keepVariables(reply.variables, this.#options.session);
           return reply;
         case 'failed':
           throw new StatementFailed(SqlError.fromWire(reply.error));

@@ -9,7 +9,6 @@ import {
   type Clause,
   type Grammar,
   type ScopeColumn,
-  type Assigned,
   type TableReference,
 } from './speller_context.ts';
 import type { SelectSession, SelectTable } from './table_provider.ts';
@@ -42,8 +41,8 @@ export interface SpelledStatement {
   readonly lockCalls: readonly LockCall[];
   /** User variables that get the one row there may be. */
   readonly into: readonly string[] | undefined;
-  /** User variables that get values of the last row. */
-  readonly assigned: readonly Assigned[];
+  /** User variables that it assigns to, lower case, with their values before the first row. */
+  readonly variables: ReadonlyMap<string, SqlValue>;
   /** Where each column name (`b`, `a.b`, lower case) was met first. */
   readonly firstClause: ReadonlyMap<string, Clause>;
 }
@@ -62,10 +61,6 @@ export function spellStatement(
   const query = spellQuery(ctx);
   ctx.accept(';');
   if (ctx.token.kind !== 'end') throw ctx.unexpected();
-  const readToo = ctx.assigned.find(({ name }) => ctx.variablesRead.has(name.toLowerCase()));
-  if (readToo !== undefined) {
-    throw ctx.unsupported(`@${readToo.name}, which is assigned in the same SELECT`);
-  }
   const references = [...ctx.references.values()];
   const streaming = ctx.selects === 1 && references.length === 1 && references[0]?.count === 1;
   return {
@@ -79,7 +74,17 @@ export function spellStatement(
     heavy: ctx.heavy,
     lockCalls: ctx.lockCalls,
     into: ctx.into,
-    assigned: ctx.assigned,
+    variables: startVariables(ctx),
     firstClause: ctx.firstClause,
   };
+}
+
+function startVariables(ctx: SpellerContext): ReadonlyMap<string, SqlValue> {
+  const { assignedVariables, startValues, session } = ctx;
+  return new Map(
+    [...assignedVariables].map((name) => [
+      name,
+      startValues.has(name) ? (startValues.get(name) ?? null) : session.userVariable(name),
+    ]),
+  );
 }

@@ -80,12 +80,6 @@ export interface TableReference {
   count: number;
 }
 
-/** A user variable that gets the value of a column of the result. */
-export interface Assigned {
-  readonly name: string;
-  readonly column: number;
-}
-
 /** Where in a statement an expression stands, for MySQL's error 1054. */
 export type Clause = 'SELECT' | 'ON' | 'WHERE' | 'GROUP BY' | 'HAVING' | 'ORDER BY' | 'LIMIT';
 
@@ -125,10 +119,12 @@ export class SpellerContext {
   readonly lockCalls: LockCall[] = [];
   /** SELECT ... INTO @a, @b. */
   into: readonly string[] | undefined;
-  /** SELECT @a := expr: user variables and the columns whose values they get. */
-  readonly assigned: Assigned[] = [];
-  /** User variables that are read, lower case. */
-  readonly variablesRead = new Set<string>();
+  /** User variables that the statement assigns to, lower case: reads of them are calls. */
+  readonly assignedVariables: ReadonlySet<string>;
+  /** Those assigned a literal in a derived table, as `(SELECT @r := 0) r`: before the first row. */
+  readonly startValues = new Map<string, SqlValue>();
+  /** Derived tables around what is being spelled. */
+  derivedDepth = 0;
   /** `*` or NATURAL JOIN: every column counts. */
   wantsAll = false;
 
@@ -145,6 +141,11 @@ export class SpellerContext {
     this.nowMs = nowMs;
     this.tables = tables;
     this.tokens = scanSelect(sql, session);
+    this.assignedVariables = new Set(
+      this.tokens
+        .filter(({ kind }, at) => kind === 'userVariable' && this.tokens[at + 1]?.key === ':=')
+        .map(({ text }) => text.toLowerCase()),
+    );
   }
 
   get token(): SelectToken {

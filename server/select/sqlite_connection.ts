@@ -17,7 +17,11 @@ const WIDE = new Set([
   'decimal_key',
   'largeint_number',
   'divisor',
+  'assign',
 ]);
+
+/** Functions that do something, or have another value each time. */
+const EACH_TIME = new Set(['sleep', 'divisor', 'assign', 'variable']);
 
 /** Everything in memory; for statements without tables. */
 export function openMemoryConnection(): Connection {
@@ -41,7 +45,7 @@ function prepareConnection(db: Connection): Connection {
   for (const [name, fn] of Object.entries(LIBRARY)) {
     const options = {
       varargs: true,
-      deterministic: name !== 'sleep' && name !== 'divisor',
+      deterministic: !EACH_TIME.has(name),
       safeIntegers: WIDE.has(name),
     };
     db.function(`mysql_${name}`, options, fn);
