@@ -3,7 +3,8 @@
  * a test starts them; those of the catalog count as alive when `group` sent their heartbeat.
  */
 import { join } from 'node:path';
-import type { ComputeGroupId, JobId } from '../../../base/ids.ts';
+import type { AgentCallName, AgentCalls, AgentTransport } from '../../../base/agent_messages.ts';
+import type { BackendId, ComputeGroupId, JobId } from '../../../base/ids.ts';
 import { Config } from '../../../base/config.ts';
 import { SqlError } from '../../../base/errors.ts';
 import { SILENT_LOG } from '../../../base/ports.ts';
@@ -14,6 +15,7 @@ import type { Catalog } from '../../../catalog/catalog.ts';
 import { AlterJobs } from '../../../jobs/alter_jobs.ts';
 import { BackendRegistry } from '../../../jobs/backend_registry.ts';
 import { CompactionScheduler } from '../../../jobs/compaction.ts';
+import { Cooldown } from '../../../jobs/cooldown.ts';
 import { EventDelivery } from '../../../jobs/event_delivery.ts';
 import { HotspotCollector } from '../../../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../../../jobs/loads.ts';
@@ -46,6 +48,19 @@ import { CatalogFixture } from '../../catalog/fixture.ts';
 
 const LIMITS = { maxBytes: 2 ** 20, insertMaxBytes: 2 ** 20, allowMulti: true };
 
+const REPLICA_CALLS = ['createReplicas', 'dropReplicas', 'setPolicies'] as const;
+type ReplicaCallName = (typeof REPLICA_CALLS)[number];
+
+export interface ReplicaCall {
+  readonly backendId: BackendId;
+  readonly name: ReplicaCallName;
+  readonly request: AgentCalls[ReplicaCallName]['request'];
+}
+
+function isReplicaCall(name: AgentCallName): name is ReplicaCallName {
+  return REPLICA_CALLS.some((known) => known === name);
+}
+
 export class ShowFixture {
   readonly #files: CatalogFixture;
   readonly catalog: Catalog;
@@ -54,6 +69,8 @@ export class ShowFixture {
   readonly services: Services;
   readonly session: SessionState;
   readonly agents: EmbeddedAgents;
+  /** What backends were told of their replicas: they agree to everything. */
+  readonly replicaCalls: ReplicaCall[] = [];
   readonly #selects: Selects;
   readonly #events: EventDelivery;
 
@@ -80,7 +97,7 @@ export class ShowFixture {
       registry: this.registry,
       holds: new SnapshotHolds(),
       board: new ReplicaBoard(),
-      transport: this.agents,
+      transport: this.#transport(),
       syncStats: new SyncStats(clock),
     };
     const hotspots = new HotspotCollector(shared);
@@ -113,6 +130,7 @@ export class ShowFixture {
           await catalog.backends.drop(backend.backendId);
         },
       }),
+      cooldown: new Cooldown(shared),
       compactions: new CompactionScheduler(shared),
       alters,
       cacheStats: new CacheStatsBoard(this.agents, clock),
@@ -138,6 +156,19 @@ export class ShowFixture {
     await fixture.services.access.load();
     fixture.services.matchedTables.start();
     return fixture;
+  }
+
+  #transport(): AgentTransport {
+    return {
+      call: async (backendId, name, request, options) => {
+        if (!isReplicaCall(name)) return await this.agents.call(backendId, name, request, options);
+        if (!this.registry.isAlive(backendId)) {
+          throw new SqlError('AGENT_LOST', { backend: backendId, what: name, timeoutMs: 0 });
+        }
+        this.replicaCalls.push({ backendId, name, request: request as ReplicaCall['request'] });
+        return {} as never;
+      },
+    };
   }
 
   async close(): Promise<void> {

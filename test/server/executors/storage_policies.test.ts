@@ -1,4 +1,5 @@
 /** Statements about storage policies, and the property "storage_policy" of tables. */
+import type { AgentCalls } from '../../../base/agent_messages.ts';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ShowFixture } from './fixture.ts';
 
@@ -221,16 +222,24 @@ describe('DROP and SHOW STORAGE POLICY', () => {
 });
 
 describe('the property "storage_policy"', () => {
-  const NOT_YET = "1235 not supported yet: replicated tables (property 'storage_policy')";
+  const SHARED =
+    "1235 not supported yet: property 'storage_policy' of a shared table, whose data lies in a " +
+    'vault (create it with "replication_num")';
   const UNKNOWN = '1105 Storage policy does not exist. name: nosuch';
 
   beforeEach(async () => {
     await create('p', IN_R, 'cooldown_ttl=10');
     await create('past', IN_R, 'cooldown_datetime=2020-01-01 00:00:00');
-    await fixture.run(`CREATE DATABASE d; CREATE TABLE d.t (k INT, v INT) DUPLICATE KEY(k)
+    await fixture.group('g', [1, 2]);
+    const table = (name: string): string => `CREATE TABLE d.${name} (k INT, v INT) DUPLICATE KEY(k)
       PARTITION BY RANGE(k) (PARTITION p1 VALUES LESS THAN ("10"), PARTITION p2 VALUES LESS THAN ("20"))
-      DISTRIBUTED BY HASH(k) BUCKETS 1`);
+      DISTRIBUTED BY HASH(k) BUCKETS 1`;
+    await fixture.run(`CREATE DATABASE d; ${table('shared')};
+      ${table('t')} PROPERTIES("replication_num" = "2")`);
   });
+
+  const policies = async (table: string): Promise<unknown[]> =>
+    (await fixture.rows(`SHOW PARTITIONS FROM ${table}`)).rows.map((row) => row[12]);
 
   async function createTable(
     ofTable: Readonly<Record<string, string>>,
@@ -250,10 +259,28 @@ describe('the property "storage_policy"', () => {
     expect(await createTable(table, undefined)).toBe(UNKNOWN);
     expect(await createTable({}, 'nosuch')).toBe(UNKNOWN);
     expect(await createTable({ storage_policy: 'p' }, 'nosuch')).toBe(UNKNOWN);
-    expect(await createTable({ storage_policy: 'p' }, undefined)).toBe(NOT_YET);
-    expect(await createTable({}, 'p')).toBe(NOT_YET);
-    expect(await createTable({ replication_num: '3' }, undefined)).toBe(
-      "1235 not supported yet: replicated tables (property 'replication_num')",
+    const again = async (): Promise<unknown> => {
+      const shown = await policies('d.n');
+      await fixture.run('DROP TABLE d.n');
+      return shown;
+    };
+    expect(await createTable({ storage_policy: 'p' }, undefined)).toBe('no error');
+    expect(await again()).toEqual(['p']);
+    expect(await createTable({}, 'p')).toBe('no error');
+    expect(await again()).toEqual(['p']);
+    // The table's wins.
+    expect(await createTable({ storage_policy: 'p' }, 'past')).toBe('no error');
+    expect(await again()).toEqual(['p']);
+    expect(await createTable({ replication_num: '3' }, undefined)).toMatch(
+      /^1105 Failed to find enough backend, .* 3 replicas wanted, compute group g has 2 enabled/,
+    );
+    expect(await createTable({ replication_num: '0' }, undefined)).toMatch(
+      /^1105 .*'replication_num'.* a whole number from 1 to 32767/,
+    );
+    const allocation = { replication_allocation: 'tag.location.h: 1' };
+    expect(await createTable(allocation, undefined)).toMatch(/Compute group h does not exist/);
+    expect(await createTable({ ...allocation, replication_num: '2' }, undefined)).toMatch(
+      /'replication_num'/,
     );
     expect(await createTable({ storage_policy: 'default_storage_policy' }, undefined)).toMatch(
       /^1105 Use default storage policy, but not give s3 info, please use alter resource/,
@@ -267,21 +294,41 @@ describe('the property "storage_policy"', () => {
     expect(await createTable({ storage_policy: 'p' }, undefined, 'UNIQUE')).toBe(text);
     expect(await createTable({}, 'p', 'UNIQUE')).toBe(text);
     const without = { storage_policy: 'p', enable_unique_key_merge_on_write: 'false' };
-    expect(await createTable(without, undefined, 'UNIQUE')).toBe(NOT_YET);
+    expect(await createTable(without, undefined, 'UNIQUE')).toMatch(/^1235 .*UNIQUE KEY tables/);
+  });
+
+  it('is told to all backends that have replicas', async () => {
+    const told = (name: string): number[] =>
+      fixture.replicaCalls.filter((call) => call.name === name).map((call) => call.backendId);
+    expect(new Set(told('createReplicas')).size).toBe(2);
+    await fixture.run('ALTER TABLE d.t SET ("storage_policy" = "p")');
+    expect(new Set(told('setPolicies')).size).toBe(2);
+    const { policyId } = await fixture.catalog.storagePolicies.get('p');
+    const [last] = fixture.replicaCalls.slice(-1);
+    const { replicas } = last?.request as AgentCalls['setPolicies']['request'];
+    expect(replicas.map((replica) => replica.policyId)).toEqual([policyId, policyId]);
   });
 
   it('is set by ALTER TABLE', async () => {
     const set = async (name: string): Promise<string> =>
       await fixture.error(`ALTER TABLE d.t SET ("storage_policy" = "${name}")`);
     expect(await set('nosuch')).toBe(UNKNOWN);
-    expect(await set('p')).toBe(NOT_YET);
+    expect(await fixture.error('ALTER TABLE d.shared SET ("storage_policy" = "p")')).toBe(SHARED);
+    expect(await set('p')).toBe('no error');
+    expect(await policies('d.t')).toEqual(['p', 'p']);
+    expect((await fixture.text('SHOW CREATE TABLE d.t')).join('')).toContain(
+      '"storage_policy" = "p"',
+    );
+    expect(await set('past')).toBe('no error');
     expect(await set('')).toBe('no error');
-    expect(await fixture.text('SHOW CREATE TABLE d.t')).not.toContain('storage_policy');
+    expect((await fixture.text('SHOW CREATE TABLE d.t')).join('')).not.toContain('storage_policy');
     const add = async (name: string): Promise<string> =>
       await fixture.error(`ALTER TABLE d.t ADD PARTITION p3 VALUES LESS THAN ("30")
         ("storage_policy" = "${name}")`);
     expect(await add('nosuch')).toBe(UNKNOWN);
-    expect(await add('p')).toBe(NOT_YET);
+    expect(await add('p')).toBe('no error');
+    expect(await policies('d.t')).toEqual(['', '', 'p']);
+    await fixture.run('ALTER TABLE d.t DROP PARTITION p3');
     expect(await add('')).toBe('no error');
   });
 
@@ -290,11 +337,13 @@ describe('the property "storage_policy"', () => {
       await fixture.error(`ALTER TABLE d.t MODIFY PARTITION ${partitions}
         SET ("storage_policy" = "${name}")`);
     expect(await modify('nosuch')).toBe(UNKNOWN);
-    expect(await modify('p')).toBe(NOT_YET);
+    expect(await modify('p')).toBe('no error');
     expect(await modify('past')).toMatch(
       /^1105 remote storage cool down time: 2020-01-01 00:00:00 should later than now: \d{4}-/,
     );
     expect(await modify('')).toBe('no error');
+    const shared = 'ALTER TABLE d.shared MODIFY PARTITION (*) SET ("storage_policy" = "p")';
+    expect(await fixture.error(shared)).toBe(SHARED);
     expect(
       await fixture.error('ALTER TABLE d.t MODIFY PARTITION p9 SET ("storage_policy" = "p")'),
     ).toBe("1735 Unknown partition 'p9' in table 't'");
