@@ -228,7 +228,8 @@ export class Agent {
     const batches = this.#batches;
     const traffic = this.#traffic;
     const compactions = this.#compactions;
-    const cooldown = this.cooldown.engine;
+    const { engine } = this.cooldown;
+    const cooldown = { counts: engine.counts, running: engine.running.bind(engine) };
     const measured = { cooldown, backendId, cache, stores, traffic, batches, rate, compactions };
     this.#metrics = new AgentMetrics(measured);
     this.#peers = peers;

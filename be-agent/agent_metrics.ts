@@ -5,6 +5,7 @@ import type { BackendId } from '../base/ids.ts';
 import { type MetricDoc, type Sample, counter, describe, gauge } from '../base/read_metrics.ts';
 import type { BlockCache } from './cache/block_cache.ts';
 import { registerCompactionMetrics } from './compaction_metrics.ts';
+import { type CooldownNumbers, registerCooldownMetrics } from './cooldown_metrics.ts';
 import type { Compactions } from './data/compactions.ts';
 import type { StoreCounts } from './store/metered_store.ts';
 import type { VaultStores } from './vault_stores.ts';
@@ -14,6 +15,7 @@ export interface AgentMetricsDeps extends WarmUpMetricsDeps {
   readonly backendId: BackendId;
   readonly stores: VaultStores;
   readonly compactions: Compactions;
+  readonly cooldown: CooldownNumbers;
 }
 
 type Operation = Exclude<keyof StoreCounts, 'inFlight'>;
@@ -28,6 +30,7 @@ export class AgentMetrics {
     this.#cacheCounters(deps.cache);
     registerWarmUpMetrics(this.#registry, deps);
     registerCompactionMetrics(this.#registry, deps.compactions);
+    registerCooldownMetrics(this.#registry, deps.cooldown);
     this.#storeCounters(deps.stores);
   }
 

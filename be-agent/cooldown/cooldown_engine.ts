@@ -132,6 +132,11 @@ export class CooldownEngine {
     this.#wakeIn(0);
   }
 
+  /** Tablets that are worked on now. */
+  running(lane: Lane): number {
+    return this.#running.get(lane)?.size ?? 0;
+  }
+
   /** undefined: no such replica here. */
   stateOf(tabletId: TabletId): CooldownStatus | undefined {
     const replica = this.#options.store.get(tabletId);

@@ -41,6 +41,7 @@ export interface WorldOptions {
   readonly bucketOf?: (bucket: MemoryStore, node: Node) => ObjectStore;
   readonly isConditional?: boolean;
   readonly seed?: number;
+  readonly startMs?: number;
 }
 
 /** What a load wrote, and how its bytes must be for ever. */
@@ -52,7 +53,7 @@ interface Loaded {
 }
 
 export class World {
-  readonly clock = new WorldClock();
+  readonly clock: WorldClock;
   readonly bucket: MemoryStore;
   readonly nodes: Node[] = [];
   readonly loaded: Loaded[] = [];
@@ -65,6 +66,7 @@ export class World {
 
   constructor(options: WorldOptions = {}) {
     this.options = options;
+    this.clock = new WorldClock(options.startMs);
     this.random = seededRandom(options.seed ?? 11);
     this.bucket = this.newStore('memory');
     for (let n = 1; n <= (options.replicas ?? 1); n += 1) this.nodes.push(new Node(this, n));

@@ -8,8 +8,12 @@ interface Timer {
 }
 
 export class WorldClock implements Clock {
-  #nowMs = 1_700_000_000_000;
+  #nowMs: number;
   readonly #timers = new Set<Timer>();
+
+  constructor(startMs = 1_700_000_000_000) {
+    this.#nowMs = startMs;
+  }
 
   now(): number {
     return this.#nowMs;
