@@ -88,7 +88,7 @@ export class CooldownScheduler {
   readonly counts: CooldownCounts = { elections: 0, impossibleTerms: 0 };
   readonly push: CooldownPush;
   readonly #deps: CooldownDeps;
-  readonly #liveness: BackendLiveness;
+  readonly liveness: BackendLiveness;
   readonly #jobs: CooldownJobs;
   readonly #now: CooldownNow;
   /** To be looked at. */
@@ -111,8 +111,8 @@ export class CooldownScheduler {
 
   constructor(deps: CooldownDeps) {
     this.#deps = deps;
-    this.#liveness = new BackendLiveness(deps.registry, deps.clock);
-    const shared = { ...deps, liveness: this.#liveness };
+    this.liveness = new BackendLiveness(deps.registry, deps.clock);
+    const shared = { ...deps, liveness: this.liveness };
     this.push = new CooldownPush(shared);
     this.#now = new CooldownNow(shared);
     this.#jobs = new CooldownJobs({
@@ -201,7 +201,7 @@ export class CooldownScheduler {
 
   /** A new term for this replica. Throws COOLDOWN_LEADER. */
   async setLeader(tabletId: TabletId, replicaId: ReplicaId): Promise<CooldownJob> {
-    const view = await new TabletViews({ ...this.#deps, liveness: this.#liveness }).of(tabletId);
+    const view = await new TabletViews({ ...this.#deps, liveness: this.liveness }).of(tabletId);
     const refuse = (why: string): never => {
       throw new SqlError('COOLDOWN_LEADER', { tablet: tabletId, replica: replicaId, why });
     };
@@ -255,9 +255,9 @@ export class CooldownScheduler {
   async #lookAtBackends(): Promise<void> {
     const { catalog } = this.#deps;
     const backends = (await catalog.backends.list()).map(({ backendId }) => backendId);
-    const turned = new Set(this.#liveness.look(backends));
+    const turned = new Set(this.liveness.look(backends));
     for (const backendId of backends) {
-      const isLong = this.#liveness.deadMs(backendId) >= this.#leaderDeadMs();
+      const isLong = this.liveness.deadMs(backendId) >= this.#leaderDeadMs();
       if (isLong && !this.#longDead.has(backendId)) turned.add(backendId);
       if (isLong) this.#longDead.add(backendId);
       else this.#longDead.delete(backendId);
@@ -304,7 +304,7 @@ export class CooldownScheduler {
   }
 
   async #decideDirty(): Promise<void> {
-    const views = new TabletViews({ ...this.#deps, liveness: this.#liveness });
+    const views = new TabletViews({ ...this.#deps, liveness: this.liveness });
     let wanted = nothingWanted();
     let seen = 0;
     let room = this.#jobs.room;

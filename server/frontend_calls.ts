@@ -7,11 +7,13 @@ import type {
 } from '../base/agent_messages.ts';
 import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
-import type { BackendId } from '../base/ids.ts';
+import { type BackendId, type ResourceId, type VaultId, id } from '../base/ids.ts';
 import type { AccountName } from '../base/privileges.ts';
 import type { Clock } from '../base/ports.ts';
+import type { VaultSpec } from '../base/schema.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendRegistry } from '../jobs/backend_registry.ts';
+import type { Cooldown } from '../jobs/cooldown.ts';
 import type { LoadCoordinator } from '../jobs/loads.ts';
 import type { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import type { AccessControl } from './access/access_control.ts';
@@ -30,6 +32,7 @@ export interface FrontendCallsDeps {
   readonly registry: BackendRegistry;
   readonly loads: LoadCoordinator;
   readonly warmUps: WarmUpJobs;
+  readonly cooldown: Cooldown;
   readonly passwords: PasswordCheck;
 }
 
@@ -54,7 +57,7 @@ export function frontendPorts(deps: FrontendCallsDeps): (from: BackendId) => Fro
 }
 
 function makeHandlers(deps: FrontendCallsDeps): Handlers {
-  const { access, catalog, config, registry, loads, warmUps, passwords } = deps;
+  const { access, catalog, config, registry, loads, warmUps, cooldown, passwords } = deps;
   return {
     heartbeat: async (heartbeat, from) => {
       expectSelf(heartbeat.backendId, from);
@@ -67,7 +70,7 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
       }
       return { computeGroupName: backend.computeGroupName, config: config.agentValues() };
     },
-    vault: async ({ vaultId }) => (await catalog.vaults.byId(vaultId)).spec,
+    vault: async ({ vaultId }) => await storeOf(catalog, vaultId),
     beginLoad: async (request, from) => {
       return await audited(deps, request, async () => {
         const account = await passwords.expect(request.credentials);
@@ -89,9 +92,13 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
       await warmUps.onProgress(progress);
       return NOTHING;
     },
-    reportTablets: notYet,
+    reportTablets: async (report, from) => {
+      expectSelf(report.backendId, from);
+      return await Promise.resolve(cooldown.reports.receive(report));
+    },
     txnOutcomes: async ({ txnIds }) => ({ txns: await loads.outcomes(txnIds) }),
-    confirmUnusedRemoteFiles: notYet,
+    confirmUnusedRemoteFiles: async (request, from) =>
+      await cooldown.confirmUnusedFiles(request, from),
     authorize: async ({ caller, peer }) => {
       expectOperator(access.rightsOf(await passwords.expectCaller(caller, peer)));
       return NOTHING;
@@ -99,8 +106,11 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
   };
 }
 
-function notYet(): never {
-  throw new SqlError('NOT_SUPPORTED', { what: 'replicated tables' });
+/** Vaults and resources have ids of one allocator. Throws UNKNOWN_VAULT. */
+async function storeOf(catalog: Catalog, vaultId: VaultId): Promise<VaultSpec> {
+  const resource = await catalog.resources.byId(id<ResourceId>(vaultId));
+  if (resource === undefined) return (await catalog.vaults.byId(vaultId)).spec;
+  return { ...resource.store, vaultId, name: resource.name };
 }
 
 /** A stream load in the audit log: that it began, or why it did not. */

@@ -16,6 +16,7 @@ import { Catalog } from '../catalog/catalog.ts';
 import { AlterJobs } from '../jobs/alter_jobs.ts';
 import { BackendRegistry } from '../jobs/backend_registry.ts';
 import { CompactionScheduler } from '../jobs/compaction.ts';
+import { Cooldown } from '../jobs/cooldown.ts';
 import { EventDelivery } from '../jobs/event_delivery.ts';
 import { GarbageCollector } from '../jobs/garbage_collector.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
@@ -106,6 +107,7 @@ export class ThermoclineServer {
       parts.loads.start();
       parts.replicaUpkeep.start();
       parts.replicaRepair.start();
+      parts.cooldown.start();
       parts.alters.start();
       parts.hotspots.start();
       parts.garbage.start();
@@ -139,6 +141,7 @@ interface Parts {
   readonly loads: LoadCoordinator;
   readonly replicaUpkeep: ReplicaUpkeep;
   readonly replicaRepair: ReplicaRepair;
+  readonly cooldown: Cooldown;
   readonly alters: AlterJobs;
   readonly hotspots: HotspotCollector;
   readonly garbage: GarbageCollector;
@@ -212,6 +215,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   const warmUps = new WarmUpJobs({ ...shared, hotspots, events });
   const loads = new LoadCoordinator(shared);
   const replicaUpkeep = new ReplicaUpkeep(shared);
+  const cooldown = new Cooldown(shared);
   const alters = new AlterJobs(shared);
   const garbage = new GarbageCollector(shared);
   const compactions = new CompactionScheduler(shared);
@@ -225,7 +229,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
       await backends.drop(backend);
     },
   });
-  const portOf = frontendPorts({ ...shared, loads, warmUps, passwords });
+  const portOf = frontendPorts({ ...shared, loads, warmUps, cooldown, passwords });
   const globals = globalVariables(config, dataDir);
   // The listener needs the sessions, the sessions need the services, and these the listener's list
   // of connections: the sessions come last and are reached through a function.
@@ -254,6 +258,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     loads,
     replicaUpkeep,
     replicaRepair,
+    cooldown,
     compactions,
     alters,
     cacheStats: new CacheStatsBoard(shared.transport, clock),
@@ -280,6 +285,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     loads,
     replicaUpkeep,
     replicaRepair,
+    cooldown,
     alters,
     hotspots,
     garbage,
@@ -416,6 +422,7 @@ async function closeParts(parts: Parts, graceMs: number): Promise<void> {
     parts.loads.close(),
     parts.replicaUpkeep.close(),
     parts.replicaRepair.close(),
+    parts.cooldown.close(),
     parts.alters.close(),
     parts.hotspots.close(),
     parts.garbage.close(),

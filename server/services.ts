@@ -6,6 +6,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { AlterJobs } from '../jobs/alter_jobs.ts';
 import type { BackendRegistry } from '../jobs/backend_registry.ts';
 import type { CompactionScheduler } from '../jobs/compaction.ts';
+import type { Cooldown } from '../jobs/cooldown.ts';
 import type { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import type { LoadCoordinator } from '../jobs/loads.ts';
 import type { MatchedTables } from '../jobs/matched_tables.ts';
@@ -45,6 +46,8 @@ export interface Services {
   /** Makes backends follow the catalog's replicas and their policies. */
   readonly replicaUpkeep: ReplicaUpkeep;
   readonly replicaRepair: ReplicaRepair;
+  /** Who uploads which tablet; reports of backends, and what they are told of policies. */
+  readonly cooldown: Cooldown;
   /** What backends have last said of their replicas. */
   readonly board: ReplicaBoard;
   readonly backends: BackendControl;

@@ -13,6 +13,7 @@ import { Catalog } from '../catalog/catalog.ts';
 import { AlterJobs } from '../jobs/alter_jobs.ts';
 import { BackendRegistry } from '../jobs/backend_registry.ts';
 import { CompactionScheduler } from '../jobs/compaction.ts';
+import { Cooldown } from '../jobs/cooldown.ts';
 import { EventDelivery } from '../jobs/event_delivery.ts';
 import { GarbageCollector } from '../jobs/garbage_collector.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
@@ -211,6 +212,7 @@ export class SimServer implements Endpoint {
     const matchedTables = new MatchedTables(basis);
     const loads = new LoadCoordinator(basis);
     const replicaUpkeep = new ReplicaUpkeep(basis);
+    const cooldown = new Cooldown(basis);
     const replicaRepair = new ReplicaRepair({
       ...basis,
       liveness: new BackendLiveness(basis.registry, clock),
@@ -243,6 +245,7 @@ export class SimServer implements Endpoint {
       loads,
       replicaUpkeep,
       replicaRepair,
+      cooldown,
       alters,
       compactions,
       cacheStats: new CacheStatsBoard(transport, clock),
@@ -254,12 +257,13 @@ export class SimServer implements Endpoint {
       metrics: async () => await Promise.resolve([]),
       startedMs: clock.now(),
     };
-    const ports = frontendPorts({ ...basis, access, loads, warmUps, passwords });
+    const ports = frontendPorts({ ...basis, access, loads, warmUps, cooldown, passwords });
     const garbage = new GarbageCollector(basis);
     const workers = [
       warmUps,
       loads,
       replicaUpkeep,
+      cooldown,
       alters,
       hotspots,
       garbage,

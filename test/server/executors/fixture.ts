@@ -166,7 +166,7 @@ export class ShowFixture {
           throw new SqlError('AGENT_LOST', { backend: backendId, what: name, timeoutMs: 0 });
         }
         this.replicaCalls.push({ backendId, name, request: request as ReplicaCall['request'] });
-        return {} as never;
+        return {};
       },
     };
   }
