@@ -304,8 +304,8 @@ describe('the property "storage_policy"', () => {
     await fixture.run('ALTER TABLE d.t SET ("storage_policy" = "p")');
     expect(new Set(told('setPolicies')).size).toBe(2);
     const { policyId } = await fixture.catalog.storagePolicies.get('p');
-    const [last] = fixture.replicaCalls.slice(-1);
-    const { replicas } = last?.request as AgentCalls['setPolicies']['request'];
+    const { request } = fixture.replicaCalls.at(-1) ?? { request: {} };
+    const { replicas } = request as AgentCalls['setPolicies']['request'];
     expect(replicas.map((replica) => replica.policyId)).toEqual([policyId, policyId]);
   });
 
