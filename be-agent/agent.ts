@@ -46,6 +46,7 @@ import { Compactions } from './data/compactions.ts';
 import { FooterCache, type ReadObject } from './data/footer_cache.ts';
 import { runLoad } from './data/load.ts';
 import { rewriteRowsets } from './data/rewrite.ts';
+import { RunningLoads } from './data/running_loads.ts';
 import { type OpenObject, Scan, type SegmentSource } from './data/scan.ts';
 import { DownloadRate } from './download_rate.ts';
 import { NewRowsetCaching } from './new_rowset_caching.ts';
@@ -114,6 +115,7 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #scans: OpenScans;
   readonly #footers = new FooterCache();
+  readonly #loads = new RunningLoads();
   readonly #accesses: AccessCounts;
   readonly #traffic: WarmUpTraffic;
   readonly #batches: WarmUpBatches;
@@ -304,7 +306,8 @@ export class Agent {
     return {
       ...this.replicas.handlers,
       ping: () => ({ incarnation: this.incarnation }),
-      load: async (request, signal) => await this.#load(request, signal),
+      load: async (request, signal) =>
+        await this.#loads.run(request.txnId, async () => await this.#load(request, signal)),
       rewriteRowsets: async (request, signal) => ({
         rowsets: await this.#rewrite(request, signal),
       }),
@@ -517,6 +520,7 @@ export class Agent {
         { timeoutMs: HEARTBEAT_TIMEOUT_MS },
       );
       config.replace(reply.config);
+      this.replicas.reports.heard();
     } catch (error) {
       if (!this.#closed) log.warn('heartbeat failed', { error: String(error) });
     }

@@ -10,6 +10,9 @@ import { DamagedSegment, SegmentChecks } from './segment_checks.ts';
 import { type HeldSnapshot, type ReplicaPeer, SNAPSHOT_IDLE_MS } from './peers.ts';
 import type { LocalGarbage, ReplicaState, ReplicaStore } from './replica_store.ts';
 
+/** Tablets whose files are deleted at once. */
+const DELETE_TABLETS = 8;
+
 export interface OwnReplicasDeps {
   readonly backendId: BackendId;
   readonly store: ReplicaStore;
@@ -153,7 +156,11 @@ export class OwnReplicas implements ReplicaPeer {
       if (known === undefined) byTablet.set(file.tabletId, [file]);
       else known.push(file);
     }
-    for (const [tabletId, rowsets] of byTablet) await this.#deps.local.delete(tabletId, rowsets);
+    const rest = byTablet.entries();
+    const worker = async (): Promise<void> => {
+      for (const [tabletId, rowsets] of rest) await this.#deps.local.delete(tabletId, rowsets);
+    };
+    await Promise.all(Array.from({ length: DELETE_TABLETS }, worker));
   }
 
   close(): void {

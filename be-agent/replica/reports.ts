@@ -91,6 +91,11 @@ export class ReplicaReports {
     this.#dirty.add(tabletId);
   }
 
+  /** The server is there: what it has not confirmed does not wait for long. */
+  heard(): void {
+    if (this.#unsettled > 0 && !this.#isSending) this.#schedule(AGAIN_MS);
+  }
+
   /** Reports soon. */
   soon(): void {
     if (this.#isSending) this.#isUrgent = true;

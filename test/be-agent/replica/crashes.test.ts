@@ -12,6 +12,7 @@ import {
   Cluster,
   NEVER,
   createTable,
+  filesBecome,
   load,
   loadTarget,
   read,
@@ -196,12 +197,7 @@ async function expectFiles(host: ReplicaHost): Promise<void> {
       ),
     )
     .toSorted();
-  let files: readonly string[] = [];
-  for (let turn = 0; turn < 300; turn += 1) {
-    files = await cluster.files(2);
-    if (files.length === expected.length) break;
-  }
-  expect(files).toEqual(expected);
+  expect(await filesBecome(cluster, 2, expected)).toEqual(expected);
 }
 
 describe.each(['before', 'after'] as const)('a crash %s a step', (when) => {

@@ -3,12 +3,12 @@ import { readFileSync, rmSync } from 'node:fs';
 import type { CloneRequest, LoadTarget } from '../../../base/agent_messages.ts';
 import { SqlError } from '../../../base/errors.ts';
 import { type TabletId, id } from '../../../base/ids.ts';
-import { segmentKey } from '../../../base/schema.ts';
 import type { ReplicaPeer } from '../../../be-agent/replica/peers.ts';
 import {
   Cluster,
   NEVER,
   createTable,
+  filesBecome,
   load,
   loadTarget,
   read,
@@ -217,9 +217,7 @@ describe('a clone', () => {
     await expect(clone()).rejects.toThrow();
     expect(await cluster.files(2)).toHaveLength(1);
     await cluster.restart(2);
-    let files: readonly string[] = ['?'];
-    for (let turn = 0; turn < 200 && files.length > 0; turn += 1) files = await cluster.files(2);
-    expect(files).toEqual([]);
+    expect(await filesBecome(cluster, 2, [])).toEqual([]);
     expect(await clone()).toEqual({ version: 3 });
   });
 
@@ -328,11 +326,7 @@ describe('a clone', () => {
       },
     }));
     expect(await clone()).toEqual({ version: 2 });
-    let isThere = true;
-    for (let turn = 0; turn < 200 && isThere; turn += 1) {
-      isThere = (await local.store.head(segmentKey(TABLET, rowset.rowsetId, 0))) !== undefined;
-    }
-    expect(isThere).toBe(false);
+    expect(await filesBecome(cluster, 1, [])).toEqual([]);
   });
 
   it('from or to another replica than asked is refused', async () => {

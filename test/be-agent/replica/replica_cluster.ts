@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type {
   FrontendCallName,
   FrontendCalls,
@@ -109,7 +110,7 @@ export class Cluster {
       ownPeers: this.peers,
     };
     const { config, clock, random } = options;
-    const limits = () => ({ retries: config.get('object_store_retries'), timeoutMs: 5000 });
+    const limits = () => ({ retries: config.get('object_store_retries'), timeoutMs: 600_000 });
     const files = await FileStore.open(join(dir, 'storage'), { clock, random, limits });
     const store = ReplicaStore.open(join(dir, 'agent.db'), backendId);
     const host = ReplicaHost.over(options, store, new LocalSegments(wrap(files), SILENT_LOG));
@@ -182,13 +183,24 @@ export class Cluster {
   }
 }
 
+/** What a backend's files are when they are `expected`, or after a while. */
+export async function filesBecome(
+  cluster: Cluster,
+  backend: number,
+  expected: readonly string[],
+): Promise<readonly string[]> {
+  for (let turns = 0; ; turns += 1) {
+    const files = await cluster.files(backend);
+    if (turns >= 5000 || files.join() === expected.join()) return files;
+    await setTimeout(1);
+  }
+}
+
 /** Bounded: the real file system answers when it likes. */
 export async function until(what: string, isSo: () => boolean): Promise<void> {
-  for (let turns = 0; turns < 5000; turns += 1) {
+  for (let turns = 0; turns < 10_000; turns += 1) {
     if (isSo()) return;
-    await new Promise((resolve) => {
-      setImmediate(resolve);
-    });
+    await setTimeout(1);
   }
   throw new Error(`it did not happen: ${what}`);
 }

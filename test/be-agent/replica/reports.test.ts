@@ -141,6 +141,19 @@ describe('a full report', () => {
     expect(await pass(59_000)).toHaveLength(0);
     expect((await pass(1000))[0]?.kind).toBe('CHANGES');
   });
+
+  it('follows soon when the server is heard of again', async () => {
+    server.isAway = true;
+    reports.start();
+    await pass(0);
+    for (const ms of [1000, 2000, 4000, 8000, 16_000]) await pass(ms);
+    server.isAway = false;
+    expect(await pass(1000)).toEqual([]);
+    reports.heard();
+    expect((await pass(1000))[0]?.kind).toBe('FULL');
+    reports.heard();
+    expect(await pass(1000)).toEqual([]);
+  });
 });
 
 describe('changes', () => {
