@@ -15,7 +15,7 @@ import { FUZZED_SETTINGS, answerAnything, fuzz, fuzzTarget } from './wire_fuzzer
 const KEPT_SEEDS = JSON.parse(
   readFileSync(new URL('fuzz_seeds.json', import.meta.url), 'utf8'),
 ) as readonly number[];
-const CASES = Number(process.env['FUZZ_CASES'] ?? '600');
+const CASES = Number(process.env['FUZZ_CASES'] ?? '300');
 const FIRST_SEED = Number(process.env['FUZZ_SEED'] ?? '1');
 const AT_ONCE = 8;
 
