@@ -76,6 +76,13 @@ export class CooldownJobs {
     return jobId === undefined ? undefined : this.#entries.get(jobId)?.job;
   }
 
+  /** Replicas that do not have the job's terms yet; undefined: it is over. */
+  unconfirmed(jobId: JobId): number | undefined {
+    const entry = this.#entries.get(jobId);
+    if (entry === undefined) return undefined;
+    return this.#deps.push.open(entry.confs, entry.missing, this.#leaderDeadMs()).length;
+  }
+
   /** undefined: of none of its tablets the lead was still what it was. */
   async create(job: NewCooldownJob): Promise<CooldownJob | undefined> {
     const made = await this.#deps.catalog.cooldown.create(job);
@@ -171,11 +178,10 @@ export class CooldownJobs {
 
   /** False: it waits, or is over. */
   async #step(entry: Entry): Promise<boolean> {
-    const { push, clock, config } = this.#deps;
+    const { push, clock } = this.#deps;
     const { job, confs, missing } = entry;
     if (!this.#entries.has(job.jobId)) return false;
-    const leaderDeadMs = config.get('cooldown_leader_dead_seconds') * 1000;
-    const open = push.open(confs, missing, leaderDeadMs);
+    const open = push.open(confs, missing, this.#leaderDeadMs());
     if (this.#isOverdue(job)) {
       await this.#move(job, 'timedOut', timeoutText(job, open));
       return false;
@@ -202,6 +208,10 @@ export class CooldownJobs {
       case 'CANCELLED':
         return false;
     }
+  }
+
+  #leaderDeadMs(): number {
+    return this.#deps.config.get('cooldown_leader_dead_seconds') * 1000;
   }
 
   #isOverdue({ createMs, timeoutMs }: CooldownJob): boolean {

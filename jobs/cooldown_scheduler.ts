@@ -179,6 +179,16 @@ export class CooldownScheduler {
     return this.#waiting.get(tabletId)?.why ?? '';
   }
 
+  /** The job that has the tablet in its hands. */
+  jobOf(tabletId: TabletId): CooldownJob | undefined {
+    return this.#jobs.of(tabletId);
+  }
+
+  /** Replicas that do not have the job's terms yet; undefined: it is over. */
+  unconfirmed(jobId: JobId): number | undefined {
+    return this.#jobs.unconfirmed(jobId);
+  }
+
   /** Whether its leadership is on its way: then nothing of it may be collected. */
   isBusy(tabletId: TabletId): boolean {
     return this.#jobs.of(tabletId) !== undefined || this.#dirty.has(tabletId);

@@ -21,6 +21,8 @@ import { listingTable, namedTable, type VirtualTable } from './information_schem
 import { GLOBAL } from '../base/privileges.ts';
 import { scopeText } from './access/privilege_words.ts';
 import { AUDIT_LOG } from './listings/audit_log.ts';
+import { COOLDOWN_JOBS } from './listings/cooldown_jobs.ts';
+import { COOLDOWN_TABLETS } from './listings/cooldown_tablets.ts';
 import { ALTER_JOBS } from './listings/alter_jobs.ts';
 import { BACKENDS } from './listings/backends.ts';
 import { CLOUD_CACHE_HOTSPOT } from './listings/cloud_cache_hotspot.ts';
@@ -185,6 +187,8 @@ export const OUR_TABLES: readonly VirtualTable<SchemaSource>[] = [
   ours('resources', RESOURCES),
   ours('storage_policies', STORAGE_POLICIES),
   ours('storage_policy_usages', STORAGE_POLICY_USAGES),
+  ours('cooldown_jobs', COOLDOWN_JOBS),
+  ours('cooldown_tablets', COOLDOWN_TABLETS),
   ours('loads', LOADS),
   ours('config', CONFIG_ENTRIES),
   ours('audit_log', AUDIT_LOG),

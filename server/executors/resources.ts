@@ -50,6 +50,7 @@ export const alterResource: Executor<'AlterResource'> = async (statement, contex
       : known;
     await resources.alter(before, { ...settings, conditionalWrites }, place);
   });
+  await context.services.cooldown.policies.changed();
   return OK;
 };
 

@@ -23,6 +23,7 @@ export const createStoragePolicy: Executor<'CreateStoragePolicy'> = async (state
     return OK;
   }
   await storagePolicies.create(name, resource, cooldown);
+  await context.services.cooldown.policies.changed();
   return OK;
 };
 
@@ -39,6 +40,7 @@ export const alterStoragePolicy: Executor<'AlterStoragePolicy'> = async (stateme
     if (before === undefined) await storagePolicies.create(name, resource, cooldown);
     else await storagePolicies.alter(before, cooldown);
   });
+  await context.services.cooldown.policies.changed();
   return OK;
 };
 
@@ -46,12 +48,14 @@ export const alterStoragePolicy: Executor<'AlterStoragePolicy'> = async (stateme
 export const dropStoragePolicy: Executor<'DropStoragePolicy'> = async (statement, context) => {
   const { storagePolicies } = context.services.catalog;
   const { name, ifExists } = statement;
-  if (ifExists && (await storagePolicies.find(name)) === undefined) {
+  const before = await storagePolicies.find(name);
+  if (ifExists && before === undefined) {
     const { errno, message } = new SqlError('UNKNOWN_POLICY', { name });
     context.session.warn({ level: 'Note', code: errno, message });
     return OK;
   }
   await storagePolicies.drop(name);
+  if (before !== undefined) await context.services.cooldown.policies.changed([before.policyId]);
   return OK;
 };
 

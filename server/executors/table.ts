@@ -24,6 +24,13 @@ import {
   startBackend,
   stopBackend,
 } from './cluster.ts';
+import {
+  adminCooldownTable,
+  adminSetCooldownLeader,
+  cancelCooldownJob,
+  showCooldownJobs,
+  showCooldownTablets,
+} from './cooldown.ts';
 import { showCompactionStatus } from './compaction.ts';
 import { adminSetConfig, adminShowConfig, showConfig } from './config.ts';
 import { createDatabase, dropDatabase, use, useComputeGroup } from './databases.ts';
@@ -92,6 +99,7 @@ import {
   showCreateTable,
   showData,
   showPartitions,
+  showReplicaStatus,
   showTablet,
   showTablets,
 } from './show_storage.ts';
@@ -207,7 +215,7 @@ export const EXECUTORS: {
   ShowTablets: showTablets,
   ShowTablet: showTablet,
   ShowData: showData,
-  ShowReplicaStatus: LATER,
+  ShowReplicaStatus: showReplicaStatus,
   ShowVariables: showVariables,
   ShowStatus: showStatus,
   ShowWarnings: showWarnings,
@@ -250,11 +258,11 @@ export const EXECUTORS: {
   DropStoragePolicy: dropStoragePolicy,
   ShowStoragePolicies: showStoragePolicies,
   ShowStoragePolicyUsing: showStoragePolicyUsing,
-  ShowCooldownJobs: LATER,
-  ShowCooldownTablets: LATER,
-  CancelCooldownJob: LATER,
-  AdminCooldownTable: LATER,
-  AdminSetCooldownLeader: LATER,
+  ShowCooldownJobs: showCooldownJobs,
+  ShowCooldownTablets: showCooldownTablets,
+  CancelCooldownJob: cancelCooldownJob,
+  AdminCooldownTable: adminCooldownTable,
+  AdminSetCooldownLeader: adminSetCooldownLeader,
   CheckCooldownTable: LATER,
 
   // tables

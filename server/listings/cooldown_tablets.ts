@@ -1,0 +1,171 @@
+/**
+ * SHOW COOLDOWN FROM a table and information_schema.cooldown_tablets: per tablet who uploads, how
+ * far that is, and what it waits for. Of replicated tables only; what backends know is as old as
+ * their last report.
+ */
+import { timeTextOrNull } from '../../base/units.ts';
+import type { TabletInfo } from '../../catalog/tablet_index.ts';
+import type { PartitionDef, TableDef } from '../../base/schema.ts';
+import { isReplicated } from '../../base/schema.ts';
+import { type SqlRow, type SqlValue, bigintColumn, textColumn } from '../../base/values.ts';
+import type { CooldownState, ReplicaReport } from '../../base/replica.ts';
+import type { ReplicaDef } from '../../catalog/replicas.ts';
+import type { Services } from '../services.ts';
+import { type Listing, everyRow, ofTable } from './listing.ts';
+
+type Source = Pick<Services, 'catalog' | 'cooldown' | 'board'>;
+
+export interface TableCooldown {
+  readonly services: Source;
+  readonly table: TableDef;
+}
+
+/** Longest text of waits and errors in a cell. */
+const TEXT_MAX = 500;
+
+const COLUMNS = [
+  bigintColumn('TabletId'),
+  ...['PartitionName', 'IndexName', 'StoragePolicy'].map(textColumn),
+  ...['LeaderReplicaId', 'LeaderBackendId', 'Term'].map(bigintColumn),
+  textColumn('MetaId'),
+  ...['CooledVersion', 'VisibleVersion'].map(bigintColumn),
+  ...['DueTime', 'State', 'WaitingFor', 'LastError'].map(textColumn),
+  // Local: of all replicas together. Remote: once, as it lies in the resource.
+  ...['LocalDataSize', 'RemoteDataSize', 'Replicas', 'SettledReplicas', 'JobId'].map(bigintColumn),
+];
+
+export const TABLE_COOLDOWN: Listing<TableCooldown> = {
+  columns: COLUMNS,
+  likeColumns: ['PartitionName', 'State'],
+  seen: everyRow,
+  rows: async ({ services, table }) => await rowsOf(services, table),
+};
+
+export const COOLDOWN_TABLETS: Listing<Source> = {
+  columns: [...['DbName', 'TableName'].map(textColumn), ...COLUMNS],
+  likeColumns: ['TableName'],
+  seen: ofTable('DbName', 'TableName'),
+  rows: async (services) => {
+    const { catalog } = services;
+    const rows: SqlRow[] = [];
+    for (const { tableId } of await catalog.tables.list()) {
+      const table = await catalog.tables.byId(tableId);
+      if (table === undefined) continue;
+      const { databaseName, name } = table;
+      for (const row of await rowsOf(services, table)) rows.push([databaseName, name, ...row]);
+    }
+    return rows;
+  },
+};
+
+async function rowsOf(services: Source, table: TableDef): Promise<SqlRow[]> {
+  if (!isReplicated(table)) return [];
+  const policies = new Map(
+    (await services.catalog.storagePolicies.list()).map((policy) => [policy.policyId, policy.name]),
+  );
+  const indexes = new Map(table.indexes.map(({ indexId, name }) => [indexId, name]));
+  return table.partitions.flatMap((partition) => {
+    const { storagePolicyId: policyId } = partition;
+    const policy = policyId === undefined ? null : (policies.get(policyId) ?? null);
+    return services.catalog.tablets.ofPartition(partition.partitionId).map((tablet) => {
+      const names = { index: indexes.get(tablet.indexId) ?? null, policy };
+      return rowOf(services, partition, tablet, names);
+    });
+  });
+}
+
+interface Known extends ReplicaDef {
+  readonly report: ReplicaReport | undefined;
+}
+
+function rowOf(
+  { catalog, cooldown, board }: Source,
+  partition: PartitionDef,
+  { tabletId }: TabletInfo,
+  names: { readonly index: string | null; readonly policy: string | null },
+): SqlRow {
+  const lead = catalog.cooldown.lead(tabletId);
+  const replicas = catalog.replicas.ofTablet(tabletId).map((replica): Known => ({
+    ...replica,
+    report: board.get(replica.backendId, tabletId, replica.replicaId),
+  }));
+  const leader = replicas.find(({ replicaId }) => replicaId === lead?.replicaId);
+  const report = leader?.report;
+  const unsettled = replicas.filter((one) => !isSettled(one, leader, lead?.term));
+  const waits = cooldown.scheduler.waitsFor(tabletId);
+  const job = cooldown.scheduler.jobOf(tabletId);
+  return [
+    BigInt(tabletId),
+    partition.name,
+    names.index,
+    names.policy,
+    number(lead?.replicaId),
+    number(leader?.backendId),
+    number(lead?.term),
+    report?.metaId ?? null,
+    number(report?.cooledVersion),
+    BigInt(partition.visibleVersion),
+    timeTextOrNull(report?.dueMs ?? null),
+    stateOf(names.policy, report, unsettled),
+    waitingFor(waits, report, unsettled),
+    errorOf(report, unsettled),
+    BigInt(replicas.reduce((sum, one) => sum + (one.report?.localBytes ?? 0), 0)),
+    BigInt(Math.max(0, ...replicas.map((one) => one.report?.remoteBytes ?? 0))),
+    BigInt(replicas.length),
+    BigInt(replicas.length - unsettled.length),
+    number(job?.jobId),
+  ];
+}
+
+/** It has the leader's term and its list of what is cooled. */
+function isSettled(
+  { report }: Known,
+  leader: Known | undefined,
+  term: number | undefined,
+): boolean {
+  if (report === undefined || leader?.report === undefined) return false;
+  return report.lead?.term === term && report.metaId === leader.report.metaId;
+}
+
+function stateOf(
+  policy: string | null,
+  report: ReplicaReport | undefined,
+  unsettled: readonly Known[],
+): CooldownState {
+  if (report === undefined) return policy === null ? 'NONE' : 'WAITING';
+  if (report.cooldownState !== 'COOLED' || unsettled.length === 0) return report.cooldownState;
+  return unsettled.some((one) => one.report?.cooldownState === 'FAILED') ? 'FAILED' : 'WAITING';
+}
+
+function waitingFor(
+  ofServer: string,
+  report: ReplicaReport | undefined,
+  unsettled: readonly Known[],
+): string {
+  if (ofServer !== '') return cut(ofServer);
+  if (report === undefined) return 'a report of the leader';
+  if (report.cooldownWaits !== '') return cut(report.cooldownWaits);
+  if (report.cooldownState !== 'COOLED') return '';
+  const who = unsettled.map((one) => {
+    const why = one.report?.cooldownWaits ?? 'no report';
+    return `replica ${one.replicaId} on backend ${one.backendId}${why === '' ? '' : `: ${why}`}`;
+  });
+  return cut(who.length === 0 ? '' : `followers: ${who.join('; ')}`);
+}
+
+function errorOf(report: ReplicaReport | undefined, unsettled: readonly Known[]): string {
+  const own = report?.cooldownError ?? '';
+  if (own !== '') return cut(own);
+  const other = unsettled.find((one) => (one.report?.cooldownError ?? '') !== '');
+  return cut(
+    other === undefined ? '' : `replica ${other.replicaId}: ${other.report?.cooldownError}`,
+  );
+}
+
+function cut(text: string): string {
+  return text.slice(0, TEXT_MAX);
+}
+
+function number(value: number | undefined): SqlValue {
+  return value === undefined ? null : BigInt(value);
+}
