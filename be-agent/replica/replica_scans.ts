@@ -13,7 +13,7 @@ import type { SegmentSource } from '../data/scan.ts';
 import type { LocalSegments } from './local_segments.ts';
 import type { OwnReplicas } from './own_replicas.ts';
 import type { ReplicaState, ReplicaStore } from './replica_store.ts';
-import { DamagedSegment } from './segment_checks.ts';
+import { DamagedSegment, type LocalSegment } from './segment_checks.ts';
 import type { TxnQuestions } from './txn_questions.ts';
 
 export interface ReplicaScansDeps {
@@ -61,6 +61,15 @@ export class ReplicaScans {
       );
     }
     for (const rowsetId of local) unpins.push(this.#deps.local.pin(rowsetId));
+    const release = (): void => {
+      for (const unpin of unpins) unpin();
+    };
+    try {
+      await this.#check([...rowsets.values()].flat().filter((each) => local.has(each.rowsetId)));
+    } catch (error) {
+      release();
+      throw error;
+    }
     const tablets = request.tablets.map((tablet) => {
       const found = rowsets.get(tablet.tabletId);
       return found === undefined ? tablet : { ...tablet, rowsets: found };
@@ -68,9 +77,7 @@ export class ReplicaScans {
     return {
       request: { ...request, tablets },
       open: (source) => (local.has(source.rowset.rowsetId) ? this.#open(source) : undefined),
-      release: () => {
-        for (const unpin of unpins) unpin();
-      },
+      release,
     };
   }
 
@@ -90,6 +97,26 @@ export class ReplicaScans {
     }
   }
 
+  async #check(rowsets: readonly RowsetMeta[]): Promise<void> {
+    const segments = rowsets.flatMap(({ tabletId, rowsetId, segments: own }) =>
+      own.map((meta): LocalSegment => ({ tabletId, rowsetId, meta })),
+    );
+    try {
+      await this.#deps.own.checks.beforeReading(segments);
+    } catch (error) {
+      throw this.#damage(error);
+    }
+  }
+
+  /** The replica is bad, unless it has the rowset elsewhere by now. */
+  #damage(error: unknown): unknown {
+    if (!(error instanceof DamagedSegment)) return error;
+    const { store, onDamage } = this.#deps;
+    const { tabletId, rowsetId } = error.segment;
+    if (store.hasLocal(tabletId, rowsetId)) onDamage(tabletId, error.message);
+    return error.toSqlError();
+  }
+
   #rowsetsOf({ tabletId, replica }: ReplicaTablet): readonly ReplicaRowset[] {
     const state = this.#deps.own.require(tabletId, replica.replicaId);
     const wanted = replica.version;
@@ -107,7 +134,7 @@ export class ReplicaScans {
   }
 
   #open({ tablet, rowset, segment: meta }: SegmentSource): ReadObject {
-    const { own, onDamage } = this.#deps;
+    const { own } = this.#deps;
     const { tabletId } = tablet;
     const { rowsetId } = rowset;
     return {
@@ -118,9 +145,7 @@ export class ReplicaScans {
         try {
           return await own.checks.read({ tabletId, rowsetId, meta }, { offset, length });
         } catch (error) {
-          if (!(error instanceof DamagedSegment)) throw error;
-          onDamage(tabletId, error.message);
-          throw error.toSqlError();
+          throw this.#damage(error);
         }
       },
     };
