@@ -27,6 +27,7 @@ import type { ColumnDef } from './schema.ts';
 import type {
   AgentPolicy,
   BackendAddress,
+  CooldownCheck,
   CooldownConf,
   LoadReplicas,
   NewReplica,
@@ -438,6 +439,32 @@ export interface AgentCalls {
   };
   /** Cools these tablets now, whatever is due when (ADMIN COOLDOWN TABLE). Answers at once. */
   cooldownNow: { request: { readonly tabletIds: readonly TabletId[] }; reply: Nothing };
+  /**
+   * Compares what is published of these tablets with the bucket and with replicas: those here, and
+   * `others` of other backends. `checksum`: reads all objects that are in use. Tablets without a
+   * replica here, or without a resource, are left out.
+   */
+  checkCooldown: {
+    request: {
+      readonly tabletIds: readonly TabletId[];
+      readonly others: readonly ReplicaSnapshot[];
+      readonly checksum: boolean;
+    };
+    reply: { readonly tablets: readonly CooldownCheck[] };
+  };
+  /**
+   * Writes anew, from local copies whose content is checked, objects that a published list names
+   * and that are missing or damaged; as the leader, HEAD when it is missing and all it would name is
+   * there; and deletes what is unused, as collections do. Answers what was done.
+   */
+  repairCooldown: {
+    request: {
+      readonly tabletIds: readonly TabletId[];
+      /** Replicas of other backends. */
+      readonly others: readonly ReplicaSnapshot[];
+    };
+    reply: { readonly repaired: readonly { readonly tabletId: TabletId; readonly key: string }[] };
+  };
   /** What the replicas have; tablets without a replica here are left out. */
   replicaSnapshots: {
     request: { readonly tabletIds: readonly TabletId[] };

@@ -108,6 +108,7 @@ export const CONFIG = {
   max_concurrent_compactions: { type: 'int', default: 2, min: 1, max: 1000, ...MUTABLE, help: 'Compactions that run at once, over all backends.' },
   compaction_timeout_ms: { type: 'int', default: 3_600_000, min: 100, max: INT_MAX, ...MUTABLE, help: 'Milliseconds after which a compaction is given up.' },
   garbage_grace_ms: { type: 'int', default: 60_000, min: 0, max: INT_MAX, ...MUTABLE, help: 'Milliseconds that objects of replaced rowsets stay at least, and for which a server that has just started deletes none: backends may still read for the server before it.' },
+  exec_mem_limit: { type: 'bytes', default: 512 * 2 ** 20, min: 128 * 2 ** 20, max: TIB, ...MUTABLE, help: 'Bytes of memory that the process of one SELECT may take, its 100 MiB at rest included; one that takes more is stopped (error 3170). Default of the session variable of this name.' },
   query_memory_bytes: { type: 'bytes', default: 128 * 2 ** 20, min: 2 ** 20, max: TIB, ...MUTABLE, help: 'Bytes one SELECT may hold in memory before SQLite spills to a temporary file.' },
   query_timeout: { type: 'int', default: 900, min: 1, max: 259_200, ...MUTABLE, help: 'Seconds after which a SELECT is stopped; default of the session variable of this name.' },
 
@@ -135,7 +136,7 @@ export const CONFIG = {
   // cooldown on backends (Doris's names and defaults where it has them)
   cooldown_single_remote_file: { type: 'bool', default: true, ...FIXED, help: 'Whether one replica of a tablet uploads for all of them: always, the key is there for its name.' },
   push_cooldown_conf_timeout_second: { type: 'int', default: 600, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds after which a cooldown job that some backend has not confirmed is cancelled.' },
-  cooldown_leader_dead_seconds: { type: 'int', default: 60, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which a backend must be dead before another replica uploads what its replicas did.' },
+  cooldown_leader_dead_seconds: { type: 'int', default: 60, min: 1, max: INT_MAX, ...MUTABLE, agent: true, help: 'Seconds for which a backend must be dead before another replica uploads what its replicas did.' },
   cooldown_thread_num: { type: 'int', default: 5, min: 1, max: 256, ...MUTABLE, agent: true, help: 'Segments that one backend uploads at once to resources of storage policies, and tablets it works on at once.' },
   generate_cooldown_task_interval_sec: { type: 'int', default: 20, min: 1, max: 86_400, ...MUTABLE, agent: true, help: 'Seconds between two looks of a backend for data that is to be cooled down, or that another replica has.' },
   cooldown_upload_rate_limit_bytes_per_second: { type: 'bytes', default: 0, min: 0, max: TIB, ...MUTABLE, agent: true, help: 'Bytes per second that one backend uploads for cooldown and for compactions of cooled data; 0: no limit.' },

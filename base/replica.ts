@@ -225,6 +225,44 @@ export type TxnOutcome =
   | { readonly txnId: TxnId; readonly state: 'ABORTED' | 'UNKNOWN' }
   | { readonly txnId: TxnId; readonly state: 'RUNNING' };
 
+/** What CHECK COOLDOWN TABLE finds. */
+export type CooldownProblemKind =
+  /** HEAD is missing though something is cooled, or cannot be read. */
+  | 'HEAD'
+  /** The manifest that HEAD names is missing or not what HEAD says. */
+  | 'MANIFEST'
+  /** An object that a list names is not there. */
+  | 'MISSING'
+  /** An object has another size or checksum than the list says. */
+  | 'DAMAGED'
+  /** Nothing refers to the object. */
+  | 'ORPHAN'
+  /** As ORPHAN, and its content is that of an object that is in use. */
+  | 'DOUBLE'
+  /** A replica has another list than HEAD names. */
+  | 'REPLICA';
+
+export interface CooldownProblem {
+  readonly kind: CooldownProblemKind;
+  /** The object's key; '' where it is not about one. */
+  readonly key: string;
+  /** Of the object, 0 where there is none. */
+  readonly bytes: number;
+  /** In words, for operators. */
+  readonly what: string;
+}
+
+/** A tablet's lists and objects, compared. */
+export interface CooldownCheck {
+  readonly tabletId: TabletId;
+  /** What is published; absent: nothing, or it cannot be read. */
+  readonly head?: CooldownLead & { readonly metaId: string; readonly cooledVersion: number };
+  /** In the bucket, of any kind. */
+  readonly objects: number;
+  readonly bytes: number;
+  readonly problems: readonly CooldownProblem[];
+}
+
 /** All a replica has, for a clone, CHECK COOLDOWN TABLE and tests. */
 export interface ReplicaSnapshot {
   readonly tabletId: TabletId;

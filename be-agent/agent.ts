@@ -126,6 +126,8 @@ export class Agent {
   readonly #peers: HttpPeers;
   readonly #handlers: Handlers;
   #httpPort = 0;
+  /** When the last heartbeat that was answered had been sent, monotonic milliseconds. */
+  #heardMs = Number.NEGATIVE_INFINITY;
   #stopHeartbeat: () => void = () => undefined;
   #closed = false;
 
@@ -177,6 +179,9 @@ export class Agent {
       store: replicas.store,
       local: replicas.local,
       resource: async (resourceId) => await stores.get(id<VaultId>(resourceId)),
+      // A leader falls silent well before the server would name another one.
+      leaseLeftMs: () =>
+        this.#heardMs + config.get('cooldown_leader_dead_seconds') * 500 - clock.monotonic(),
       merge: parquetMerge({ openObject: (signal) => this.#openAside(signal), clock, config, log }),
     });
     replicas.attachCooldown(this.cooldown);
@@ -503,6 +508,7 @@ export class Agent {
   async #heartbeat(): Promise<void> {
     const { frontend, backendId, config, clock, log, dir } = this.#options;
     const stats = this.cache.stats();
+    const sentMs = clock.monotonic();
     try {
       const disk = await statfs(dir);
       const reply = await frontend.call(
@@ -520,6 +526,7 @@ export class Agent {
         { timeoutMs: HEARTBEAT_TIMEOUT_MS },
       );
       config.replace(reply.config);
+      this.#heardMs = sentMs;
       this.replicas.reports.heard();
     } catch (error) {
       if (!this.#closed) log.warn('heartbeat failed', { error: String(error) });

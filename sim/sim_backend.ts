@@ -257,6 +257,8 @@ export class SimBackend implements Endpoint {
       case 'pushStoragePolicies':
       case 'pushCooldownConf':
       case 'cooldownNow':
+      case 'checkCooldown':
+      case 'repairCooldown':
       case 'replicaSnapshots':
       case 'reportNow':
         throw new SqlError('NOT_SUPPORTED', { what: name });

@@ -63,14 +63,17 @@ export class Collection {
   }
 
   /** Looks at these tablets; by default at all that this backend leads. */
-  async collect(tabletIds: readonly TabletId[] = this.#ledTablets()): Promise<Uncollected> {
+  async collect(
+    tabletIds: readonly TabletId[] = this.#ledTablets(),
+    onDeleted: (keys: readonly string[]) => void = () => undefined,
+  ): Promise<Uncollected> {
     const refused: TabletId[] = [];
     const young: TabletId[] = [];
     if (this.#isRunning) return { refused: tabletIds, young };
     this.#isRunning = true;
     try {
       for (let at = 0; at < tabletIds.length; at += QUESTIONS_MAX) {
-        const some = await this.#collectSome(tabletIds.slice(at, at + QUESTIONS_MAX));
+        const some = await this.#collectSome(tabletIds.slice(at, at + QUESTIONS_MAX), onDeleted);
         refused.push(...some.refused);
         young.push(...some.young);
       }
@@ -88,7 +91,10 @@ export class Collection {
     });
   }
 
-  async #collectSome(tabletIds: readonly TabletId[]): Promise<Uncollected> {
+  async #collectSome(
+    tabletIds: readonly TabletId[],
+    onDeleted: (keys: readonly string[]) => void,
+  ): Promise<Uncollected> {
     const { engine, frontend, log } = this.#options;
     const found = new Map<TabletId, Unused>();
     const refused: TabletId[] = [];
@@ -118,20 +124,23 @@ export class Collection {
       log.warn('the server did not say which objects are unused', { error: String(error) });
     }
     for (const [tabletId, unused] of found) {
-      const isDone = confirmed.includes(tabletId) && (await this.#deleteOf(tabletId, unused));
-      if (!isDone) refused.push(tabletId);
+      const keys = confirmed.includes(tabletId) ? await this.#deleteOf(tabletId, unused) : [];
+      if (keys.length > 0) onDeleted(keys);
+      if (keys.length < unused.keys.length) refused.push(tabletId);
     }
     return { refused, young };
   }
 
-  async #deleteOf(tabletId: TabletId, unused: Unused): Promise<boolean> {
+  async #deleteOf(tabletId: TabletId, unused: Unused): Promise<readonly string[]> {
     const { engine, log } = this.#options;
     try {
-      const turn = async (each: TurnOf): Promise<boolean> => await this.#delete(each, unused);
-      return (await engine.leaderTurn(tabletId, turn)) ?? false;
+      const turn = async (each: TurnOf): Promise<readonly string[]> => {
+        return await this.#delete(each, unused);
+      };
+      return (await engine.leaderTurn(tabletId, turn)) ?? [];
     } catch (error) {
       log.warn('unused objects could not be deleted', { tabletId, error: String(error) });
-      return false;
+      return [];
     }
   }
 
@@ -186,7 +195,8 @@ export class Collection {
     ]);
   }
 
-  async #delete(turn: TurnOf, { question, etag, keys }: Unused): Promise<boolean> {
+  /** What was deleted. */
+  async #delete(turn: TurnOf, { question, etag, keys }: Unused): Promise<readonly string[]> {
     const { tabletId, lead, resource, signal } = turn;
     const { store, engine, local, log } = this.#options;
     const pending = new Set(store.uploads(tabletId).map(({ rowsetId }) => rowsetId));
@@ -198,7 +208,7 @@ export class Collection {
       lead.term === question.term &&
       lead.replicaId === question.replicaId &&
       replica?.metaId === question.metaId;
-    if (!isSame) return false;
+    if (!isSame) return [];
     const own = new Set(replica.rowsets.map(({ rowsetId }) => rowsetId));
     const free = keys.filter((key) => {
       const rowset = rowsetOfKey(key);
@@ -211,7 +221,7 @@ export class Collection {
     }
     engine.counts.deletedObjects += free.length;
     log.info('deleted unused objects of a tablet', { tabletId, objects: free.length });
-    return free.length === keys.length;
+    return free;
   }
 }
 

@@ -1,11 +1,12 @@
 /** Cooldown on a backend, put together: cooling and following, compaction, collection. */
-import type { ConfOutcome } from '../../base/agent_messages.ts';
+import type { AgentCalls, ConfOutcome } from '../../base/agent_messages.ts';
 import type { TabletId } from '../../base/ids.ts';
-import type { CooldownConf } from '../../base/replica.ts';
+import type { CooldownCheck, CooldownConf } from '../../base/replica.ts';
 import { ColdCompaction } from './cold_compaction.ts';
 import { ColdMaintenance } from './cold_maintenance.ts';
 import type { ColdMerge } from './cold_merge.ts';
 import { Collection } from './collection.ts';
+import { CooldownChecker } from './cooldown_check.ts';
 import { CooldownEngine, type CooldownEngineOptions } from './cooldown_engine.ts';
 import type { CooldownStatus } from './cooldown_plan.ts';
 import type { TabletTurns } from './turns.ts';
@@ -20,6 +21,7 @@ export class Cooldown {
   readonly collection: Collection;
   /** undefined: nothing is merged here. */
   readonly compaction: ColdCompaction | undefined;
+  readonly #checker: CooldownChecker;
   readonly #maintenance: ColdMaintenance;
 
   constructor(options: CooldownOptions) {
@@ -30,7 +32,34 @@ export class Cooldown {
     this.compaction =
       merge === undefined ? undefined : new ColdCompaction({ ...options, engine, merge });
     const { compaction, collection } = this;
+    this.#checker = new CooldownChecker({ ...options, engine, collection });
     this.#maintenance = new ColdMaintenance({ ...options, compaction, collection });
+  }
+
+  /** As `AgentCalls.checkCooldown`. */
+  async check(
+    { tabletIds, others, checksum }: AgentCalls['checkCooldown']['request'],
+    signal: AbortSignal,
+  ): Promise<AgentCalls['checkCooldown']['reply']> {
+    const tablets: CooldownCheck[] = [];
+    for (const tabletId of tabletIds) {
+      const found = await this.#checker.check(tabletId, others, { checksum, signal });
+      if (found !== undefined) tablets.push(found);
+    }
+    return { tablets };
+  }
+
+  /** As `AgentCalls.repairCooldown`. */
+  async repair({
+    tabletIds,
+    others,
+  }: AgentCalls['repairCooldown']['request']): Promise<AgentCalls['repairCooldown']['reply']> {
+    const repaired: { readonly tabletId: TabletId; readonly key: string }[] = [];
+    for (const tabletId of tabletIds) {
+      const keys = await this.#checker.repair(tabletId, others);
+      repaired.push(...keys.map((key) => ({ tabletId, key })));
+    }
+    return { repaired };
   }
 
   get turns(): TabletTurns {

@@ -178,6 +178,21 @@ export class CooldownEngine {
     await Promise.all(busy.map(async (tabletId) => await this.turns.hold(tabletId, nothing)));
   }
 
+  /** Where its cooled data is or will be; undefined: nowhere. */
+  resourceOf(replica: ReplicaState): ResourceId | undefined {
+    return resourceOf(replica, this.policyOf(replica));
+  }
+
+  /** Its next turn comes now, whatever was planned. */
+  lookAgain(tabletId: TabletId): void {
+    const replica = this.#options.store.get(tabletId);
+    if (replica === undefined) return;
+    const control = this.#controlOf(replica);
+    freshen(control);
+    control.settledTerm = 0;
+    this.#wakeIn(0);
+  }
+
   /** Whether this replica leads by what it knows. */
   leads(replica: ReplicaState): boolean {
     return isLeader(replica, this.#controlOf(replica));
@@ -411,7 +426,7 @@ export class CooldownEngine {
       const replica = store.get(tabletId);
       if (replica?.lead === undefined || !this.leads(replica)) return undefined;
       const { lead } = replica;
-      const resourceId = resourceOf(replica, this.policyOf(replica));
+      const resourceId = this.resourceOf(replica);
       if (resourceId === undefined) return undefined;
       const control = this.#controlOf(replica);
       const resource = await this.resources.get(resourceId);

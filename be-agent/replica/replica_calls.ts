@@ -11,6 +11,8 @@ export type ReplicaCallName = Extract<
   | 'pushStoragePolicies'
   | 'pushCooldownConf'
   | 'cooldownNow'
+  | 'checkCooldown'
+  | 'repairCooldown'
   | 'replicaSnapshots'
   | 'reportNow'
 >;

@@ -3,7 +3,13 @@
  * backends and the server ask, loads, scans and reports.
  */
 import { join } from 'node:path';
-import type { ConfOutcome, FrontendPort, LoadTarget, Nothing } from '../../base/agent_messages.ts';
+import type {
+  AgentCalls,
+  ConfOutcome,
+  FrontendPort,
+  LoadTarget,
+  Nothing,
+} from '../../base/agent_messages.ts';
 import type { Config } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { BackendId, TabletId, TxnId } from '../../base/ids.ts';
@@ -46,6 +52,13 @@ export interface ReplicaCooldown {
       signal: AbortSignal,
     ): Promise<T>;
   };
+  check(
+    request: AgentCalls['checkCooldown']['request'],
+    signal: AbortSignal,
+  ): Promise<AgentCalls['checkCooldown']['reply']>;
+  repair(
+    request: AgentCalls['repairCooldown']['request'],
+  ): Promise<AgentCalls['repairCooldown']['reply']>;
   /** undefined: it does not know the tablet (yet). */
   stateOf(tabletId: TabletId): CooldownStatus | undefined;
 }
@@ -220,6 +233,14 @@ export class ReplicaHost {
         }
         this.#cooldown.coolNow(tabletIds);
         return NOTHING;
+      },
+      checkCooldown: async (request, signal) => {
+        if (this.#cooldown !== undefined) return await this.#cooldown.check(request, signal);
+        throw new SqlError('NOT_SUPPORTED', { what: 'cooling on this backend' });
+      },
+      repairCooldown: async (request) => {
+        if (this.#cooldown !== undefined) return await this.#cooldown.repair(request);
+        throw new SqlError('NOT_SUPPORTED', { what: 'cooling on this backend' });
       },
       replicaSnapshots: ({ tabletIds }) => ({
         replicas: tabletIds.flatMap((tabletId) => {
