@@ -56,7 +56,12 @@ export type RepairStep =
   | { readonly kind: 'LEAVE'; readonly replica: PlannedReplica }
   /** It is needed after all: from DECOMMISSIONING to NORMAL. */
   | { readonly kind: 'STAY'; readonly replica: PlannedReplica }
-  | { readonly kind: 'DROP'; readonly replica: PlannedReplica };
+  /** When those that stay have confirmed that they have all. */
+  | {
+      readonly kind: 'DROP';
+      readonly replica: PlannedReplica;
+      readonly staying: readonly PlannedReplica[];
+    };
 
 export interface RepairPlan {
   readonly steps: readonly RepairStep[];
@@ -148,7 +153,8 @@ function fewer(
     return { steps: [], isHealthy: false, waits: 'the replicas that stay are not complete yet' };
   }
   const free = leaving.filter(({ isLeader }) => !isLeader);
-  if (free.length > 0) return steps(free.map((replica) => ({ kind: 'DROP', replica })));
+  const staying = members.filter(isSound);
+  if (free.length > 0) return steps(free.map((replica) => ({ kind: 'DROP', replica, staying })));
   return { steps: [], isHealthy: false, waits: 'another replica has to become the leader first' };
 }
 

@@ -31,6 +31,7 @@ const TABLETS_PER_ROUND = 5000;
 const TABLETS_PER_TURN = 200;
 /** A tablet for which nothing can be done is looked at again after this, milliseconds. */
 const WAIT_MS = 5000;
+const CONFIRM_TIMEOUT_MS = 10_000;
 
 export interface ReplicaRepairDeps {
   readonly catalog: Catalog;
@@ -290,10 +291,29 @@ export class ReplicaRepair {
         await catalog.replicas.setState(step.replica, ['DECOMMISSIONING'], 'NORMAL');
         return;
       case 'DROP':
+        if (!(await this.#haveAll(step.staying, partition.visibleVersion))) return;
         log.info('a replica is one too many', { ...of(step.replica), tabletId });
         // `ReplicaUpkeep` tells the backend.
         await catalog.replicas.setState(step.replica, ['DECOMMISSIONING'], 'DROPPING');
         return;
+    }
+  }
+
+  /** Asked at last: what they reported is a moment old. */
+  async #haveAll(replicas: readonly PlannedReplica[], version: number): Promise<boolean> {
+    const { transport, log } = this.#deps;
+    const answers = replicas.map(async ({ backendId, tabletId, replicaId }) => {
+      const options = { timeoutMs: CONFIRM_TIMEOUT_MS };
+      const request = { tabletIds: [tabletId] };
+      const reply = await transport.call(backendId, 'replicaSnapshots', request, options);
+      const own = reply.replicas.find((one) => one.replicaId === replicaId);
+      return own !== undefined && own.version >= version;
+    });
+    try {
+      return (await Promise.all(answers)).every(Boolean);
+    } catch (error) {
+      log.info('a surplus replica stays: the others do not answer', { error: String(error) });
+      return false;
     }
   }
 

@@ -7,6 +7,7 @@ import type { BackendId, ReplicaId } from '../base/ids.ts';
 import type { Clock } from '../base/ports.ts';
 import type { ReplicaReport } from '../base/replica.ts';
 import type { ReplicaDef } from '../catalog/replicas.ts';
+import type { BackendRegistry } from './backend_registry.ts';
 import type { ReplicaBoard } from './replica_board.ts';
 import type { ReplicaCondition } from './replica_plan.ts';
 
@@ -28,6 +29,7 @@ interface Suspicion {
 export interface ReplicaSuspicionsDeps {
   readonly transport: AgentTransport;
   readonly board: ReplicaBoard;
+  readonly registry: Pick<BackendRegistry, 'status'>;
   readonly clock: Clock;
 }
 
@@ -45,7 +47,7 @@ export class ReplicaSuspicions {
     const { board, clock } = this.#deps;
     const { backendId, tabletId, replicaId } = replica;
     const report = board.get(backendId, tabletId, replicaId);
-    const said = saidOf(report, board.isComplete(backendId), visibleVersion);
+    const said = this.#isOfThisLife(backendId) ? saidOf(report, visibleVersion) : 'UNKNOWN';
     if (said === 'GOOD' || said === 'UNKNOWN') {
       this.#suspicions.delete(replicaId);
       return said;
@@ -62,6 +64,13 @@ export class ReplicaSuspicions {
     return said === 'BEHIND' ? 'LAGGING' : 'SUSPECT';
   }
 
+  /** What a backend said before it was started again may be of a disk that it has lost since. */
+  #isOfThisLife(backendId: BackendId): boolean {
+    const { board, registry } = this.#deps;
+    if (!board.isComplete(backendId)) return false;
+    return registry.status(backendId)?.incarnation === board.incarnationOf(backendId);
+  }
+
   #ask(backendId: BackendId): void {
     const { clock, transport } = this.#deps;
     const now = clock.monotonic();
@@ -75,10 +84,9 @@ export class ReplicaSuspicions {
 
 function saidOf(
   report: ReplicaReport | undefined,
-  isComplete: boolean,
   version: number,
-): 'GOOD' | 'UNKNOWN' | 'BEHIND' | 'BAD' | 'LOST' {
-  if (report === undefined) return isComplete ? 'LOST' : 'UNKNOWN';
+): 'GOOD' | 'BEHIND' | 'BAD' | 'LOST' {
+  if (report === undefined) return 'LOST';
   if (report.isBad) return 'BAD';
   return report.version < version ? 'BEHIND' : 'GOOD';
 }

@@ -107,21 +107,28 @@ async function targetGroup(
 
 export const dropBackend: Executor<'DropBackend'> = async (statement, { services }) => {
   const found = await findAll(services, statement.backends);
-  if (!statement.force) for (const backend of found) expectNotNeeded(services, backend);
+  if (!statement.force) await expectNotNeeded(services, found);
   for (const backend of found) await services.backends.drop(backend);
   for (const { backendId } of found) services.replicaRepair.noteBackend(backendId);
   return OK;
 };
 
 /** Throws BACKEND_STATE when it has the only complete replica of a tablet. */
-function expectNotNeeded({ catalog }: Services, { backendId }: BackendDef): void {
-  for (const { tabletId, state } of catalog.replicas.ofBackend(backendId)) {
-    if (state === 'DROPPING' || catalog.tablets.get(tabletId) === undefined) continue;
-    const others = catalog.replicas.ofTablet(tabletId).filter((one) => one.backendId !== backendId);
-    if (others.some(isComplete)) continue;
-    const what = `no other has a complete replica of tablet ${tabletId}`;
-    const hint = 'DECOMMISSION moves its replicas away first; DROPP drops it all the same';
-    throw new SqlError('BACKEND_STATE', { name: backendId, state: 'needed', what }, { hint });
+async function expectNotNeeded(
+  { catalog }: Services,
+  leaving: readonly BackendDef[],
+): Promise<void> {
+  const staying = new Set((await catalog.backends.list()).map(({ backendId }) => backendId));
+  for (const { backendId } of leaving) staying.delete(backendId);
+  for (const { backendId } of leaving) {
+    for (const { tabletId, state } of catalog.replicas.ofBackend(backendId)) {
+      if (state === 'DROPPING' || catalog.tablets.get(tabletId) === undefined) continue;
+      const others = catalog.replicas.ofTablet(tabletId);
+      if (others.some((one) => staying.has(one.backendId) && isComplete(one))) continue;
+      const what = `no other has a complete replica of tablet ${tabletId}`;
+      const hint = 'DECOMMISSION moves its replicas away first; DROPP drops it all the same';
+      throw new SqlError('BACKEND_STATE', { name: backendId, state: 'needed', what }, { hint });
+    }
   }
 }
 

@@ -2,7 +2,7 @@
 import { SqlError } from '../../base/errors.ts';
 import type { TabletId } from '../../base/ids.ts';
 import { id } from '../../base/ids.ts';
-import type { TableDef } from '../../base/schema.ts';
+import { type PartitionDef, type TableDef, isReplicated } from '../../base/schema.ts';
 import { bytesText } from '../../base/units.ts';
 import {
   type RowsResult,
@@ -16,7 +16,9 @@ import { createTableText, quoted } from '../create_table_text.ts';
 import { InformationSchema } from '../information_schema/information_schema.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { PARTITIONS } from '../listings/partitions.ts';
+import { REPLICATED_TABLETS, REPLICA_STATUS } from '../listings/replicas.ts';
 import { TABLETS } from '../listings/tablets.ts';
+import { type DataSize, plus, tabletsSize } from '../replica_sizes.ts';
 import { expectDatabase } from './databases.ts';
 import {
   type ExecContext,
@@ -84,20 +86,38 @@ export const showPartitions: Executor<'ShowPartitions'> = async (statement, cont
   return await showListing(PARTITIONS, { services, table }, statement.filter, context);
 };
 
+/** Shared tables show who serves a tablet, replicated ones their replicas. */
 export const showTablets: Executor<'ShowTablets'> = async (statement, context) => {
   const { services } = context;
   const table = await tableOf(statement.table, 'SHOW TABLETS', context);
-  const wanted = statement.partitions.map((name) => {
-    const found = table.partitions.find((partition) => partition.name === name);
-    if (found !== undefined) return found;
-    throw new SqlError('UNKNOWN_PARTITION', { partition: name, table: table.name });
-  });
-  const partitions = wanted.length === 0 ? table.partitions : wanted;
+  const partitions = partitionsOf(table, statement.partitions);
+  if (isReplicated(table)) {
+    const source = { services, table, partitions };
+    return await showListing(REPLICATED_TABLETS, source, statement.filter, context);
+  }
   const groups = await services.catalog.computeGroups.list();
   const computeGroup = groups.length === 0 ? undefined : await computeGroupOf(context);
   const source = { services, table, partitions, computeGroup };
   return await showListing(TABLETS, source, statement.filter, context);
 };
+
+/** Tablets of shared tables have no replicas. */
+export const showReplicaStatus: Executor<'ShowReplicaStatus'> = async (statement, context) => {
+  const { services } = context;
+  const table = await tableOf(statement.table, 'SHOW REPLICA STATUS', context);
+  const source = { services, table, partitions: partitionsOf(table, statement.partitions) };
+  return await showListing(REPLICA_STATUS, source, statement.filter, context);
+};
+
+/** All without names. Throws UNKNOWN_PARTITION. */
+function partitionsOf(table: TableDef, names: readonly string[]): readonly PartitionDef[] {
+  if (names.length === 0) return table.partitions;
+  return names.map((name) => {
+    const found = table.partitions.find((partition) => partition.name === name);
+    if (found !== undefined) return found;
+    throw new SqlError('UNKNOWN_PARTITION', { partition: name, table: table.name });
+  });
+}
 
 /** Where a tablet belongs, in Doris's columns; no row when there is no such tablet. */
 export const showTablet: Executor<'ShowTablet'> = async ({ tabletId }, { services }) => {
@@ -135,12 +155,14 @@ export const showTablet: Executor<'ShowTablet'> = async ({ tabletId }, { service
 // ---------------------------------------------------------------------------------------------
 // SHOW DATA
 
+const NO_DATA: DataSize = { bytes: 0, remoteBytes: 0, replicas: 0, rows: 0 };
 const DATABASE_DATA = ['TableName', 'Size', 'ReplicaCount', 'RemoteSize'];
 const TABLE_DATA = ['TableName', 'IndexName', 'Size', 'ReplicaCount', 'RowCount', 'RemoteSize'];
 
 /**
- * Sizes are those of the data in the vault, which is all that a shared table has: Size and
- * RemoteSize are the same, and each tablet counts as one replica. The last row is the sum.
+ * Of a shared table sizes are those of the data in the vault: Size and RemoteSize are the same, and
+ * each tablet counts as one replica. Of a replicated one Size is what all replicas have on their
+ * disks, RemoteSize what has cooled, once. The last row is the sum.
  */
 export const showData: Executor<'ShowData'> = async ({ table: name, filter }, context) => {
   const heading = (names: readonly string[]) => ({
@@ -152,15 +174,22 @@ export const showData: Executor<'ShowData'> = async ({ table: name, filter }, co
     return withTotal(filtered(heading(DATABASE_DATA), rows, filter, context), total);
   }
   const table = await tableOf(name, 'SHOW DATA', context);
-  const { tablets } = context.services.catalog;
-  const rows = table.indexes.map((index, at): SqlRow => {
-    const own = tablets.ofTable(table.tableId).filter(({ indexId }) => indexId === index.indexId);
-    const size = bytesText(own.reduce((sum, { bytes }) => sum + bytes, 0));
-    const count = String(own.reduce((sum, tablet) => sum + tablet.rows, 0));
-    return [at === 0 ? table.name : '', index.name, size, String(own.length), count, size];
+  const { services } = context;
+  const tablets = services.catalog.tablets.ofTable(table.tableId);
+  const sizes = table.indexes.map(({ indexId }) =>
+    tabletsSize(
+      services,
+      table,
+      tablets.filter((tablet) => tablet.indexId === indexId),
+    ),
+  );
+  const rows = table.indexes.map(({ name: index }, at): SqlRow => {
+    const size = sizes[at] ?? NO_DATA;
+    const [bytes, replicas, remote] = sizeCells(size);
+    return [at === 0 ? table.name : '', index, bytes, replicas, String(size.rows), remote];
   });
-  const { bytes, tablets: count } = tablets.tableSize(table.tableId);
-  const total = ['', 'Total', bytesText(bytes), String(count), '', bytesText(bytes)];
+  const [bytes, replicas, remote] = sizeCells(sizes.reduce(plus, NO_DATA));
+  const total = ['', 'Total', bytes, replicas, '', remote];
   return withTotal(filtered(heading(TABLE_DATA), rows, filter, context), total);
 };
 
@@ -172,18 +201,24 @@ async function databaseData(
   if (name === '') throw new SqlError('NO_DB');
   if (isSystemDatabase(name)) throw new SqlError('NOT_SUPPORTED', { what: `SHOW DATA of ${name}` });
   const { databaseId } = await catalog.databases.get(name);
-  let [bytes, count] = [0, 0];
+  let sum = NO_DATA;
   const rights = rightsOf(context);
   const tables = (await catalog.tables.list(databaseId)).filter((table) =>
     rights.seesTable(name, table.name),
   );
-  const rows = tables.map((table): SqlRow => {
-    const size = catalog.tablets.tableSize(table.tableId);
-    bytes += size.bytes;
-    count += size.tablets;
-    return [table.name, bytesText(size.bytes), String(size.tablets), bytesText(size.bytes)];
-  });
-  return { rows, total: ['Total', bytesText(bytes), String(count), bytesText(bytes)] };
+  const rows: SqlRow[] = [];
+  for (const { tableId, name: tableName } of tables) {
+    const table = await catalog.tables.byId(tableId);
+    if (table === undefined) continue;
+    const size = tabletsSize(context.services, table, catalog.tablets.ofTable(tableId));
+    sum = plus(sum, size);
+    rows.push([tableName, ...sizeCells(size)]);
+  }
+  return { rows, total: ['Total', ...sizeCells(sum)] };
+}
+
+function sizeCells(size: DataSize): readonly [bytes: string, replicas: string, remote: string] {
+  return [bytesText(size.bytes), String(size.replicas), bytesText(size.remoteBytes)];
 }
 
 function withTotal({ columns, rows }: RowsResult, total: SqlRow): RowsResult {

@@ -31,6 +31,7 @@ import {
   showCooldownJobs,
   showCooldownTablets,
 } from './cooldown.ts';
+import { checkCooldownTable } from './check_cooldown.ts';
 import { showCompactionStatus } from './compaction.ts';
 import { adminSetConfig, adminShowConfig, showConfig } from './config.ts';
 import { createDatabase, dropDatabase, use, useComputeGroup } from './databases.ts';
@@ -263,7 +264,7 @@ export const EXECUTORS: {
   CancelCooldownJob: cancelCooldownJob,
   AdminCooldownTable: adminCooldownTable,
   AdminSetCooldownLeader: adminSetCooldownLeader,
-  CheckCooldownTable: LATER,
+  CheckCooldownTable: checkCooldownTable,
 
   // tables
   CreateDatabase: createDatabase,

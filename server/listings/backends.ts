@@ -44,7 +44,7 @@ export const BACKENDS: Listing<Services> = {
   },
 };
 
-function backendRow({ registry }: Services, backend: BackendDef): SqlRow {
+function backendRow({ board, catalog, registry }: Services, backend: BackendDef): SqlRow {
   const { backendId, computeGroupName, adminState } = backend;
   const status = registry.status(backendId);
   const alive = status?.alive ?? false;
@@ -52,6 +52,11 @@ function backendRow({ registry }: Services, backend: BackendDef): SqlRow {
   const available = status?.diskAvailableBytes ?? 0;
   const usedPct = total === 0 ? 0 : (100 * (total - available)) / total;
   const port = String(backend.httpPort);
+  let [localBytes, remoteBytes] = [0, 0];
+  for (const report of board.ofBackend(backendId)) {
+    localBytes += report.localBytes;
+    remoteBytes += report.remoteBytes;
+  }
   const error = adminState === 'STOPPED' ? 'stopped by ALTER SYSTEM' : (status?.error ?? '');
   return [
     String(backendId),
@@ -65,15 +70,15 @@ function backendRow({ registry }: Services, backend: BackendDef): SqlRow {
     status === undefined ? null : timeText(status.lastHeartbeatMs).slice(0, 19),
     String(alive),
     String(adminState === 'DECOMMISSIONED'),
-    // Shared tables have no tablets on a backend; which it serves is in SHOW TABLETS.
-    null,
-    bytesText(status?.cacheUsedBytes ?? 0),
+    // Of replicated tables; which tablets of shared ones it serves is in SHOW TABLETS.
+    String(catalog.replicas.countOf(backendId)),
+    bytesText((status?.cacheUsedBytes ?? 0) + localBytes),
     bytesText(0),
     bytesText(available),
     bytesText(total),
     `${usedPct.toFixed(2)} %`,
     `${usedPct.toFixed(2)} %`,
-    bytesText(0),
+    bytesText(remoteBytes),
     JSON.stringify({ location: 'default', compute_group_name: computeGroupName }),
     alive ? '' : error || (status === undefined ? 'no heartbeat' : ''),
     alive ? VERSION : '',

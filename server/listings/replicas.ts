@@ -1,0 +1,162 @@
+/**
+ * SHOW TABLETS FROM a replicated table and ADMIN SHOW REPLICA STATUS: one row per replica. Versions
+ * are what the catalog knows; sizes and cooled lists what the backend has reported last.
+ */
+import type { BackendId } from '../../base/ids.ts';
+import type { ReplicaReport } from '../../base/replica.ts';
+import type { BackendDef, PartitionDef, TableDef } from '../../base/schema.ts';
+import { type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
+import type { ReplicaDef } from '../../catalog/replicas.ts';
+import type { TabletInfo } from '../../catalog/tablet_index.ts';
+import type { Services } from '../services.ts';
+import { type Listing, everyRow } from './listing.ts';
+
+export interface ReplicasSource {
+  readonly services: Pick<Services, 'board' | 'catalog' | 'registry' | 'replicaRepair'>;
+  readonly table: TableDef;
+  /** Those of the table that are wanted. */
+  readonly partitions: readonly PartitionDef[];
+}
+
+interface Place {
+  readonly source: ReplicasSource;
+  readonly partition: PartitionDef;
+  readonly tablet: TabletInfo;
+  readonly replica: ReplicaDef;
+  /** undefined: it was dropped. */
+  readonly backend: BackendDef | undefined;
+  /** undefined: it has not reported this replica. */
+  readonly report: ReplicaReport | undefined;
+}
+
+const NONE = -1n;
+
+/** Doris's columns in Doris's order (reference/cooldown 5), then ours. */
+export const REPLICATED_TABLETS: Listing<ReplicasSource> = {
+  columns: [
+    ...['TabletId', 'ReplicaId', 'BackendId', 'SchemaHash', 'Version'].map(bigintColumn),
+    ...['LstSuccessVersion', 'LstFailedVersion'].map(bigintColumn),
+    textColumn('LstFailedTime'),
+    ...['LocalDataSize', 'RemoteDataSize', 'RowCount'].map(bigintColumn),
+    ...['State', 'LstConsistencyCheckTime'].map(textColumn),
+    ...['CheckVersion', 'VersionCount', 'QueryHits', 'PathHash'].map(bigintColumn),
+    ...['MetaUrl', 'CompactionStatus'].map(textColumn),
+    bigintColumn('CooldownReplicaId'),
+    ...['CooldownMetaId', 'PartitionName'].map(textColumn),
+    bigintColumn('Bucket'),
+    ...['IndexName', 'IsBad'].map(textColumn),
+  ],
+  likeColumns: ['PartitionName'],
+  seen: everyRow,
+  rows: async (source) => (await places(source)).map(tabletRow),
+};
+
+export const REPLICA_STATUS: Listing<ReplicasSource> = {
+  columns: [
+    ...['TabletId', 'ReplicaId', 'BackendId', 'Version', 'LastFailedVersion'].map(bigintColumn),
+    ...['LastSuccessVersion', 'CommittedVersion', 'SchemaHash', 'VersionNum'].map(bigintColumn),
+    ...['IsBad', 'IsUserDrop', 'State', 'Status', 'WaitReason'].map(textColumn),
+  ],
+  likeColumns: ['Status'],
+  seen: everyRow,
+  rows: async (source) => (await places(source)).map(statusRow),
+};
+
+async function places(source: ReplicasSource): Promise<readonly Place[]> {
+  const { board, catalog } = source.services;
+  const backends = new Map<BackendId, BackendDef>(
+    (await catalog.backends.list()).map((backend) => [backend.backendId, backend]),
+  );
+  return source.partitions.flatMap((partition) =>
+    catalog.tablets.ofPartition(partition.partitionId).flatMap((tablet) =>
+      catalog.replicas.ofTablet(tablet.tabletId).map((replica): Place => {
+        const { backendId, tabletId, replicaId } = replica;
+        const backend = backends.get(backendId);
+        const report = board.get(backendId, tabletId, replicaId);
+        return { source, partition, tablet, replica, backend, report };
+      }),
+    ),
+  );
+}
+
+function tabletRow(place: Place): SqlRow {
+  const { source, partition, tablet, replica, backend, report } = place;
+  const { services, table } = source;
+  const { tabletId, replicaId, backendId, state, missing } = replica;
+  const version = versionOf(place);
+  const metaUrl =
+    backend === undefined
+      ? null
+      : `http://${backend.host}:${backend.httpPort}/api/meta/header/${tabletId}`;
+  return [
+    BigInt(tabletId),
+    BigInt(replicaId),
+    BigInt(backendId),
+    BigInt(table.schemaVersion),
+    version,
+    version,
+    missing === undefined ? NONE : BigInt(missing.to),
+    null,
+    BigInt(report?.localBytes ?? 0),
+    BigInt(report?.remoteBytes ?? 0),
+    BigInt(report?.rows ?? 0),
+    state,
+    null,
+    NONE,
+    BigInt(report?.rowsets ?? 0),
+    0n,
+    NONE,
+    metaUrl,
+    null,
+    BigInt(services.catalog.cooldown.lead(tabletId)?.replicaId ?? -1),
+    report?.metaId ?? '',
+    partition.name,
+    BigInt(tablet.bucket),
+    table.indexes.find(({ indexId }) => indexId === tablet.indexId)?.name ?? null,
+    String(report?.isBad ?? false),
+  ];
+}
+
+function statusRow(place: Place): SqlRow {
+  const { source, partition, replica, report } = place;
+  const { replicaRepair } = source.services;
+  const { tabletId, replicaId, backendId, state, missing } = replica;
+  const version = versionOf(place);
+  const status = statusOf(place);
+  const waits = [replicaRepair.waitsOf(tabletId), replicaRepair.cloneError(replicaId)];
+  return [
+    BigInt(tabletId),
+    BigInt(replicaId),
+    BigInt(backendId),
+    version,
+    missing === undefined ? NONE : BigInt(missing.to),
+    version,
+    BigInt(partition.visibleVersion),
+    BigInt(source.table.schemaVersion),
+    BigInt(report?.rowsets ?? 0),
+    String(report?.isBad ?? false),
+    String(false),
+    state,
+    status,
+    status === 'OK' ? '' : waits.filter((text) => text !== '').join('; '),
+  ];
+}
+
+/** One that missed nothing has all; its last report may be older than the last load. */
+function versionOf({ partition, replica, report }: Place): bigint {
+  const { missing } = replica;
+  if (missing === undefined) return BigInt(partition.visibleVersion);
+  return BigInt(Math.max(0, Math.min(report?.version ?? 0, missing.from - 1)));
+}
+
+/** Doris's words. */
+function statusOf(place: Place): 'OK' | 'DEAD' | 'BAD' | 'MISSING' | 'VERSION_ERROR' {
+  const { source, replica, report } = place;
+  const { board, registry } = source.services;
+  const { backendId, missing, state } = replica;
+  if (!registry.isAlive(backendId)) return 'DEAD';
+  if (report?.isBad === true) return 'BAD';
+  const isMade = state !== 'CREATING' && state !== 'CLONING';
+  if (missing !== undefined || !isMade) return 'VERSION_ERROR';
+  return report === undefined && board.isComplete(backendId) ? 'MISSING' : 'OK';
+}
