@@ -58,6 +58,7 @@ export class Selects {
       session: selectSession(context),
       signal: context.signal,
       timeoutMs: timeLimitMs(sql, variables),
+      memoryMax: variables.number('exec_mem_limit'),
       rowsMax: typeof limit === 'bigint' && limit <= 2n ** 53n ? Number(limit) : 0,
     });
   }

@@ -316,6 +316,7 @@ function sessionsOf(front: { readonly sessions?: Sessions }): Sessions {
 const SETTINGS_AS_VARIABLES = [
   'wait_timeout',
   'query_timeout',
+  'exec_mem_limit',
   'max_allowed_packet',
   'max_connections',
   'max_user_connections',

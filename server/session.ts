@@ -301,22 +301,41 @@ export class Session implements SessionHandler {
 
   async #execute(statement: Statement, signal: AbortSignal): Promise<StatementResult> {
     const { services, state } = this.#deps;
+    const limit = this.#timeLimit(statement);
     try {
       this.#expectMayRun(statement);
-      const result = await executeStatement(statement, this.#context(signal));
+      const context = this.#context(AbortSignal.any([signal, limit.signal]));
+      const running = executeStatement(statement, context);
+      const result = await (LISTS.test(statement.kind) ? unlessAborted(running, context) : running);
       state.affectedRows = result.kind === 'ok' ? BigInt(result.affectedRows) : -1n;
       if (result.kind === 'rows' && Array.isArray(result.rows)) {
         state.foundRows = BigInt(result.rows.length);
       }
       return result;
-    } catch (error) {
+    } catch (caught) {
       state.affectedRows = -1n;
+      const error: unknown = limit.signal.aborted ? limit.signal.reason : caught;
       if (error instanceof SqlError) throw this.#remember(error);
       const text = formatStatement(statement, { maskSecrets: true });
       const logged = text.slice(0, LOGGED_STATEMENT_MAX);
       services.log.error('a statement failed unexpectedly', { statement: logged });
       throw error;
+    } finally {
+      limit.cancel();
     }
+  }
+
+  /** max_execution_time of what is no SELECT, which has its own (`Selects`). */
+  #timeLimit({ kind }: Statement): { readonly signal: AbortSignal; readonly cancel: () => void } {
+    const { services, state } = this.#deps;
+    const abort = new AbortController();
+    const limitMs = state.variables.number('max_execution_time');
+    if (limitMs === 0 || kind === 'Select')
+      return { signal: abort.signal, cancel: () => undefined };
+    const cancel = services.clock.after(limitMs, () => {
+      abort.abort(new SqlError('QUERY_TIMEOUT'));
+    });
+    return { signal: abort.signal, cancel };
   }
 
   /** Throws MUST_CHANGE_PASSWORD, ACCOUNT_LIMIT. */
@@ -346,6 +365,24 @@ export class Session implements SessionHandler {
     const { errno: code, message } = error;
     this.#deps.state.warn({ level: 'Error', code, message });
     return error;
+  }
+}
+
+/** What only looks may be left alone when nobody waits for it any more. */
+async function unlessAborted<Result>(
+  running: Promise<Result>,
+  { signal }: ExecContext,
+): Promise<Result> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const aborted = (): void => reject(signal.reason as Error);
+  signal.addEventListener('abort', aborted, { once: true });
+  if (signal.aborted) aborted();
+  try {
+    return await Promise.race([running, promise]);
+  } finally {
+    signal.removeEventListener('abort', aborted);
+    // Whatever it comes to then is nobody's business.
+    running.catch(() => undefined);
   }
 }
 

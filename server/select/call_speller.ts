@@ -144,9 +144,11 @@ function spellGroupConcat(ctx: SpellerContext): Spelled {
     separator = ctx.next().text;
   }
   ctx.expect(')');
-  // SQLite's DISTINCT takes a single argument, so a separator needs an aggregate of our own.
-  const name = distinct ? 'mysql_group_concat_distinct' : 'group_concat';
-  return typed(`${name}(${value}, ${quoteText(separator)}${order})`, STRING);
+  // SQLite's own knows no limit, and its DISTINCT takes a single argument.
+  const name = distinct ? 'mysql_group_concat_distinct' : 'mysql_group_concat';
+  const { value: limit } = ctx.session.systemVariable('group_concat_max_len', undefined);
+  const max = ctx.bind(limit);
+  return typed(`${name}(${value}, ${quoteText(separator)}, ${max}${order})`, STRING);
 }
 
 function spellExtract(ctx: SpellerContext): Spelled {

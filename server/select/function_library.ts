@@ -387,13 +387,26 @@ export function variablesNow(): ReadonlyMap<string, Exclude<LibraryValue, Uint8A
   );
 }
 
-/** Divisions by zero since they were asked for last. */
-let zeroDivisions = 0;
+/** What a statement is warned of, by count. */
+export interface Counted {
+  readonly zeroDivisions: number;
+  /** Results of GROUP_CONCAT that were too long. */
+  readonly cutGroups: number;
+}
 
-export function takeZeroDivisions(): number {
-  const count = zeroDivisions;
+let zeroDivisions = 0;
+let cutGroups = 0;
+
+export function noteCutGroup(): void {
+  cutGroups += 1;
+}
+
+/** Since they were asked for last. */
+export function takeCounted(): Counted {
+  const counted = { zeroDivisions, cutGroups };
   zeroDivisions = 0;
-  return count;
+  cutGroups = 0;
+  return counted;
 }
 
 /** A divisor: zero counts, and becomes NULL, as the result of the division does. */

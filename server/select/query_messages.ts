@@ -2,6 +2,7 @@
 import { deserialize, serialize } from 'node:v8';
 import type { WireError } from '../../base/errors.ts';
 import type { ColumnType, SqlValue } from '../../base/values.ts';
+import type { Counted } from './function_library.ts';
 import type { Clause } from './speller_context.ts';
 
 export interface QueryTable {
@@ -24,6 +25,8 @@ export type QueryRequest =
       readonly types: readonly (ColumnType | undefined)[];
       readonly rowsMax: number;
       readonly memoryBytes: number;
+      /** Bytes that the process may take. */
+      readonly memoryMax: number;
       readonly firstClause: ReadonlyMap<string, Clause>;
       readonly tables: readonly QueryTable[];
       /** User variables that it assigns to. */
@@ -46,12 +49,17 @@ export type QueryReply =
       readonly types: readonly ColumnType[] | undefined;
       readonly rows: readonly (readonly SqlValue[])[];
       readonly done: boolean;
-      /** Divisions by zero since the batch before. */
-      readonly zeroDivisions: number;
+      /** Bytes that the process has now; with the last batch. */
+      readonly memory?: number;
+      /** What is worth a warning, since the batch before. */
+      readonly counted: Counted;
       /** With the last batch, of a statement that assigns to some. */
       readonly variables?: ReadonlyMap<string, SqlValue>;
     }
   | { readonly kind: 'failed'; readonly error: WireError };
+
+/** What a query process ends itself with when it takes more memory than it may. */
+export const MEMORY_SIGNAL = 'SIGUSR2';
 
 const HEADER_BYTES = 4;
 /** A larger frame means that the stream is out of step. */

@@ -7,6 +7,7 @@ import { SqlError } from '../../base/errors.ts';
 import type { Clock, Log } from '../../base/ports.ts';
 import {
   FRAME_BYTES_MAX,
+  MEMORY_SIGNAL,
   decodeBody,
   encodeFrame,
   frameLength,
@@ -28,6 +29,12 @@ export class QueryProcess {
   #pending: Buffer[] = [];
   #pendingBytes = 0;
   #alive = true;
+  /** With the signal that ended it. */
+  readonly #exited: Promise<NodeJS.Signals | null>;
+  /** Bytes that the running statement may take. */
+  #memoryMax = 0;
+  /** Bytes that it had when its statement ended. */
+  #memory = 0;
 
   constructor(log: Log) {
     const flags = ['--disable-warning=ExperimentalWarning', `--max-old-space-size=${HEAP_MIB}`];
@@ -41,8 +48,11 @@ export class QueryProcess {
     this.#chunks = output[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     for (const pipe of [input, output, errors, lifeline]) pipe.on('error', () => this.kill());
     this.#child.on('error', () => this.kill());
-    this.#child.on('exit', () => {
-      this.#alive = false;
+    this.#exited = new Promise((resolve) => {
+      this.#child.on('exit', (_, signal) => {
+        this.#alive = false;
+        resolve(signal);
+      });
     });
     errors.on('data', (chunk: Buffer) => log.warn('query process', { stderr: chunk.toString() }));
     this.#hold(false);
@@ -71,7 +81,8 @@ export class QueryProcess {
 
   /** Resolves when the process has room for more. */
   async send(request: QueryRequest): Promise<void> {
-    if (!this.#alive) throw processGone();
+    if (!this.#alive) throw await this.#gone();
+    if (request.kind === 'run') this.#memoryMax = request.memoryMax;
     if (this.#input.write(encodeFrame(request))) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
@@ -88,13 +99,15 @@ export class QueryProcess {
   async receive(): Promise<QueryReply> {
     const length = frameLength(await this.#take(HEADER_BYTES));
     if (length > FRAME_BYTES_MAX) throw processGone();
-    return decodeBody<QueryReply>(await this.#take(length));
+    const reply = decodeBody<QueryReply>(await this.#take(length));
+    if (reply.kind === 'batch') this.#memory = reply.memory ?? this.#memory;
+    return reply;
   }
 
   async #take(bytes: number): Promise<Buffer> {
     while (this.#pendingBytes < bytes) {
       const { value, done } = await this.#chunks.next();
-      if (done === true) throw processGone();
+      if (done === true) throw await this.#gone();
       this.#pending.push(value);
       this.#pendingBytes += value.length;
     }
@@ -108,6 +121,18 @@ export class QueryProcess {
     return all.subarray(0, bytes);
   }
 
+  /** It has grown so much that the next statement is better off with a new one. */
+  get isWorn(): boolean {
+    return this.#memory > WORN_BYTES;
+  }
+
+  /** Why there is nobody to talk to. V8 aborts when its heap is full. */
+  async #gone(): Promise<SqlError> {
+    const signal = await this.#exited;
+    const isMemory = signal === MEMORY_SIGNAL || signal === 'SIGABRT' || signal === 'SIGTRAP';
+    return isMemory ? new SqlError('QUERY_MEMORY', { bytes: this.#memoryMax }) : processGone();
+  }
+
   kill(): void {
     this.#alive = false;
     this.#child.kill('SIGKILL');
@@ -115,10 +140,11 @@ export class QueryProcess {
 }
 
 function processGone(): SqlError {
-  return new SqlError('QUERY_FAILED', {
-    why: 'the query process ended; it may have run out of memory',
-  });
+  return new SqlError('QUERY_FAILED', { why: 'the query process ended' });
 }
+
+/** A process at rest has 100 MiB. */
+const WORN_BYTES = 256 * 2 ** 20;
 
 /** Most statements running at once; further ones wait their turn. */
 export const QUERY_PROCESSES_MAX = 8;
@@ -182,7 +208,7 @@ export class QueryPool {
   release(process: QueryProcess, clean: boolean): void {
     if (!this.#busy.delete(process)) return;
     process.end();
-    if (clean && process.alive && !this.#closed) this.#keep(process);
+    if (clean && process.alive && !process.isWorn && !this.#closed) this.#keep(process);
     else process.kill();
     this.#waiting.shift()?.();
   }

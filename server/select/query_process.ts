@@ -11,6 +11,7 @@
 import { readSync, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import {
+  MEMORY_SIGNAL,
   decodeBody,
   encodeFrame,
   frameLength,
@@ -18,7 +19,7 @@ import {
   type QueryRequest,
   type QueryTable,
 } from './query_messages.ts';
-import { beginVariables, takeZeroDivisions, variablesNow } from './function_library.ts';
+import { beginVariables, takeCounted, variablesNow } from './function_library.ts';
 import { runStatement } from './run_statement.ts';
 import { quoteName } from './spelled.ts';
 import { openSpillingConnection, type Connection } from './sqlite_connection.ts';
@@ -30,11 +31,23 @@ const STDOUT = 1;
 const STDERR = 2;
 const HEADER_BYTES = 4;
 
-/** Blocks on descriptor 3, which the server holds open as long as it lives. */
+/** Milliseconds between two looks at the memory. */
+const WATCH_MS = 20;
+/** Bytes that the process may take; 0: as many as it likes. Shared with the watchdog. */
+const memoryMax = new Float64Array(new SharedArrayBuffer(8));
+
+/**
+ * Waits on descriptor 3, which the server holds open as long as it lives, and looks at the memory:
+ * SQLite as it is built does not count its own.
+ */
 const WATCHDOG = `
-  const { readSync } = require('node:fs');
-  try { readSync(3, Buffer.alloc(1)); } catch {}
-  process.kill(process.pid, 'SIGKILL');
+  const { read } = require('node:fs');
+  const { workerData } = require('node:worker_threads');
+  read(3, Buffer.alloc(1), 0, 1, null, () => process.kill(process.pid, 'SIGKILL'));
+  setInterval(() => {
+    const max = workerData[0];
+    if (max > 0 && process.memoryUsage.rss() > max) process.kill(process.pid, '${MEMORY_SIGNAL}');
+  }, ${WATCH_MS});
 `;
 
 const WAIT = new Int32Array(new SharedArrayBuffer(4));
@@ -152,14 +165,15 @@ function run(request: Run): void {
   try {
     // The view over a virtual table is the server's own text, so it may be trusted.
     db.pragma('trusted_schema = ON');
-    takeZeroDivisions();
+    takeCounted();
     beginVariables(request.variables);
     for (const [index, table] of request.tables.entries()) provideTable(db, table, index);
     for (const batch of runStatement(db, request)) {
-      const zeroDivisions = takeZeroDivisions();
+      const counted = takeCounted();
       const isLast = batch.done && request.variables.size > 0;
       const variables = isLast ? { variables: variablesNow() } : {};
-      send({ kind: 'batch', ...batch, zeroDivisions, ...variables });
+      const memory = batch.done ? { memory: process.memoryUsage.rss() } : {};
+      send({ kind: 'batch', ...batch, counted, ...variables, ...memory });
     }
   } catch (error) {
     const tables = new Map(request.tables.map((table) => [table.sqlName, table.fullName]));
@@ -175,10 +189,13 @@ function main(): void {
   // statements get its grace period.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
 
-  new Worker(WATCHDOG, { eval: true }).unref();
+  new Worker(WATCHDOG, { eval: true, workerData: memoryMax }).unref();
   for (let request = receive(); request !== undefined; request = receive()) {
     // An unasked `rows` is the answer to a pull of a statement that has failed meanwhile.
-    if (request.kind === 'run') run(request);
+    if (request.kind !== 'run') continue;
+    memoryMax[0] = request.memoryMax;
+    run(request);
+    memoryMax[0] = 0;
   }
 }
 

@@ -5,7 +5,7 @@
 import { SqlError } from '../../base/errors.ts';
 import type { Clock, Log } from '../../base/ports.ts';
 import type { ColumnType, ResultColumn, RowsResult, SqlRow, SqlValue } from '../../base/values.ts';
-import { beginVariables, takeZeroDivisions, variablesNow } from './function_library.ts';
+import { type Counted, beginVariables, takeCounted, variablesNow } from './function_library.ts';
 import { QueryPool, type QueryProcess } from './query_pool.ts';
 import { type PlannedTable, type QueryPlan, planSteps } from './query_plan.ts';
 import type { QueryRequest, QueryTable } from './query_messages.ts';
@@ -33,6 +33,8 @@ export interface SelectOptions<Context> {
   readonly signal: AbortSignal;
   /** Milliseconds after which the statement is stopped, QUERY_TIMEOUT; 0: never. */
   readonly timeoutMs: number;
+  /** Bytes its process may take, QUERY_MEMORY. */
+  readonly memoryMax: number;
   /** sql_select_limit; 0: no limit. */
   readonly rowsMax: number;
 }
@@ -195,7 +197,7 @@ export class SelectEngine<Context> {
     const run = { ...spelled, types: staticTypes(spelled), rowsMax: options.rowsMax };
     const rows: SqlRow[] = [];
     let types: readonly ColumnType[] = [];
-    takeZeroDivisions();
+    takeCounted();
     beginVariables(spelled.variables);
     try {
       for (const batch of runStatement(this.#memory, run)) {
@@ -206,7 +208,7 @@ export class SelectEngine<Context> {
       const { firstClause } = spelled;
       throw sqlErrorOf(error, { text: sql, firstClause, tables: new Map() });
     }
-    warnOfZeroDivisions(takeZeroDivisions(), options.session);
+    warnOf(takeCounted(), options.session);
     if (spelled.variables.size > 0) keepVariables(variablesNow(), options.session);
     return { kind: 'rows', columns: resultColumns(spelled.columns, types), rows };
   }
@@ -224,15 +226,19 @@ export class SelectEngine<Context> {
   }
 }
 
-/** As MySQL with ERROR_FOR_DIVISION_BY_ZERO; more than it keeps of them only count. */
-function warnOfZeroDivisions(count: number, session: SelectSession): void {
-  for (let at = 0; at < Math.min(count, ZERO_DIVISIONS_MAX); at += 1) {
+/** As MySQL does; more of them than it counts are as many as it counts. */
+function warnOf({ zeroDivisions, cutGroups }: Counted, session: SelectSession): void {
+  for (let at = 0; at < Math.min(zeroDivisions, WARNINGS_MAX); at += 1) {
     session.warn({ level: 'Warning', code: 1365, message: 'Division by 0' });
+  }
+  for (let at = 1; at <= Math.min(cutGroups, WARNINGS_MAX); at += 1) {
+    const message = `Row ${at} was cut by GROUP_CONCAT()`;
+    session.warn({ level: 'Warning', code: 1260, message });
   }
 }
 
 /** MySQL counts warnings in 16 bits. */
-const ZERO_DIVISIONS_MAX = 65_535;
+const WARNINGS_MAX = 65_535;
 
 function withInto(result: RowsResult, { into }: SpelledStatement): SelectResult {
   return into === undefined ? result : { ...result, into };
@@ -272,10 +278,15 @@ function resultColumns(
   });
 }
 
+/** Rows in one message to a query process. */
+const PART_ROWS_MAX = 8192;
+
 interface TableScan {
   readonly table: SelectTable;
   readonly wanted: readonly string[];
   iterator: AsyncIterator<ScanRows> | undefined;
+  /** Rows that have not been handed on yet. */
+  rest: { readonly batch: ScanRows; readonly from: number } | undefined;
   /** Asked for before it is needed. */
   ahead: Promise<IteratorResult<ScanRows>> | undefined;
 }
@@ -313,6 +324,7 @@ class QueryJob<Context> {
         table: found,
         wanted: wantedColumns(found, spelled),
         iterator: undefined,
+        rest: undefined,
         ahead: undefined,
       };
     });
@@ -374,6 +386,7 @@ class QueryJob<Context> {
       types: staticTypes(this.#spelled),
       rowsMax: this.#options.rowsMax,
       memoryBytes: this.#engine.memoryBytes(),
+      memoryMax: this.#options.memoryMax,
       firstClause,
       tables,
       variables,
@@ -390,7 +403,7 @@ class QueryJob<Context> {
       const reply = await process.receive();
       switch (reply.kind) {
         case 'batch':
-          warnOfZeroDivisions(reply.zeroDivisions, this.#options.session);
+          warnOf(reply.counted, this.#options.session);
           keepVariables(reply.variables, this.#options.session);
           return reply;
         case 'failed':
@@ -404,6 +417,8 @@ class QueryJob<Context> {
   async #pulled(index: number): Promise<QueryRequest> {
     const scan = this.#scans[index];
     if (scan === undefined) throw new TypeError(`no table ${index}`);
+    const { rest } = scan;
+    if (rest !== undefined) return this.#part(scan, rest.batch, rest.from);
     if (scan.iterator === undefined) {
       const predicates = this.#scans.length === 1 ? this.#spelled.predicates : [];
       const rows = scan.table.scan(scan.wanted, predicates, this.#abort.signal);
@@ -418,8 +433,16 @@ class QueryJob<Context> {
     scan.ahead = scan.iterator.next();
     // Whoever awaits it sees the error; until then it must not count as unhandled.
     scan.ahead.catch(() => undefined);
-    const { rows, columns } = result.value;
-    return { kind: 'rows', rows, columns, done: false };
+    return this.#part(scan, result.value, 0);
+  }
+
+  /** What backends read at once is more than a query process needs at a time. */
+  #part(scan: TableScan, batch: ScanRows, from: number): QueryRequest {
+    const to = Math.min(batch.rows, from + PART_ROWS_MAX);
+    scan.rest = to < batch.rows ? { batch, from: to } : undefined;
+    const whole = from === 0 && to === batch.rows;
+    const columns = whole ? batch.columns : batch.columns.map((column) => column.slice(from, to));
+    return { kind: 'rows', rows: to - from, columns, done: false };
   }
 
   async *#rows(process: QueryProcess, first: readonly SqlRow[]): AsyncIterable<readonly SqlRow[]> {

@@ -1,6 +1,6 @@
 /** SQLite connections that know MySQL's functions. */
 import Database from 'better-sqlite3';
-import { LIBRARY, text, type LibraryValue } from './function_library.ts';
+import { LIBRARY, noteCutGroup, text, type LibraryValue } from './function_library.ts';
 
 export type Connection = Database.Database;
 
@@ -111,18 +111,55 @@ function addAggregates(db: Connection): void {
     'mysql_bit_xor',
     bits(0n, (a, b) => a ^ b),
   );
-  db.aggregate('mysql_group_concat_distinct', {
+  db.aggregate('mysql_group_concat', groupConcat(false));
+  db.aggregate('mysql_group_concat_distinct', groupConcat(true));
+}
+
+/** Up to group_concat_max_len bytes; what is more is cut, with a warning. */
+interface Joined {
+  text: string;
+  bytes: number;
+  values: number;
+  cut: boolean;
+  readonly seen: Set<string> | undefined;
+}
+
+function groupConcat(distinct: boolean): Database.AggregateOptions {
+  return {
     varargs: true,
-    start: (): unknown => ({ separator: ',', values: new Set<string>() }),
-    step: (state: unknown, value: unknown, separator?: unknown) => {
-      const total = state as { separator: string; values: Set<string> };
-      if (value !== null) total.values.add(text(value as LibraryValue));
-      total.separator = text(separator as LibraryValue);
-      return total;
+    start: (): Joined => ({
+      text: '',
+      bytes: 0,
+      values: 0,
+      cut: false,
+      seen: distinct ? new Set() : undefined,
+    }),
+    step: (state: unknown, value: unknown, separator?: unknown, max?: unknown): unknown => {
+      const joined = state as Joined;
+      if (value === null || joined.cut) return joined;
+      const one = text(value as LibraryValue);
+      if (joined.seen?.has(one) === true) return joined;
+      joined.seen?.add(one);
+      const piece = joined.values === 0 ? one : text(separator as LibraryValue) + one;
+      joined.values += 1;
+      joined.text += piece;
+      joined.bytes += Buffer.byteLength(piece);
+      const limit = Number(max);
+      if (joined.bytes > limit) {
+        joined.cut = true;
+        joined.text = cutText(joined.text, limit);
+        noteCutGroup();
+      }
+      return joined;
     },
-    result: (total: unknown) => {
-      const { separator, values } = total as { separator: string; values: Set<string> };
-      return values.size === 0 ? null : [...values].join(separator);
+    result: (state: unknown) => {
+      const { values, text: all } = state as Joined;
+      return values === 0 ? null : all;
     },
-  });
+  };
+}
+
+/** Whole characters within so many bytes. */
+function cutText(all: string, bytes: number): string {
+  return new TextDecoder().decode(Buffer.from(all).subarray(0, bytes), { stream: true });
 }

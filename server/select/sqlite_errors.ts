@@ -19,13 +19,13 @@ type Maker = (match: RegExpExecArray, names: StatementNames) => SqlError;
 /** First match counts. */
 const RULES: readonly (readonly [RegExp, Maker])[] = [
   [
-    /^no such column: (.+?)(?: - should this be.*)?$/,
+    /^no such column: (.+?)(?: - should this be.*)?$/s,
     (match, names) => unknownColumn(match, names),
   ],
   [/^cannot join using column (\S+) -/, (match, names) => unknownColumn(match, names)],
-  [/^ambiguous column name: (.+)$/, (match, names) => ambiguousColumn(match, names)],
+  [/^ambiguous column name: (.+)$/s, (match, names) => ambiguousColumn(match, names)],
   [
-    /^no such table: (?:\w+\.)?(.+)$/,
+    /^no such table: (?:\w+\.)?(.+)$/s,
     (match, names) =>
       new SqlError('NO_SUCH_TABLE', { name: names.tables.get(plain(match)) ?? plain(match) }),
   ],
@@ -48,6 +48,8 @@ const RULES: readonly (readonly [RegExp, Maker])[] = [
     (match) => new SqlError('OPERAND_COLUMNS', { count: match[1] ?? '1' }),
   ],
   [/^row value misused/, () => new SqlError('OPERAND_COLUMNS', { count: '1' })],
+  [/^bad JSON path: '(.*)'$/s, (match) => new SqlError('BAD_JSON_PATH', { path: match[1] ?? '' })],
+  [/^malformed JSON/, () => new SqlError('BAD_JSON')],
   [/^integer overflow/, () => new SqlError('BIGINT_RANGE')],
   [
     /^(?:Expression tree is too large|parser stack overflow|too many terms|Recursion limit)/,

@@ -206,6 +206,7 @@ export function makeFixture(): Fixture {
         session: fixture.session,
         signal: new AbortController().signal,
         timeoutMs: 30_000,
+        memoryMax: 2 ** 30,
         rowsMax: 0,
         ...options,
       }),
