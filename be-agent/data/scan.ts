@@ -29,13 +29,18 @@ import {
 import { canSkip } from './row_group_filter.ts';
 import { FILE_KEYS, type FileColumn } from './segment_writer.ts';
 
-/** Rows of a batch at most. */
-const BATCH_ROWS_MAX = 65_536;
+/**
+ * Rows of a batch at most: each is held four times on its way to a client (here, in the server, in
+ * the query process and between them). With 65,536 a client that read nothing of three million rows
+ * of five columns cost the server 208 MB; with this and bytes instead of values read ahead, see
+ * docs/benchmarks.md.
+ */
+const BATCH_ROWS_MAX = 8192;
 /** Small row groups are joined until a batch has this many rows. */
-const BATCH_ROWS_MIN = 8192;
+const BATCH_ROWS_MIN = 4096;
 /** Footers asked for at once. */
 const FOOTERS_AHEAD = 8;
-/** Row groups read before they are asked for, and so held in memory beyond the current batch. */
+/** Row groups whose bytes are read before they are asked for. */
 const GROUPS_AHEAD = 2;
 /** Unwanted bytes read to save a request. */
 const JOIN_GAP_BYTES = 64 * 1024;
@@ -62,9 +67,23 @@ interface GroupRef {
   readonly rows: number;
 }
 
+/** Bytes of a row group that wait to be decoded: many times smaller than its values. */
+interface FetchedGroup {
+  readonly ref: GroupRef;
+  /** Names of the wanted columns that the file has. */
+  readonly names: readonly string[];
+  readonly read: (start: number, end?: number) => ArrayBuffer;
+}
+
 interface Block {
   readonly rows: number;
   readonly columns: readonly SqlValue[][];
+}
+
+/** What is left of a row group. */
+interface Rest {
+  readonly block: Block;
+  readonly from: number;
 }
 
 export class Scan {
@@ -72,9 +91,9 @@ export class Scan {
   readonly #openObject: OpenObject;
   readonly #footers: FooterCache;
   readonly #groups: AsyncGenerator<GroupRef, void, undefined>;
-  readonly #ahead: Promise<Block | undefined>[] = [];
+  readonly #ahead: Promise<FetchedGroup | undefined>[] = [];
   #tail: Promise<unknown> = Promise.resolve();
-  #rest: Block | undefined;
+  #rest: Rest | undefined;
   #closed = false;
 
   constructor(request: OpenScanRequest, openObject: OpenObject, footers: FooterCache) {
@@ -91,13 +110,14 @@ export class Scan {
     const parts: Block[] = [];
     let rows = 0;
     while (rows < BATCH_ROWS_MIN) {
-      const block = this.#rest ?? (await this.#nextBlock());
+      const rest = this.#rest ?? (await this.#nextRest());
       this.#rest = undefined;
-      if (block === undefined) return { rows, columns: joinBlocks(parts, columns), done: true };
-      const room = BATCH_ROWS_MAX - rows;
-      parts.push(block.rows <= room ? block : cut(block, 0, room));
-      if (block.rows > room) this.#rest = cut(block, room, block.rows);
-      rows += Math.min(block.rows, room);
+      if (rest === undefined) return { rows, columns: joinBlocks(parts, columns), done: true };
+      const { block, from } = rest;
+      const end = Math.min(block.rows, from + BATCH_ROWS_MAX - rows);
+      parts.push(from === 0 && end === block.rows ? block : cut(block, from, end));
+      if (end < block.rows) this.#rest = { block, from: end };
+      rows += end - from;
     }
     return { rows, columns: joinBlocks(parts, columns), done: false };
   }
@@ -117,22 +137,24 @@ export class Scan {
     return { rows: rowsets.reduce((sum, { rows }) => sum + rows, 0), columns: [], done: true };
   }
 
-  async #nextBlock(): Promise<Block | undefined> {
+  async #nextRest(): Promise<Rest | undefined> {
     while (this.#ahead.length < GROUPS_AHEAD && !this.#closed) {
-      const block = this.#startRead();
+      const group = this.#startRead();
       // Whoever takes it sees the failure; a scan that was closed before that does not.
-      block.catch(() => undefined);
-      this.#ahead.push(block);
+      group.catch(() => undefined);
+      this.#ahead.push(group);
     }
-    return this.#ahead.shift();
+    const fetched = await this.#ahead.shift();
+    if (fetched === undefined || this.#closed) return undefined;
+    return { block: await this.#decode(fetched), from: 0 };
   }
 
   /** Finding the next group is strictly in order, reading it is not. */
-  async #startRead(): Promise<Block | undefined> {
+  async #startRead(): Promise<FetchedGroup | undefined> {
     const found = this.#tail.then(() => this.#groups.next());
     this.#tail = found.catch(() => undefined);
     const { value } = await found;
-    return value === undefined || this.#closed ? undefined : this.#readGroup(value);
+    return value === undefined || this.#closed ? undefined : this.#fetch(value);
   }
 
   async *#walk(): AsyncGenerator<GroupRef, void, undefined> {
@@ -191,13 +213,20 @@ export class Scan {
     }
   }
 
-  async #readGroup({ segment, group, start, rows }: GroupRef): Promise<Block> {
+  async #fetch(ref: GroupRef): Promise<FetchedGroup> {
+    const { object, file, types } = ref.segment;
+    return damageAs(object.key, async () => {
+      const names = this.#request.columns.map(storedName).filter((name) => types.has(name));
+      const chunks = chunkRanges(file, ref.group, new Set(names), object.size);
+      return { ref, names, read: await fetchRanges(object, joinRanges(chunks, JOIN_GAP_BYTES)) };
+    });
+  }
+
+  async #decode({ ref, names, read }: FetchedGroup): Promise<Block> {
+    const { segment, start, rows } = ref;
     const { object, file, types } = segment;
     return damageAs(object.key, async () => {
       const wanted = this.#request.columns;
-      const names = wanted.map(storedName).filter((name) => types.has(name));
-      const chunks = chunkRanges(file, group, new Set(names), object.size);
-      const read = await fetchRanges(object, joinRanges(chunks, JOIN_GAP_BYTES));
       const decoded =
         names.length === 0
           ? []
