@@ -194,7 +194,8 @@ export class ReplicaUpkeep {
     policies: readonly PolicyOf[],
   ): Promise<boolean> {
     for (const part of chunks(unknown)) {
-      this.#deps.log.warn('a backend has replicas that are none; they are dropped', {
+      // Also what was dropped just now, when its report comes late.
+      this.#deps.log.info('replicas that the catalog does not know are dropped', {
         backendId,
         replicas: part.length,
         first: part[0]?.replicaId,
