@@ -6,6 +6,7 @@ import { SqlError } from '../base/errors.ts';
 import type { S3StoreLimits, S3StoreSpec, StoreSpec } from '../base/schema.ts';
 import type { Properties } from '../parser/statement.ts';
 import { type PropertySchemas, readProperties } from '../parser/properties.ts';
+import { ROOT_PATH } from './store_check.ts';
 
 /** Doris's, in the names of the newest spelling. */
 const DEFAULT_LIMITS: S3StoreLimits = {
@@ -80,7 +81,7 @@ const REQUIRED = [
 const S3_SCHEMA = {
   's3.endpoint': { kind: 'text' },
   's3.region': { kind: 'text' },
-  's3.root.path': { kind: 'text' },
+  's3.root.path': ROOT_PATH,
   's3.access_key': { kind: 'text' },
   's3.secret_key': { kind: 'text' },
   's3.bucket': { kind: 'text' },

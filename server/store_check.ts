@@ -7,6 +7,16 @@ import type { StoreSpec } from '../base/schema.ts';
 import { ObjectStoreError } from '../base/ports.ts';
 import type { Services } from './services.ts';
 
+/**
+ * The path in a bucket below which everything lies. With `..` in it the objects of some stores, and
+ * of proxies before others, would be in another bucket.
+ */
+export const ROOT_PATH = {
+  kind: 'text',
+  pattern: /^(?!(?:.*\/)?\.\.?(?:\/|$))/s,
+  allowed: "a path without '.' and '..'",
+} as const;
+
 type CheckFailure = 'VAULT_CHECK_FAILED' | 'RESOURCE_CHECK_FAILED';
 
 /** What works; throws `failure`, naming what is missing or wrong and never a secret. */

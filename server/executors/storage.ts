@@ -4,7 +4,7 @@ import { OK } from '../../base/values.ts';
 import type { NewVault } from '../../catalog/vaults.ts';
 import type { CreateStorageVault } from '../../parser/statement.ts';
 import { type PropertySchemas, readProperties } from '../../parser/properties.ts';
-import { checkStore } from '../store_check.ts';
+import { ROOT_PATH, checkStore } from '../store_check.ts';
 import type { Executor } from './executor.ts';
 
 const VAULT_PROPERTIES = {
@@ -12,7 +12,7 @@ const VAULT_PROPERTIES = {
   's3.endpoint': { kind: 'text' },
   's3.region': { kind: 'text' },
   's3.bucket': { kind: 'text' },
-  's3.root.path': { kind: 'text' },
+  's3.root.path': ROOT_PATH,
   's3.access_key': { kind: 'text' },
   's3.secret_key': { kind: 'text' },
   provider: { kind: 'text' },
