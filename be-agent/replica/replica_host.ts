@@ -18,6 +18,7 @@ import type { CooldownConf } from '../../base/replica.ts';
 import type { LoadSink } from '../data/load.ts';
 import { FileStore } from '../store/file_store.ts';
 import type { VaultStores } from '../vault_stores.ts';
+import { DiskInspection } from './disk_inspection.ts';
 import { LocalSegments } from './local_segments.ts';
 import { OwnReplicas, snapshotOf } from './own_replicas.ts';
 import { type OwnPeers, type Peers, lostPeer } from './peers.ts';
@@ -29,9 +30,6 @@ import { ReplicaStore } from './replica_store.ts';
 import type { CooldownStatus } from './report_rows.ts';
 import { ReplicaReports } from './reports.ts';
 import { TxnQuestions } from './txn_questions.ts';
-
-/** Milliseconds between two searches for files that nothing refers to. */
-const LEFTOVERS_EVERY_MS = 6 * 3_600_000;
 
 const NOTHING: Nothing = {};
 
@@ -92,9 +90,9 @@ export class ReplicaHost {
   readonly questions: TxnQuestions;
   readonly handlers: ReplicaHandlers;
   readonly #options: ReplicaHostOptions;
+  readonly #inspection: DiskInspection;
   #cooldown: ReplicaCooldown | undefined;
   #removePeer: () => void = () => undefined;
-  #stopTimer: () => void = () => undefined;
   #isClosed = false;
 
   /** Opens `agent.db` and the local store. Throws what either says. */
@@ -123,6 +121,7 @@ export class ReplicaHost {
     };
     const shared = { ...options, store, local, onDamage };
     this.own = new OwnReplicas(shared);
+    this.#inspection = new DiskInspection({ ...shared, checks: this.own.checks });
     const deleteFiles = this.own.deleteFiles.bind(this.own);
     this.questions = new TxnQuestions({ ...shared, deleteFiles });
     this.scans = new ReplicaScans({ ...shared, own: this.own, questions: this.questions });
@@ -156,13 +155,13 @@ export class ReplicaHost {
     if (ownPeers !== undefined) this.#removePeer = ownPeers.add(backendId, this.own);
     this.questions.start();
     this.reports.start();
-    void this.#removeLeftovers();
+    this.#inspection.start();
   }
 
   /** Nothing is begun any more by itself; loads that run may end. */
   quiesce(): void {
     this.#isClosed = true;
-    this.#stopTimer();
+    this.#inspection.close();
     this.clones.close();
     this.questions.close();
     this.reports.close();
@@ -282,23 +281,5 @@ export class ReplicaHost {
     this.#options.log.error('a replica is damaged', { tabletId, why });
     this.store.markBad(tabletId, why);
     this.reports.now();
-  }
-
-  async #removeLeftovers(): Promise<void> {
-    const { log, clock } = this.#options;
-    try {
-      const files = await this.local.removeLeftovers((tabletId, rowsetId) =>
-        this.store.hasLocal(tabletId, rowsetId),
-      );
-      if (files > 0) log.info('files without a replica were removed', { files });
-    } catch (error) {
-      if (!this.#isClosed) {
-        log.warn('files without a replica could not be removed', { error: String(error) });
-      }
-    }
-    if (this.#isClosed) return;
-    this.#stopTimer = clock.after(LEFTOVERS_EVERY_MS, () => {
-      void this.#removeLeftovers();
-    });
   }
 }

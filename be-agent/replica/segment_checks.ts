@@ -67,7 +67,7 @@ export class SegmentChecks {
     const rest = segments.values();
     const worker = async (): Promise<void> => {
       for (const segment of rest) {
-        await this.#requireSize(segment);
+        await this.requireSize(segment);
         if (budget < segment.meta.bytes || this.#isTrusted(segment)) continue;
         budget -= segment.meta.bytes;
         await this.#once(segment);
@@ -93,7 +93,7 @@ export class SegmentChecks {
   /** Reads all of it; throws DamagedSegment, ObjectStoreError. */
   async verify(segment: LocalSegment): Promise<void> {
     const { tabletId, rowsetId, meta } = segment;
-    await this.#requireSize(segment);
+    await this.requireSize(segment);
     let sum = 0;
     for (let offset = 0; offset < meta.bytes; offset += READ_BYTES) {
       const length = Math.min(READ_BYTES, meta.bytes - offset);
@@ -107,7 +107,8 @@ export class SegmentChecks {
     this.trust(tabletId, rowsetId, meta.segment);
   }
 
-  async #requireSize(segment: LocalSegment): Promise<void> {
+  /** The file is there in its length. Throws DamagedSegment, ObjectStoreError. */
+  async requireSize(segment: LocalSegment): Promise<void> {
     const size = (await this.#local.store.head(keyOf(segment)))?.size;
     if (size === undefined) throw new DamagedSegment(segment, 'it is missing');
     const { bytes } = segment.meta;
