@@ -20,7 +20,11 @@ export const MESSAGE_BYTES_MAX = 256 * 2 ** 20;
 /** The server answers a poll after this long, with nothing if there is nothing. */
 export const POLL_MS = 20_000;
 
+/** Of these messages and of those in `agent_messages.ts`: both sides must have the same. */
+export const PROTOCOL = 1;
+
 export interface RegisterRequest {
+  readonly protocol: number;
   /** Drawn by the process at its start: who it is for the server. */
   readonly process: string;
   readonly host: string;

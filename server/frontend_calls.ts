@@ -50,6 +50,7 @@ export function frontendPorts(deps: FrontendCallsDeps): (from: BackendId) => Fro
   const handlers = makeHandlers(deps);
   return (from) => ({
     call: async (name, request) => {
+      if (!Object.hasOwn(handlers, name)) throw new SqlError('NOT_SUPPORTED', { what: name });
       const handler = handlers[name];
       return await handler(request, from);
     },

@@ -7,7 +7,7 @@ import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import type { BackendId } from '../base/ids.ts';
 import type { Log } from '../base/ports.ts';
-import type { RegisterRequest } from '../base/remote_messages.ts';
+import { PROTOCOL, type RegisterRequest } from '../base/remote_messages.ts';
 import type { BackendDef } from '../base/schema.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Admission } from './agent_gateway.ts';
@@ -38,6 +38,10 @@ export async function admitBackend(
   peer: string,
 ): Promise<Admission> {
   try {
+    const { protocol } = request;
+    if (protocol !== PROTOCOL) {
+      throw new Refused(`it speaks protocol ${protocol}, this server ${PROTOCOL}`, true);
+    }
     const address = { host: hostSeen(request.host, peer), httpPort: request.httpPort };
     const { backend, generation } = await backendOf(deps, request, address);
     const owner = { generation, process: request.process };

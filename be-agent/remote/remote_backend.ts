@@ -5,7 +5,7 @@ import { CONFIG_KEYS } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { BackendId } from '../../base/ids.ts';
 import type { Clock, Log, Random } from '../../base/ports.ts';
-import type { RegisterRequest } from '../../base/remote_messages.ts';
+import { PROTOCOL, type RegisterRequest } from '../../base/remote_messages.ts';
 import { MIB } from '../../base/units.ts';
 import { Agent } from '../agent.ts';
 import { SharedBufferPool } from '../cache/buffer_pool.ts';
@@ -110,6 +110,7 @@ export class RemoteBackend {
   #registerRequest(): RegisterRequest {
     const { host, httpPort, computeGroup } = this.#options;
     return {
+      protocol: PROTOCOL,
       process: this.#process,
       host,
       httpPort: this.#agent?.agent.httpPort ?? httpPort,
