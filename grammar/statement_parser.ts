@@ -106,6 +106,7 @@ const OPERATORS: ReadonlySet<TokenType> = new Set(
 );
 const OPERANDS: ReadonlySet<TokenType> = new Set(
   [T.String, T.Integer, T.Decimal, T.Hex, T.Bits, T.UserVar, T.AtAt, T.LParen, Name].concat(
+    [T.Subquery],
     [T.Plus, T.Minus, T.Tilde, T.Bang, K.NOT, K.NULL, K.TRUE, K.FALSE, K.DEFAULT, K.CASE, K.CAST],
     [K.CURRENT_TIMESTAMP, K.CURRENT_USER, K.IF, K.REPLACE, K.DATABASE, K.SCHEMA, K.MOD],
   ),

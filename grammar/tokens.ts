@@ -28,6 +28,8 @@ export const T = {
   Hex: make('Hex', 'a hexadecimal literal'),
   Bits: make('Bits', 'a bit literal'),
   UserVar: make('UserVar', "'@name'"),
+  /** `(SELECT ...)` in SET and DO, made one token by the reader. */
+  Subquery: make('Subquery', 'a query in parentheses'),
   Param: make('Param', "'?'"),
   AtAt: make('AtAt', "'@@'"),
   LParen: make('LParen', "'('"),

@@ -43,6 +43,7 @@ const FORMATTERS: Formatters = {
     return `${head}${arms.join('')}${tail} END`;
   },
   Cast: ({ operand, type }) => `CAST(${formatExpr(operand)} AS ${type})`,
+  Subquery: ({ text }) => text,
 };
 
 export function formatExpr(expr: Expr): string {
@@ -72,6 +73,7 @@ function nested(expr: Expr): string {
     case 'Call':
     case 'Case':
     case 'Cast':
+    case 'Subquery':
       return formatExpr(expr);
   }
 }

@@ -136,8 +136,10 @@ export class StatementReader {
     return this.#byHead(tokens);
   }
 
-  #byHead(tokens: Token[]): Statement {
+  #byHead(read: Token[]): Statement {
     const text = this.#text;
+    const first = read[0]?.tokenType;
+    const tokens = first === K.SET || first === K.DO ? withSubqueries(read, text) : read;
     const special = this.#special(tokens);
     if (special !== undefined) return special;
     const head = findHead(tokens);
@@ -293,6 +295,45 @@ const EXPLAIN_OPTIONS: ReadonlySet<string> = new Set([
   'VERBOSE',
 ]);
 const QUERY_IN_INSERT: ReadonlySet<string> = new Set(['SELECT', 'WITH', 'TABLE']);
+
+/** `(SELECT ...)` and `(WITH ...)` as one token each, their text kept. */
+function withSubqueries(tokens: readonly Token[], text: string): Token[] {
+  const kept: Token[] = [];
+  for (let at = 0; at < tokens.length; at += 1) {
+    const token = tokens[at];
+    if (token === undefined) break;
+    const next = tokens[at + 1]?.tokenType;
+    const opens = token.tokenType === T.LParen && (next === K.SELECT || next === K.WITH);
+    const end = opens ? closing(tokens, at) : undefined;
+    const last = end === undefined ? undefined : tokens[end];
+    if (end === undefined || last === undefined) {
+      kept.push(token);
+      continue;
+    }
+    const { startOffset } = token;
+    const image = text.slice(startOffset, last.endOffset + 1);
+    kept.push({ ...token, ...tokenTypeOf(T.Subquery), image, endOffset: last.endOffset });
+    at = end;
+  }
+  return kept;
+}
+
+/** Chevrotain looks at the index as well as at the type. */
+function tokenTypeOf(tokenType: Token['tokenType']): Pick<Token, 'tokenType' | 'tokenTypeIdx'> {
+  return { tokenType, tokenTypeIdx: tokenType.tokenTypeIdx ?? 0 };
+}
+
+/** Where the parenthesis that opens at `from` closes. */
+function closing(tokens: readonly Token[], from: number): number | undefined {
+  let depth = 0;
+  for (let at = from; at < tokens.length; at += 1) {
+    const type = tokens[at]?.tokenType;
+    if (type === T.LParen) depth += 1;
+    if (type === T.RParen) depth -= 1;
+    if (depth === 0) return at;
+  }
+  return undefined;
+}
 
 /** VALUES, or VALUE where it is not the table's name. */
 function endsInsertHead(tokens: readonly Token[]): boolean {

@@ -194,6 +194,7 @@ export class RowConditions {
       case 'Cast':
         return this.#cast(expr);
       case 'Default':
+      case 'Subquery':
         throw new SqlError('NOT_SUPPORTED', { what: `${expr.kind} in ${this.#clause} of SHOW` });
     }
   }

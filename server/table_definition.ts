@@ -383,6 +383,7 @@ export function literalValue(expr: Expr, place: string): SqlValue {
     case 'Call':
     case 'Case':
     case 'Cast':
+    case 'Subquery':
       break;
   }
   throw new SqlError('NOT_SUPPORTED', { what: `an expression as ${place}; write a literal` });

@@ -76,7 +76,9 @@ export type Expr =
       readonly otherwise: Expr | undefined;
     }
   /** `type` in upper case, e.g. `SIGNED`, `DECIMAL(10,2)`, `CHAR(5)`. */
-  | { readonly kind: 'Cast'; readonly operand: Expr; readonly type: string };
+  | { readonly kind: 'Cast'; readonly operand: Expr; readonly type: string }
+  /** A query with its parentheses, in SET and DO. */
+  | { readonly kind: 'Subquery'; readonly text: string };
 
 export type ExprKind = Expr['kind'];
 export type ExprOf<Kind extends ExprKind> = Extract<Expr, { readonly kind: Kind }>;

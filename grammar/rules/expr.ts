@@ -283,6 +283,7 @@ export class ExprRules extends EmbeddedActionsParser {
         { ALT: () => ({ kind: 'Bytes', hex: this.#bits(this.CONSUME(T.Bits)) }) },
         { ALT: () => ({ kind: 'UserVar', name: userVarName(this.CONSUME(T.UserVar).image) }) },
         { ALT: () => this.SUBRULE(this.systemVar) },
+        { ALT: () => ({ kind: 'Subquery', text: this.CONSUME(T.Subquery).image }) },
         { ALT: () => this.SUBRULE(this.nameOrCall) },
         { ALT: () => this.SUBRULE(this.reservedCall) },
         { ALT: () => this.SUBRULE(this.caseExpr) },

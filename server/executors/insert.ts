@@ -105,6 +105,7 @@ function valueOf(expr: Expr, defaultValue: () => SqlValue, nowMs: number): SqlVa
     case 'Is':
     case 'Case':
     case 'Cast':
+    case 'Subquery':
       return literalValue(expr, 'value of INSERT');
   }
 }

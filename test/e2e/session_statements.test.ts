@@ -60,6 +60,17 @@ describe('SELECT ... INTO', () => {
     expect(await value(one, 'SELECT @a')).toBe(7);
   });
 
+  it('has SET and DO of a query beside it', async () => {
+    await one.query(
+      'SET @n = (SELECT COUNT(*) FROM t), @m = 1 + (SELECT MAX(a) FROM t WHERE b = 0)',
+    );
+    expect(await rows(one, 'SELECT @n, @m')).toEqual([{ '@n': 3, '@m': 4 }]);
+    await one.query('DO (SELECT 1 FROM t LIMIT 1)');
+    expect(await failure(one.query('SET @n = (SELECT a FROM nosuch)'))).toBe(1146);
+    expect(await failure(one.query('SET @n = (SELECT a, b FROM t)'))).toBe(1241);
+    expect(await value(one, 'SELECT @n')).toBe(3);
+  });
+
   it('has assignments in the select list beside it', async () => {
     expect(await rows(one, 'SELECT @s := SUM(a) AS s FROM t')).toEqual([{ s: 6 }]);
     expect(await value(one, 'SELECT @s + 1')).toBe(7);

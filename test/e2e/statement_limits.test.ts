@@ -58,6 +58,7 @@ describe('KILL QUERY', () => {
     ENDLESS,
     `EXPLAIN ANALYZE ${ENDLESS}`,
     'DO SLEEP(1000)',
+    `SET @a = (${ENDLESS})`,
     `SELECT SLEEP(1000) FROM t`,
     `SELECT COUNT(*) FROM t a, t b, t c, t d`,
     `PREPARE s FROM 'SELECT SLEEP(1000)'; EXECUTE s`,
