@@ -325,6 +325,11 @@ export class ReplicaStore {
       place: { kind: 'local' },
     };
     this.#tables.insertRowset(known.tabletId, rowset);
+    if (known.rowsets.at(-1)?.endVersion === known.version && version === known.version + 1) {
+      // Nearly always: no need to look at all of them.
+      this.#changed(known.tabletId, { ...known, rowsets: [...known.rowsets, rowset], version });
+      return true;
+    }
     const rowsets = sortedRowsets([...known.rowsets, rowset]);
     this.#changed(known.tabletId, { ...known, rowsets, version: contiguousVersion(rowsets) });
     return true;

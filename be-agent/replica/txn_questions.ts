@@ -62,25 +62,26 @@ export class TxnQuestions {
   }
 
   async #tick(isStart: boolean): Promise<void> {
-    const { store, clock, log } = this.#deps;
-    const now = clock.monotonic();
-    const open = new Set(store.openTxns());
-    for (const txnId of this.#seenMs.keys()) if (!open.has(txnId)) this.#seenMs.delete(txnId);
-    for (const txnId of open) if (!this.#seenMs.has(txnId)) this.#seenMs.set(txnId, now);
-    const late = [...this.#seenMs].filter(([, seenMs]) => isStart || now - seenMs >= ASK_AFTER_MS);
-    if (late.length > 0) {
-      try {
-        await this.ask(late.map(([txnId]) => txnId));
-      } catch (error) {
-        if (!this.#isClosed) {
-          const txns = late.length;
-          log.warn('what became of loads could not be asked', { txns, error: String(error) });
-        }
+    const { clock, log } = this.#deps;
+    try {
+      await this.ask(this.#late(isStart ? 0 : ASK_AFTER_MS));
+    } catch (error) {
+      if (!this.#isClosed) {
+        log.warn('what became of loads could not be asked', { error: String(error) });
       }
     }
     if (this.#isClosed) return;
     this.#stopTimer = clock.after(ASK_AFTER_MS, () => {
       void this.#tick(false);
     });
+  }
+
+  /** Transactions that have waited for that long. */
+  #late(waitMs: number): TxnId[] {
+    const now = this.#deps.clock.monotonic();
+    const open = new Set(this.#deps.store.openTxns());
+    for (const txnId of this.#seenMs.keys()) if (!open.has(txnId)) this.#seenMs.delete(txnId);
+    for (const txnId of open) if (!this.#seenMs.has(txnId)) this.#seenMs.set(txnId, now);
+    return [...this.#seenMs].filter(([, ms]) => now - ms >= waitMs).map(([txnId]) => txnId);
   }
 }
