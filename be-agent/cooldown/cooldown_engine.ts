@@ -30,6 +30,8 @@ import { TabletTurns } from './turns.ts';
 
 /** Tablets looked at before other work of the thread gets its turn. */
 const TABLETS_WITHOUT_PAUSE = 2000;
+/** Looks come so rarely that there are no more replicas looked at than these. */
+const LOOKED_AT_PER_MS = 100;
 /** Changes that come together (a load's tablets) are looked at together. */
 const WAKE_PAUSE_MS = 100;
 /** A changed conf waits so long for the tablet's turn; the server hears of it by the report then. */
@@ -72,6 +74,8 @@ export class CooldownEngine {
   #stopTimer: () => void = () => undefined;
   /** Monotonic milliseconds of the next look. */
   #wakeAt = Number.POSITIVE_INFINITY;
+  /** End of the last look, monotonic milliseconds. */
+  #lookedAt = Number.NEGATIVE_INFINITY;
   #looking = false;
   #lookAgain = false;
   #stopListening: () => void = () => undefined;
@@ -275,6 +279,7 @@ export class CooldownEngine {
       nowMs: clock.now(),
       monotonicMs: clock.monotonic(),
       intervalMs: config.get('generate_cooldown_task_interval_sec') * 1000,
+      replicas: this.#options.store.size,
     });
   }
 
@@ -283,7 +288,9 @@ export class CooldownEngine {
     if (this.#isClosed) return;
     const { clock, config } = this.#options;
     const intervalMs = config.get('generate_cooldown_task_interval_sec') * 1000;
-    const inMs = Math.min(Math.max(0, ms), intervalMs);
+    // A look at 100,000 replicas takes some 0.2 s: no more than one a second.
+    const restMs = this.#lookedAt + this.#options.store.size / LOOKED_AT_PER_MS - clock.monotonic();
+    const inMs = Math.min(Math.max(0, ms, restMs), intervalMs);
     const at = clock.monotonic() + inMs;
     if (at >= this.#wakeAt) return;
     this.#stopTimer();
@@ -341,6 +348,7 @@ export class CooldownEngine {
       );
       this.#pump(lane);
     }
+    this.#lookedAt = clock.monotonic();
     this.#wakeIn(nextMs);
   }
 
@@ -456,8 +464,7 @@ export class CooldownEngine {
       const policy = this.policyOf(replica);
       await this.cooling.lead(turn, coldnessOf({ replica, policy, control }));
     } else {
-      const outcome = await this.cooling.follow(turn, control.seen);
-      if (outcome.kind === 'ALIGNED') control.seen = { term: outcome.term, seq: outcome.seq };
+      control.seen = await this.cooling.follow(turn, control.seen);
     }
     control.settledTerm = lead.term;
     succeeded(control, clock.monotonic());

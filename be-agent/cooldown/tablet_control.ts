@@ -3,6 +3,7 @@ import type { Config } from '../../base/config.ts';
 import type { ReplicaId } from '../../base/ids.ts';
 import type { Random } from '../../base/ports.ts';
 import { isFailure } from './failure.ts';
+import type { Published } from './heads.ts';
 
 /** Pauses after failures double up to this many intervals; what does not fit waits so long at once. */
 const PAUSE_INTERVALS_MAX = 10;
@@ -25,7 +26,7 @@ export interface Control {
   /** Last term with which what is published was taken over since the start; 0: none. */
   settledTerm: number;
   /** What was last seen published. */
-  seen: { readonly term: number; readonly seq: number } | undefined;
+  seen: Published | undefined;
   /** End of the last turn that found everything in order, monotonic milliseconds. */
   lookedAt: number;
 }

@@ -14,7 +14,7 @@ import type { CooldownResource } from './cooldown_resources.ts';
 import type { CooldownCounts } from './counts.ts';
 import { CooldownFailure } from './failure.ts';
 import type { Published } from './heads.ts';
-import { damaged, remoteRowset } from './manifest.ts';
+import { type Head, damaged, remoteRowset } from './manifest.ts';
 import { type Coldness, cooledRowsets, pickDue } from './pick.ts';
 import { type SegmentUploads, isLocalDamage } from './segment_uploads.ts';
 
@@ -41,12 +41,6 @@ export interface TurnOf {
   readonly resource: CooldownResource;
   readonly signal: AbortSignal;
 }
-
-export type FollowOutcome =
-  /** Nothing is published yet. */
-  | { readonly kind: 'NOTHING' }
-  /** It has what is published now. */
-  | { readonly kind: 'ALIGNED'; readonly term: number; readonly seq: number };
 
 export class TabletCooling {
   readonly #options: TabletCoolingOptions;
@@ -95,27 +89,20 @@ export class TabletCooling {
     }
   }
 
-  /** Takes over what is published, whoever did it. `seen`: what it had before is not older. */
-  async follow(
-    turn: TurnOf,
-    seen: { readonly term: number; readonly seq: number } | undefined,
-  ): Promise<FollowOutcome> {
+  /**
+   * Takes over what is published, whoever did it, and returns it; undefined: nothing. `seen`: what
+   * it returned the last time, which is not newer.
+   */
+  async follow(turn: TurnOf, seen: Published | undefined): Promise<Published | undefined> {
     const { tabletId, lead, resource } = turn;
-    const published = await resource.publications.read(tabletId, lead);
-    const replica = this.#replica(turn);
-    if (published === undefined) {
-      if (replica.metaId === undefined) return { kind: 'NOTHING' };
-      throw damaged(`data/${tabletId}/HEAD`, 'it is missing, and this replica has cooled data');
-    }
-    const { term, seq } = published.head;
-    const isOlder =
-      seen !== undefined && (term < seen.term || (term === seen.term && seq < seen.seq));
-    if (isOlder) {
-      const what = `HEAD went back from ${seen.term}.${seen.seq} to ${term}.${seq}`;
+    const published = await resource.publications.read(tabletId, lead, seen);
+    if (published !== undefined && seen !== undefined && isOlder(published.head, seen.head)) {
+      const [before, now] = [seen.head, published.head];
+      const what = `HEAD went back from ${before.term}.${before.seq} to ${now.term}.${now.seq}`;
       throw damaged(`data/${tabletId}/HEAD`, what);
     }
     await this.#adopt(turn, published);
-    return { kind: 'ALIGNED', term, seq };
+    return published;
   }
 
   /** Publishes `rowsets` in place of the cooled ones that they replace; used by compactions. */
@@ -289,6 +276,10 @@ export class TabletCooling {
     if (replica.replicaId === turn.lead.replicaId) return replica;
     throw new CooldownFailure('NOT_READY', `replica ${turn.lead.replicaId} leads, not this one`);
   }
+}
+
+function isOlder(head: Head, than: Head): boolean {
+  return head.term < than.term || (head.term === than.term && head.seq < than.seq);
 }
 
 function localOnes(rowsets: readonly ReplicaRowset[]): ReplicaRowset[] {
