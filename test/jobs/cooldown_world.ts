@@ -1,7 +1,13 @@
 /** A catalog with replicated tables, and backends that know of their replicas what a test says. */
 import type { AgentCalls, AgentTransport, ConfOutcome } from '../../base/agent_messages.ts';
 import { Config } from '../../base/config.ts';
-import type { BackendId, TabletId } from '../../base/ids.ts';
+import {
+  type BackendId,
+  type ResourceId,
+  type StoragePolicyId,
+  type TabletId,
+  id,
+} from '../../base/ids.ts';
 import { type Log, SILENT_LOG } from '../../base/ports.ts';
 import type { CooldownConf, CooldownLead, ReplicaReport } from '../../base/replica.ts';
 import { reportSum } from '../../base/report_sum.ts';
@@ -10,9 +16,10 @@ import type { Catalog } from '../../catalog/catalog.ts';
 import type { CooldownJob } from '../../catalog/cooldown.ts';
 import type { ReplicaDef } from '../../catalog/replicas.ts';
 import { BackendRegistry } from '../../jobs/backend_registry.ts';
-import { CooldownScheduler } from '../../jobs/cooldown_scheduler.ts';
+import { Cooldown } from '../../jobs/cooldown.ts';
+import type { CooldownScheduler } from '../../jobs/cooldown_scheduler.ts';
 import { ReplicaBoard } from '../../jobs/replica_board.ts';
-import { TabletReports } from '../../jobs/tablet_reports.ts';
+import type { TabletReports } from '../../jobs/tablet_reports.ts';
 import { CatalogFixture, newTable } from '../catalog/fixture.ts';
 import { heartbeatOf } from './heartbeat.ts';
 
@@ -25,6 +32,9 @@ export class FakeBackend {
   /** Requests get lost, or only their replies. */
   loses: 'nothing' | 'requests' | 'replies' = 'nothing';
   seq = 0;
+  /** What it was told of policies and resources, by id: versions. */
+  readonly policies = new Map<number, number>();
+  readonly resources = new Map<number, number>();
   readonly backendId: BackendId;
 
   constructor(backendId: BackendId) {
@@ -66,8 +76,7 @@ interface Life {
   readonly catalog: Catalog;
   readonly registry: BackendRegistry;
   readonly board: ReplicaBoard;
-  readonly reports: TabletReports;
-  readonly scheduler: CooldownScheduler;
+  readonly cooldown: Cooldown;
 }
 
 export class CooldownWorld {
@@ -90,11 +99,14 @@ export class CooldownWorld {
   get board(): ReplicaBoard {
     return this.#now.board;
   }
+  get cooldown(): Cooldown {
+    return this.#now.cooldown;
+  }
   get reports(): TabletReports {
-    return this.#now.reports;
+    return this.cooldown.reports;
   }
   get scheduler(): CooldownScheduler {
-    return this.#now.scheduler;
+    return this.cooldown.scheduler;
   }
 
   static async make(backends = 3): Promise<CooldownWorld> {
@@ -122,23 +134,22 @@ export class CooldownWorld {
     const log: Log = { ...SILENT_LOG, ...this.#log() };
     const registry = new BackendRegistry(clock, config);
     const board = new ReplicaBoard();
-    const reports = new TabletReports({ board, registry, log });
     const transport: AgentTransport = {
       call: async (backendId, name, request) => await this.#call(backendId, name, request),
     };
     const basis = { catalog, config, clock, log, registry, board, transport };
-    return { ...basis, reports, scheduler: new CooldownScheduler(basis) };
+    return { ...basis, cooldown: new Cooldown(basis) };
   }
 
   /** Kill -9, and a new server on the same catalog. */
   async restartServer(): Promise<void> {
-    await this.scheduler.close();
+    await this.cooldown.close();
     this.#life = this.#live(await this.fixture.reopen(this.catalog));
     this.scheduler.start();
   }
 
   async remove(): Promise<void> {
-    await this.scheduler.close();
+    await this.cooldown.close();
     await this.fixture.remove();
   }
 
@@ -251,8 +262,14 @@ export class CooldownWorld {
       replicas,
       gone: [],
       sums,
-      policies: [],
-      resources: [],
+      policies: [...backend.policies].map(([policyId, version]) => ({
+        policyId: id<StoragePolicyId>(policyId),
+        version,
+      })),
+      resources: [...backend.resources].map(([resourceId, version]) => ({
+        resourceId: id<ResourceId>(resourceId),
+        version,
+      })),
     });
   }
 
@@ -298,6 +315,15 @@ export class CooldownWorld {
       case 'pushCooldownConf': {
         const { confs } = request as AgentCalls['pushCooldownConf']['request'];
         return { outcomes: confs.map((conf) => backend.accept(conf)) };
+      }
+      case 'pushStoragePolicies': {
+        const push = request as AgentCalls['pushStoragePolicies']['request'];
+        for (const { policyId, version } of push.policies) backend.policies.set(policyId, version);
+        for (const { resourceId, version } of push.resources) {
+          backend.resources.set(resourceId, version);
+        }
+        for (const policyId of push.dropped) backend.policies.delete(policyId);
+        return {};
       }
       case 'reportNow':
         this.report(backend);
