@@ -15,10 +15,13 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendRegistry } from './backend_registry.ts';
 import { Periodic } from './periodic.ts';
 import { loadReplicas, settleAborted, settleVisible, txnOutcomes } from './replica_loads.ts';
+import { whileAlive } from './while_alive.ts';
 
 /** Rounds of house-keeping: loads that timed out, labels that are old. */
 const TICK_MS = 10_000;
 const PER_TICK = 200;
+/** Backends that may be lost while they write the rows of one INSERT. */
+const INSERT_TRIES_MAX = 3;
 
 export interface LoadsDeps {
   readonly catalog: Catalog;
@@ -121,12 +124,27 @@ export class LoadCoordinator {
     return await txnOutcomes(this.#deps.catalog, txnIds);
   }
 
-  /** All rows or none. Throws the first bad row's error, LABEL_EXISTS, NO_ALIVE_BACKEND. */
+  /**
+   * All rows or none; again by another backend when the one that wrote them is lost. Throws the
+   * first bad row's error, LABEL_EXISTS, NO_ALIVE_BACKEND, LOAD_FAILED, AGENT_LOST.
+   */
   async insert(insert: InsertRows): Promise<InsertedRows> {
-    const { transport, config, random, clock } = this.#deps;
-    const { table, columns, rows, signal } = insert;
-    const backendId = await this.#pickBackend(insert);
+    const { random, log } = this.#deps;
     const label = insert.label || `insert_${Buffer.from(random.bytes(12)).toString('hex')}`;
+    for (let attempt = 1; ; attempt += 1) {
+      const backendId = await this.#pickBackend(insert);
+      try {
+        return await this.#insertBy(backendId, { ...insert, label });
+      } catch (error) {
+        if (attempt === INSERT_TRIES_MAX || !isLost(error, backendId)) throw error;
+        log.info('an INSERT is begun again: its backend is lost', { backendId, label });
+      }
+    }
+  }
+
+  async #insertBy(backendId: BackendId, insert: InsertRows): Promise<InsertedRows> {
+    const { transport, config, clock } = this.#deps;
+    const { table, columns, rows, label, signal } = insert;
     const timeoutMs = config.get('stream_load_default_timeout_second') * 1000;
     const begun = await this.begin(table.databaseName, table.name, label, timeoutMs);
     const { txnId } = begun;
@@ -134,11 +152,9 @@ export class LoadCoordinator {
     const { target } = begun;
     const startedMs = clock.monotonic();
     try {
-      const outcome = await transport.call(
-        backendId,
-        'load',
-        { txnId, target, columns, rows },
-        { timeoutMs, signal },
+      const request = { txnId, target, columns, rows };
+      const outcome = await whileAlive(this.#deps, backendId, 'load', signal, (ends) =>
+        transport.call(backendId, 'load', request, { timeoutMs, signal: ends }),
       );
       await this.commit(txnId, outcome, backendId);
       const ms = Math.round(clock.monotonic() - startedMs);
@@ -174,4 +190,10 @@ export class LoadCoordinator {
     const keepMs = config.get('label_keep_max_second') * 1000;
     await catalog.loads.expire(clock.now() - keepMs, PER_TICK);
   }
+}
+
+/** Whether it is this backend that does not answer. */
+function isLost(error: unknown, backendId: BackendId): boolean {
+  const isSql = error instanceof SqlError && error.code === 'AGENT_LOST';
+  return isSql && String(error.args['backend']) === String(backendId);
 }

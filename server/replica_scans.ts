@@ -21,7 +21,7 @@ const NAMED_MAX = 10;
 
 export type ReplicaScanServices = Pick<
   Services,
-  'catalog' | 'registry' | 'transport' | 'board' | 'log'
+  'catalog' | 'registry' | 'transport' | 'board' | 'clock' | 'log'
 >;
 
 /** What is the same in all requests of a scan. */
