@@ -150,6 +150,7 @@ export const ERRORS = {
   // compute groups, backends, vaults
   UNKNOWN_COMPUTE_GROUP:   row(1105, 'HY000', 'Compute group {name} does not exist; existing: {existing}'),
   COMPUTE_GROUP_EXISTS:    row(1105, 'HY000', 'Compute group {name} already exists'),
+  COMPUTE_GROUP_HOLDS:     row(1105, 'HY000', 'Compute group {name} has the replicas of table {table}; drop that first'),
   COMPUTE_GROUP_IN_USE:    row(1105, 'HY000', 'Compute group {name} still has {count} backends; drop them first, or use FORCE'),
   NO_ALIVE_BACKEND:        row(1105, 'HY000', 'Compute group {name} has no alive backend'),
   UNKNOWN_BACKEND:         row(1105, 'HY000', 'Backend {name} does not exist'),

@@ -2,7 +2,7 @@
 import { SqlError } from '../../base/errors.ts';
 import type { BackendId, TabletId } from '../../base/ids.ts';
 import { id } from '../../base/ids.ts';
-import type { BackendDef } from '../../base/schema.ts';
+import type { BackendDef, ComputeGroupDef } from '../../base/schema.ts';
 import { OK, type StatementResult } from '../../base/values.ts';
 import { isComplete } from '../../catalog/replicas.ts';
 import type { BackendRef, NewBackend, Properties } from '../../parser/statement.ts';
@@ -33,6 +33,7 @@ export const dropComputeGroup: Executor<'DropComputeGroup'> = async (statement, 
     context.session.warn({ level: 'Note', code: 1105, message });
     return OK;
   }
+  if (group !== undefined) await expectNoReplicas(context.services, group);
   if (group !== undefined && force) {
     for (const backend of await catalog.backends.ofGroup(group.computeGroupId)) {
       await backends.drop(backend);
@@ -42,6 +43,19 @@ export const dropComputeGroup: Executor<'DropComputeGroup'> = async (statement, 
   await warmUps.groupDropped(name);
   return OK;
 };
+
+/** Also with FORCE: nobody could read these tables any more. Throws COMPUTE_GROUP_HOLDS. */
+async function expectNoReplicas(
+  { catalog }: Services,
+  { computeGroupId, name }: ComputeGroupDef,
+): Promise<void> {
+  for (const { tableId } of await catalog.tables.list()) {
+    const table = await catalog.tables.byId(tableId);
+    if (table?.replication?.computeGroupId !== computeGroupId) continue;
+    const { databaseName, name: tableName } = table;
+    throw new SqlError('COMPUTE_GROUP_HOLDS', { name, table: `${databaseName}.${tableName}` });
+  }
+}
 
 /** What Doris has besides: warming the tablets that move to another backend. */
 const OTHER_BALANCE_TYPES = ['async_warmup', 'sync_warmup', 'peer_read_async_warmup'];

@@ -156,7 +156,8 @@ function statusOf(place: Place): 'OK' | 'DEAD' | 'BAD' | 'MISSING' | 'VERSION_ER
   const { backendId, missing, state } = replica;
   if (!registry.isAlive(backendId)) return 'DEAD';
   if (report?.isBad === true) return 'BAD';
-  const isMade = state !== 'CREATING' && state !== 'CLONING';
-  if (missing !== undefined || !isMade) return 'VERSION_ERROR';
-  return report === undefined && board.isComplete(backendId) ? 'MISSING' : 'OK';
+  if (state === 'CREATING' || state === 'CLONING') return 'VERSION_ERROR';
+  // A new replica is not in a report yet; one that is lost has become one that lacks everything.
+  if (missing === undefined) return 'OK';
+  return report === undefined && board.isComplete(backendId) ? 'MISSING' : 'VERSION_ERROR';
 }

@@ -98,6 +98,46 @@ describe('a backend that is a process', () => {
   });
 });
 
+describe('a group of both kinds', () => {
+  it('has replicas here and there, loaded through either', async () => {
+    await server.sql('ALTER SYSTEM ADD BACKEND "embedded" TO COMPUTE GROUP far');
+    await server.sql(
+      `CREATE TABLE d.both (id INT, name STRING) DUPLICATE KEY(id)
+       DISTRIBUTED BY HASH(id) BUCKETS 2
+       PROPERTIES ("replication_num" = "2", "resource_group" = "far")`,
+    );
+    const rows = await backendsOf(server, 'far');
+    expect(rows.map((row) => row['Alive'])).toEqual(['true', 'true']);
+    for (const [at, row] of rows.entries()) {
+      const url = `http://127.0.0.1:${String(row['HttpPort'])}/api/d/both/_stream_load`;
+      const answer = await request(url, {
+        method: 'PUT',
+        headers: { authorization: `Basic ${Buffer.from('root:').toString('base64')}`, ...CSV },
+        body: csvLines(at * 100, 100, 10),
+      });
+      expect(await answer.body.json()).toMatchObject({ Status: 'Success' });
+    }
+    const replicas = await server.sql('ADMIN SHOW REPLICA STATUS FROM d.both');
+    expect(replicas.map((row) => row['Status'])).toEqual(['OK', 'OK', 'OK', 'OK']);
+    await first.kill9();
+    await until('the rows of the other', async () => {
+      return await server.sql('SELECT COUNT(*) AS n FROM d.both').then(
+        (found) => Number(found[0]?.['n']) === 200,
+        () => false,
+      );
+    });
+    await first.launch();
+    await first.alive();
+    const held = await server.error('DROP COMPUTE GROUP far FORCE');
+    expect(held.message).toBe(
+      'Compute group far has the replicas of table d.both; drop that first',
+    );
+    await server.sql('DROP TABLE d.both FORCE');
+    const embedded = rows.find((row) => row['BackendId'] !== String(first.backendId));
+    await server.sql(`ALTER SYSTEM DROPP BACKEND "${String(embedded?.['BackendId'])}"`);
+  });
+});
+
 describe('ALTER SYSTEM', () => {
   it('adds a backend that waits for its process, and drops it', async () => {
     const port = await freePort();
