@@ -162,7 +162,10 @@ export class TabletCooling {
     const { metaId } = manifest;
     const isDone = store.batch(() => {
       for (const rowsetId of remove) store.endUpload(rowsetId);
-      return store.replace(tabletId, { replicaId, remove, add: change.add, metaId });
+      if (!store.replace(tabletId, { replicaId, remove, add: change.add, metaId })) return false;
+      // Whatever was damaged of it is not read any more.
+      if (localOnes(this.#replica(turn).rowsets).every(isEmpty)) store.clearBad(tabletId);
+      return true;
     });
     if (!isDone) throw new CooldownFailure('NOT_READY', 'its rowsets changed meanwhile');
     counts.followed += 1;
@@ -276,6 +279,10 @@ export class TabletCooling {
     if (replica.replicaId === turn.lead.replicaId) return replica;
     throw new CooldownFailure('NOT_READY', `replica ${turn.lead.replicaId} leads, not this one`);
   }
+}
+
+function isEmpty({ segments }: ReplicaRowset): boolean {
+  return segments.length === 0;
 }
 
 function isOlder(head: Head, than: Head): boolean {

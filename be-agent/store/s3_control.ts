@@ -77,6 +77,19 @@ export class S3Control {
     throw new ObjectStoreError('UNSUPPORTED', key, callText(call, 'the server gave no upload id'));
   }
 
+  /** What others began for this key and did not end: their writers are gone. */
+  async abortOthers(key: string, uploadId: string, signal: AbortSignal | undefined): Promise<void> {
+    const call = this.#http.call('upload', key);
+    const wanted = this.#http.objectKey(key);
+    const input = { Bucket: this.#spec.bucket, Prefix: wanted };
+    const answer = await this.#send(call, signal, async ({ sdk, client }, abortSignal) => {
+      return await client.send(new sdk.ListMultipartUploadsCommand(input), { abortSignal });
+    });
+    for (const { Key, UploadId = uploadId } of answer.Uploads ?? []) {
+      if (Key === wanted && UploadId !== uploadId) await this.abortMultipart(key, UploadId);
+    }
+  }
+
   /** Makes the object visible. Sent once: its outcome may be unknown. */
   async completeMultipart(
     key: string,

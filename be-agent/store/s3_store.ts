@@ -99,7 +99,10 @@ export class S3Store implements ObjectStore {
     return await this.#putConditional(key, body, { 'if-none-match': ifNoneMatch }, signal);
   }
 
-  /** A multipart upload, one part after the other, each tried again by itself. */
+  /**
+   * A multipart upload, one part after the other, each tried again by itself. What a crash has left
+   * of earlier ones for this key is deleted: its parts cost and are in no listing.
+   */
   async upload(
     key: string,
     source: BodySource,
@@ -110,6 +113,8 @@ export class S3Store implements ObjectStore {
     throwIfAborted(key, signal);
     const uploadId = await this.#control.createMultipart(key, signal);
     try {
+      // Not everybody may list uploads.
+      await this.#control.abortOthers(key, uploadId, signal).catch(() => undefined);
       const etags: string[] = [];
       for await (const body of pieces(source, key, signal)) {
         const query = { partNumber: String(etags.length + 1), uploadId };

@@ -123,6 +123,7 @@ describe('what is damaged', () => {
     await world.conf(2, 2);
     expect(await world.clock.runUntil(() => world.isCooled(2), LONG_MS)).toBe(true);
     await world.check();
+    expect(world.node(1).state.isBad).toBe(false);
   });
 
   it.each([0, 50, 100])(

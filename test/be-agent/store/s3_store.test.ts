@@ -4,6 +4,12 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { systemClock, systemRandom } from '../../../base/system_ports.ts';
 import type { S3StoreSpec } from '../../../base/schema.ts';
+import {
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
+import type { BodySource } from '../../../base/ports.ts';
 import { S3Store } from '../../../be-agent/store/s3_store.ts';
 import { s3ServerMissing, startS3Server } from '../../s3_server.ts';
 import type { S3Server } from '../../s3_server.ts';
@@ -82,6 +88,38 @@ if (missing !== undefined) {
         'apart/two/k',
       ]);
       expect(one.url).toBe(`s3://${BUCKET}/apart/one`);
+    });
+
+    it('leaves no parts behind, neither of what failed nor of what a crash has left', async () => {
+      const store = open();
+      const client = new S3Client({
+        endpoint: server.endpoint,
+        region: server.region,
+        forcePathStyle: true,
+        credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey },
+      });
+      const uploads = async (): Promise<(string | undefined)[]> => {
+        const answer = await client.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }));
+        return (answer.Uploads ?? []).map(({ Key }) => Key);
+      };
+      const source = (failAt: number): BodySource => ({
+        size: 20 * 2 ** 20,
+        read: async (offset, length) => {
+          if (offset >= failAt) throw new EvalError('the disk');
+          return await Promise.resolve(new Uint8Array(length));
+        },
+      });
+      for (const name of ['parts/a', 'parts/ab']) {
+        const Key = `root/path/${name}`;
+        await client.send(new CreateMultipartUploadCommand({ Bucket: BUCKET, Key }));
+      }
+      expect(await uploads()).toEqual(['root/path/parts/a', 'root/path/parts/ab']);
+      await expect(store.upload('parts/a', source(2 ** 24))).rejects.toThrow(EvalError);
+      // Those of another key are somebody else's.
+      expect(await uploads()).toEqual(['root/path/parts/ab']);
+      await store.upload('parts/ab', source(2 ** 30));
+      expect(await uploads()).toEqual([]);
+      client.destroy();
     });
 
     it('deletes more keys than one request may name', async () => {
