@@ -237,8 +237,8 @@ export class Agent {
     const compactions = this.#compactions;
     const { engine } = this.cooldown;
     const cooldown = { counts: engine.counts, running: engine.running.bind(engine) };
-    const measured = { cooldown, backendId, cache, stores, traffic, batches, rate, compactions };
-    this.#metrics = new AgentMetrics(measured);
+    const measured = { cooldown, replicas, cache, stores, traffic, batches, rate, compactions };
+    this.#metrics = new AgentMetrics({ backendId, ...measured });
     this.#peers = peers;
     this.#http = new HttpServer(
       agentRoutes({ ...options, cache, stores, replicas, metrics: this.#metrics, traffic }),

@@ -7,6 +7,7 @@ import type { BlockCache } from './cache/block_cache.ts';
 import { registerCompactionMetrics } from './compaction_metrics.ts';
 import { type CooldownNumbers, registerCooldownMetrics } from './cooldown_metrics.ts';
 import type { Compactions } from './data/compactions.ts';
+import { type ReplicaNumbers, registerReplicaMetrics } from './replica_metrics.ts';
 import type { StoreCounts } from './store/metered_store.ts';
 import type { VaultStores } from './vault_stores.ts';
 import { type WarmUpMetricsDeps, registerWarmUpMetrics } from './warm_up_metrics.ts';
@@ -16,6 +17,7 @@ export interface AgentMetricsDeps extends WarmUpMetricsDeps {
   readonly stores: VaultStores;
   readonly compactions: Compactions;
   readonly cooldown: CooldownNumbers;
+  readonly replicas: ReplicaNumbers;
 }
 
 type Operation = Exclude<keyof StoreCounts, 'inFlight'>;
@@ -31,6 +33,7 @@ export class AgentMetrics {
     registerWarmUpMetrics(this.#registry, deps);
     registerCompactionMetrics(this.#registry, deps.compactions);
     registerCooldownMetrics(this.#registry, deps.cooldown);
+    registerReplicaMetrics(this.#registry, deps.replicas);
     this.#storeCounters(deps.stores);
   }
 

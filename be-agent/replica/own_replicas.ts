@@ -7,6 +7,7 @@ import type { PreparedRowset, ReplicaSnapshot } from '../../base/replica.ts';
 import { segmentKey } from '../../base/schema.ts';
 import type { LocalSegments } from './local_segments.ts';
 import { DamagedSegment, SegmentChecks } from './segment_checks.ts';
+import type { ReplicaCounts } from './replica_counts.ts';
 import { type HeldSnapshot, type ReplicaPeer, SNAPSHOT_IDLE_MS } from './peers.ts';
 import type { LocalGarbage, ReplicaState, ReplicaStore } from './replica_store.ts';
 
@@ -17,6 +18,7 @@ export interface OwnReplicasDeps {
   readonly backendId: BackendId;
   readonly store: ReplicaStore;
   readonly local: LocalSegments;
+  readonly counts: ReplicaCounts;
   readonly clock: Clock;
   readonly random: Random;
   /** A local segment of the tablet is not what it should be. */
@@ -40,7 +42,15 @@ export class OwnReplicas implements ReplicaPeer {
     this.checks = new SegmentChecks(deps.local);
   }
 
-  async putSegment(
+  async putSegment(...written: Parameters<ReplicaPeer['putSegment']>): Promise<void> {
+    await this.write(...written);
+    const { counts } = this.#deps;
+    counts.loadSegments += 1;
+    counts.loadBytes += written[3].byteLength;
+  }
+
+  /** As `putSegment`, and not for a load. */
+  async write(
     tabletId: TabletId,
     rowsetId: RowsetId,
     segment: number,
@@ -75,6 +85,7 @@ export class OwnReplicas implements ReplicaPeer {
     }
     signal.throwIfAborted();
     store.prepare(txnId, rowsets);
+    this.#deps.counts.preparedRowsets += rowsets.length;
     for (const { rowsetId } of rowsets) local.unclaim(rowsetId);
   }
 

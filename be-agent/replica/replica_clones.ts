@@ -16,6 +16,7 @@ import { type ClonePlan, planClone } from './clone_plan.ts';
 import type { LocalSegments } from './local_segments.ts';
 import type { OwnReplicas } from './own_replicas.ts';
 import type { Peers, ReplicaPeer } from './peers.ts';
+import type { ReplicaCounts } from './replica_counts.ts';
 import type { LocalGarbage, ReplicaState, ReplicaStore } from './replica_store.ts';
 import { DamagedSegment } from './segment_checks.ts';
 
@@ -32,6 +33,7 @@ export interface ReplicaClonesDeps {
   readonly local: LocalSegments;
   readonly own: OwnReplicas;
   readonly peers: Peers;
+  readonly counts: ReplicaCounts;
   readonly clock: Clock;
   readonly log: Log;
   /** Keeps cooldown off the tablet meanwhile. */
@@ -84,12 +86,24 @@ export class ReplicaClones {
       ended.abort(new SqlError('CLONE_FAILED', { tablet: tabletId, why }));
     });
     const work = async (signal: AbortSignal) => await this.#clone(request, signal);
-    const done = this.#deps.turn(tabletId, work, ended.signal).finally(() => {
+    const done = this.#counted(this.#deps.turn(tabletId, work, ended.signal)).finally(() => {
       stopTimer();
       this.#running.delete(tabletId);
     });
     this.#running.set(tabletId, { request, ended, done });
     return await done;
+  }
+
+  async #counted<T>(cloning: Promise<T>): Promise<T> {
+    const { counts } = this.#deps;
+    try {
+      const result = await cloning;
+      counts.clones += 1;
+      return result;
+    } catch (error) {
+      counts.failedClones += 1;
+      throw error;
+    }
   }
 
   /** Those that run end with an error. */
@@ -185,14 +199,15 @@ export class ReplicaClones {
   }
 
   async #copy(tabletId: TabletId, rowset: ReplicaRowset, from: Source): Promise<void> {
-    const { own } = this.#deps;
+    const { own, counts } = this.#deps;
     const { rowsetId, segments } = rowset;
     for (const meta of segments) {
       from.signal.throwIfAborted();
       // Left by an earlier try, or by a load that has prepared the rowset here.
       if (await isWhole(own, tabletId, rowsetId, meta)) continue;
       const body = await this.#read(tabletId, rowsetId, meta, from);
-      await own.putSegment(tabletId, rowsetId, meta.segment, body, meta.crc32, from.signal);
+      await own.write(tabletId, rowsetId, meta.segment, body, meta.crc32, from.signal);
+      counts.cloneBytes += body.byteLength;
     }
   }
 

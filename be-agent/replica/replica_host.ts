@@ -24,6 +24,7 @@ import { OwnReplicas, snapshotOf } from './own_replicas.ts';
 import { type OwnPeers, type Peers, lostPeer } from './peers.ts';
 import type { ReplicaHandlers } from './replica_calls.ts';
 import { ReplicaClones } from './replica_clones.ts';
+import { newReplicaCounts } from './replica_counts.ts';
 import { ReplicaLoad } from './replica_load.ts';
 import { ReplicaScans } from './replica_scans.ts';
 import { ReplicaStore } from './replica_store.ts';
@@ -80,6 +81,7 @@ export interface ReplicaHostOptions {
 }
 
 export class ReplicaHost {
+  readonly counts = newReplicaCounts();
   readonly store: ReplicaStore;
   readonly local: LocalSegments;
   /** Of this backend. */
@@ -119,7 +121,8 @@ export class ReplicaHost {
     const onDamage = (tabletId: TabletId, why: string): void => {
       this.#damaged(tabletId, why);
     };
-    const shared = { ...options, store, local, onDamage };
+    const { counts } = this;
+    const shared = { ...options, store, local, counts, onDamage };
     this.own = new OwnReplicas(shared);
     this.#inspection = new DiskInspection({ ...shared, checks: this.own.checks });
     const deleteFiles = this.own.deleteFiles.bind(this.own);
@@ -279,6 +282,7 @@ export class ReplicaHost {
   #damaged(tabletId: TabletId, why: string): void {
     if (this.#isClosed || this.store.get(tabletId)?.isBad !== false) return;
     this.#options.log.error('a replica is damaged', { tabletId, why });
+    this.counts.damages += 1;
     this.store.markBad(tabletId, why);
     this.reports.now();
   }

@@ -8,6 +8,7 @@ import type { Config } from '../../base/config.ts';
 import type { BackendId, PartitionId, ReplicaId, TabletId } from '../../base/ids.ts';
 import type { Clock, Log } from '../../base/ports.ts';
 import { REPORT_REPLICAS_MAX, type ReplicaReport, type TabletsReport } from '../../base/replica.ts';
+import type { ReplicaCounts } from './replica_counts.ts';
 import type { ReplicaStore } from './replica_store.ts';
 import { type CooldownStatusOf, ReportRows } from './report_rows.ts';
 
@@ -22,6 +23,7 @@ export interface ReplicaReportsDeps {
   readonly incarnation: string;
   readonly store: ReplicaStore;
   readonly cooldown: CooldownStatusOf;
+  readonly counts: ReplicaCounts;
   readonly frontend: FrontendPort;
   readonly config: Config;
   readonly clock: Clock;
@@ -58,18 +60,12 @@ export class ReplicaReports {
   #nextMs = Number.POSITIVE_INFINITY;
   #stopListening: () => void = () => undefined;
   #isClosed = false;
-  #reported = 0;
   /** Reports in a row that failed, or after which the server wanted more. */
   #unsettled = 0;
 
   constructor(deps: ReplicaReportsDeps) {
     this.#deps = deps;
     this.#rows = new ReportRows(deps.store, deps.cooldown);
-  }
-
-  /** Reports that the server has confirmed. */
-  get reported(): number {
-    return this.#reported;
   }
 
   start(): void {
@@ -122,19 +118,20 @@ export class ReplicaReports {
   }
 
   async #report(): Promise<void> {
-    const { config, log } = this.#deps;
+    const { config, log, counts } = this.#deps;
     this.#isSending = true;
     this.#isUrgent = false;
     let pauseMs = config.get('report_tablet_interval_seconds') * 1000;
     try {
       this.#seq += 1;
       const reply = this.#needsFull ? await this.#sendFull() : await this.#sendChanges();
-      this.#reported += 1;
+      counts.reports += 1;
       if (reply.sendFull) this.#needsFull = true;
       for (const partitionId of reply.again) this.#again.add(partitionId);
       const isSettled = !reply.sendFull && reply.again.length === 0;
       this.#unsettled = isSettled ? 0 : this.#unsettled + 1;
     } catch (error) {
+      counts.failedReports += 1;
       this.#unsettled += 1;
       if (!this.#isClosed) log.warn('a report of replicas failed', { error: String(error) });
     }

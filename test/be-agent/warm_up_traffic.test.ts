@@ -4,6 +4,7 @@ import type { BlockCache } from '../../be-agent/cache/block_cache.ts';
 import type { CacheObject } from '../../be-agent/cache/cache_object.ts';
 import { type WarmTablet, newWarmUpProgress } from '../../be-agent/cache/downloader.ts';
 import { newCounts } from '../../be-agent/cooldown/counts.ts';
+import { newReplicaCounts } from '../../be-agent/replica/replica_counts.ts';
 import { Compactions } from '../../be-agent/data/compactions.ts';
 import { DownloadRate } from '../../be-agent/download_rate.ts';
 import { eventDrivenStats } from '../../be-agent/event_driven_stats.ts';
@@ -111,6 +112,7 @@ async function samples(): Promise<Record<string, number>> {
     batches,
     rate: new DownloadRate(fixture.clock, () => -1),
     cooldown: { counts: newCounts(), running: () => 0 },
+    replicas: { counts: newReplicaCounts(), store: { list: () => [] } },
     compactions: new Compactions({
       backendId: id<BackendId>(1),
       clock: fixture.clock,

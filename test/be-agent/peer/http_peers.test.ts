@@ -12,6 +12,7 @@ import { peerRoutes } from '../../../be-agent/peer/peer_routes.ts';
 import { LocalSegments } from '../../../be-agent/replica/local_segments.ts';
 import { OwnReplicas } from '../../../be-agent/replica/own_replicas.ts';
 import type { ReplicaPeer } from '../../../be-agent/replica/peers.ts';
+import { newReplicaCounts } from '../../../be-agent/replica/replica_counts.ts';
 import { ReplicaStore } from '../../../be-agent/replica/replica_store.ts';
 import { MemoryStore } from '../../../be-agent/store/memory_store.ts';
 import {
@@ -49,6 +50,7 @@ beforeEach(async () => {
     local,
     clock: systemClock,
     random: systemRandom,
+    counts: newReplicaCounts(),
     onDamage: () => undefined,
   });
   const deps = { clock: systemClock, log: SILENT_LOG, backendId: BACKEND, replicas };

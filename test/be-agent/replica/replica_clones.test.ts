@@ -346,7 +346,7 @@ describe('a lost disk', () => {
     const host = await cluster.loseDisk(2);
     await until('its report', () => {
       cluster.clock.advance(1);
-      return host.reports.reported > 0;
+      return host.counts.reports > 0;
     });
     const last = cluster.server.reports.findLast(({ backendId }) => backendId === 2);
     expect(last).toMatchObject({ kind: 'FULL', replicas: [], sums: [] });

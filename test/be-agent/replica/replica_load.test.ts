@@ -286,7 +286,7 @@ describe('a query of a replica', () => {
       const host = await cluster.restart(2);
       await until('a full report', () => {
         cluster.clock.advance(1);
-        return host.reports.reported > 0;
+        return host.counts.reports > 0;
       });
       const tablet = TABLETS.find((each) => (host.store.get(each)?.rowsets[1]?.rows ?? 0) > 0);
       if (tablet === undefined) throw new Error('no rows');

@@ -8,6 +8,7 @@ import {
   type TabletsReport,
 } from '../../../base/replica.ts';
 import { reportSum } from '../../../base/report_sum.ts';
+import { newReplicaCounts } from '../../../be-agent/replica/replica_counts.ts';
 import { ReplicaStore } from '../../../be-agent/replica/replica_store.ts';
 import type { CooldownStatus } from '../../../be-agent/replica/report_rows.ts';
 import { ReplicaReports } from '../../../be-agent/replica/reports.ts';
@@ -31,6 +32,7 @@ beforeEach(() => {
     incarnation: 'life',
     store,
     cooldown: (tabletId) => cooldown.get(tabletId),
+    counts: newReplicaCounts(),
     frontend: server.port,
     config: new Config({ report_tablet_interval_seconds: '60' }),
     clock,
