@@ -1,20 +1,29 @@
 /**
- * `npm run sim -- [--seed N] [--runs N] [--events N] [--trace] [--plant BUG]`: see
+ * `npm run sim -- [--world W] [--seed N] [--runs N] [--events N] [--trace] [--plant BUG]`: see
  * docs/simulation.md. Exit code 1: an invariant did not hold; the command that repeats it is
  * printed.
  */
 import { randomInt } from 'node:crypto';
 import { Command, InvalidArgumentError } from 'commander';
+import { runSchedules, runScope } from './cooldown/command.ts';
+import { COOL_PLANTS, type CoolPlantName, isCoolPlantName } from './cooldown/plants.ts';
+import { SCOPES, type ScopeName, isScopeName } from './cooldown/scopes.ts';
 import { PLANTS, type PlantName, isPlantName } from './plants.ts';
 import { SEEDS } from './seeded_random.ts';
 import { type RunResult, simulate } from './simulation.ts';
 
 interface Arguments {
+  readonly world: World;
+  readonly scope?: ScopeName;
+  readonly deviations: number;
+  readonly runsMax: number;
+  readonly script?: string;
+  readonly schedules?: string;
   readonly seed?: number;
   readonly runs: number;
   readonly events?: number;
   readonly trace: boolean;
-  readonly plant: PlantName;
+  readonly plant: PlantName | CoolPlantName;
   readonly quiet: boolean;
 }
 
@@ -24,13 +33,32 @@ function whole(text: string): number {
   return value;
 }
 
-function plantName(text: string): PlantName {
-  if (isPlantName(text)) return text;
-  throw new InvalidArgumentError(`one of ${Object.keys(PLANTS).join(', ')}`);
+type World = 'warm-up' | 'cooldown';
+
+function worldName(text: string): World {
+  if (text === 'warm-up' || text === 'cooldown') return text;
+  throw new InvalidArgumentError('warm-up or cooldown');
+}
+
+function plantName(text: string): PlantName | CoolPlantName {
+  if (isPlantName(text) || isCoolPlantName(text)) return text;
+  const names = [...Object.keys(PLANTS), ...Object.keys(COOL_PLANTS)];
+  throw new InvalidArgumentError(`one of ${names.join(', ')}`);
+}
+
+function scopeName(text: string): ScopeName {
+  if (isScopeName(text)) return text;
+  throw new InvalidArgumentError(`one of ${Object.keys(SCOPES).join(', ')}`);
 }
 
 const program = new Command('sim')
-  .description('Runs the deterministic simulation of warm-up jobs.')
+  .description('Runs the deterministic simulation of warm-up jobs, or of cooldown.')
+  .option('--world <world>', 'warm-up or cooldown', worldName, 'warm-up')
+  .option('--scope <name>', 'cooldown: explore a small scope', scopeName)
+  .option('--deviations <n>', 'of a scope: most things that go otherwise in a run', whole, 1)
+  .option('--runs-max <n>', 'of a scope: most runs', whole, 20_000)
+  .option('--schedules <list>', 'cooldown: named schedules, name or name:plant each, or all')
+  .option('--script <choices>', 'of a scope: one run, by its choices')
   .option('--seed <n>', 'the first seed; the following runs take the following ones', whole)
   .option('--runs <n>', 'how many runs', whole, 1)
   .option('--events <n>', 'things that people do in a run', whole)
@@ -59,22 +87,42 @@ function report(result: RunResult): void {
   say(`again: npm run sim -- --seed ${seed}${events}${plant} --trace`);
 }
 
-const first = options.seed ?? randomInt(SEEDS);
-say(`seed ${first}, runs ${options.runs}`);
-for (let run = 0; run < options.runs; run += 1) {
-  const seed = (first + run) % SEEDS;
-  const result = await simulate({
-    seed,
-    plant: options.plant,
-    ...(options.events === undefined ? {} : { events: options.events }),
-    ...(options.trace ? { print: say } : {}),
-  });
-  if (!options.quiet) say(`seed ${seed} options ${JSON.stringify(result.options)}`);
-  const outcome = result.failure === undefined ? 'ok' : `FAILED ${result.failure.invariant}`;
-  say(`seed ${seed} ${outcome} digest ${result.digest} ${JSON.stringify(result.counts)}`);
-  report(result);
-  if (result.failure !== undefined) {
-    process.exitCode = 1;
-    break;
+async function exploreScope(scope: ScopeName): Promise<void> {
+  const { deviations, runsMax, script, trace, plant } = options;
+  if (!isCoolPlantName(plant)) throw new Error(`${plant} is of another world`);
+  const only = script === undefined ? {} : { script };
+  const request = { scope, deviations, runsMax, plant, trace, ...only };
+  if (!(await runScope(request, say))) process.exitCode = 1;
+}
+
+async function warmUpRuns(plant: PlantName): Promise<void> {
+  const first = options.seed ?? randomInt(SEEDS);
+  say(`seed ${first}, runs ${options.runs}`);
+  for (let run = 0; run < options.runs; run += 1) {
+    const seed = (first + run) % SEEDS;
+    const result = await simulate({
+      seed,
+      plant,
+      ...(options.events === undefined ? {} : { events: options.events }),
+      ...(options.trace ? { print: say } : {}),
+    });
+    if (!options.quiet) say(`seed ${seed} options ${JSON.stringify(result.options)}`);
+    const outcome = result.failure === undefined ? 'ok' : `FAILED ${result.failure.invariant}`;
+    say(`seed ${seed} ${outcome} digest ${result.digest} ${JSON.stringify(result.counts)}`);
+    report(result);
+    if (result.failure !== undefined) {
+      process.exitCode = 1;
+      break;
+    }
   }
 }
+
+async function namedSchedules(list: string): Promise<void> {
+  const wanted = list === 'all' ? [] : list.split(',');
+  if (!(await runSchedules(wanted, options.trace, say))) process.exitCode = 1;
+}
+
+if (options.schedules !== undefined) await namedSchedules(options.schedules);
+else if (options.scope !== undefined) await exploreScope(options.scope);
+else if (isPlantName(options.plant)) await warmUpRuns(options.plant);
+else throw new Error(`${options.plant} is of another world`);

@@ -39,7 +39,7 @@ export interface Message {
 }
 
 /** Heartbeats and the like would drown everything else in the trace. */
-const QUIET_NAMES = new Set(['heartbeat', 'renewWarmUp']);
+const QUIET_NAMES = new Set(['heartbeat', 'renewWarmUp', 'reportTablets']);
 
 export class SimNetwork {
   readonly faults: NetworkFaults;

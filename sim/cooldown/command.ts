@@ -1,0 +1,76 @@
+/** What `npm run sim -- --world cooldown` does: seeds, small scopes and named schedules. */
+import { explore, rerun } from './explorer.ts';
+import { COOL_PLANTS, type CoolPlantName, isCoolPlantName } from './plants.ts';
+import { SCHEDULES, isScheduleName, runSchedule } from './schedules.ts';
+import { SCOPES, type ScopeName, scopeScenario } from './scopes.ts';
+
+export interface ScopeRequest {
+  readonly scope: ScopeName;
+  readonly deviations: number;
+  readonly runsMax: number;
+  readonly plant: CoolPlantName;
+  /** Choices of one run, as a failure names them; then only that run is made. */
+  readonly script?: string;
+  readonly trace: boolean;
+}
+
+/** True: no invariant failed. */
+export async function runScope(
+  request: ScopeRequest,
+  say: (line: string) => void,
+): Promise<boolean> {
+  const { scope, deviations, runsMax, script, trace } = request;
+  const plant = COOL_PLANTS[request.plant];
+  const scenario = scopeScenario(SCOPES[scope], plant, trace ? say : undefined);
+  if (script !== undefined) {
+    const { failure, fingerprint } = await rerun(scenario, script);
+    say(`scope ${scope} digest ${fingerprint}`);
+    if (failure === undefined) return true;
+    say(`invariant '${failure.invariant}' does not hold`);
+    say(`  ${failure.claim}`);
+    say(`  ${failure.problem}`);
+    return false;
+  }
+  const explored = await explore(scenario, { deviationsMax: deviations, runsMax });
+  const { runs, choices, completeUpTo, failure } = explored;
+  const bound = `all with up to ${completeUpTo} deviations`;
+  say(`scope ${scope}: ${runs} runs, ${bound}, ${choices} choices in the plain one`);
+  if (failure === undefined) return true;
+  say(`invariant '${failure.invariant}' does not hold in scope ${scope}`);
+  say(`  ${failure.claim}`);
+  say(`  ${failure.problem}`);
+  say(`  when ${failure.script}`);
+  const planted = request.plant === 'none' ? '' : ` --plant ${request.plant}`;
+  const choicesText = [...failure.script.matchAll(/\d+\/\d+: /g)].map(([text]) => text).join('');
+  const again = `--world cooldown --scope ${scope}${planted} --script "${choicesText}"`;
+  say(`again: npm run sim -- ${again} --trace`);
+  return false;
+}
+
+/**
+ * Named schedules, `name` or `name:plant` each; none: all of them. True: every invariant held, or
+ * failed where a defect was planted.
+ */
+export async function runSchedules(
+  wanted: readonly string[],
+  trace: boolean,
+  say: (line: string) => void,
+): Promise<boolean> {
+  let isGood = true;
+  const all = wanted.length === 0 ? Object.keys(SCHEDULES) : wanted;
+  for (const text of all) {
+    const [name = '', plant = 'none'] = text.split(':');
+    if (!isScheduleName(name)) {
+      throw new Error(`a schedule is one of ${Object.keys(SCHEDULES).join(', ')}`);
+    }
+    if (!isCoolPlantName(plant)) {
+      throw new Error(`a plant is one of ${Object.keys(COOL_PLANTS).join(', ')}`);
+    }
+    const { failure, digest } = await runSchedule(name, plant, trace ? say : undefined);
+    const outcome = failure === undefined ? 'ok' : `FAILED ${failure.invariant}`;
+    say(`schedule ${name} plant ${plant} ${outcome} digest ${digest}`);
+    if (failure !== undefined) say(`  ${failure.problem}`);
+    if ((failure === undefined) !== (plant === 'none')) isGood = false;
+  }
+  return isGood;
+}

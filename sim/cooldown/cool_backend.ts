@@ -1,0 +1,368 @@
+/**
+ * A backend with replicas: a disk that lasts (the real replica store in a file, segments in
+ * memory), and one life after the other on it, put together from the real parts: what
+ * `be-agent/replica` answers and reports, and the cooldown cooldown.
+ */
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import type { FrontendPort } from '../../base/agent_messages.ts';
+import { Config } from '../../base/config.ts';
+import { SqlError } from '../../base/errors.ts';
+import type { BackendId, RowsetId, TabletId } from '../../base/ids.ts';
+import type { Clock, Log, ObjectStore } from '../../base/ports.ts';
+import type { BackendAddress } from '../../base/replica.ts';
+import { segmentKey } from '../../base/schema.ts';
+import { Cooldown } from '../../be-agent/cooldown/cooldown.ts';
+import { LocalSegments } from '../../be-agent/replica/local_segments.ts';
+import type { ReplicaPeer } from '../../be-agent/replica/peers.ts';
+import type { ReplicaCallName } from '../../be-agent/replica/replica_calls.ts';
+import { ReplicaHost } from '../../be-agent/replica/replica_host.ts';
+import {
+  type PendingUpload,
+  type ReplicaState,
+  ReplicaStore,
+} from '../../be-agent/replica/replica_store.ts';
+import type { SeededRandom } from '../seeded_random.ts';
+import type { Endpoint, SimNetwork } from '../sim_network.ts';
+import type { Trace } from '../trace.ts';
+import { SimProcess, type VirtualTime } from '../virtual_time.ts';
+import type { Bucket, BucketCall, Fate } from './bucket.ts';
+import { BucketView } from './bucket_view.ts';
+import { rowsOfBody, segmentBody, segmentMeta } from './content.ts';
+import { whileAlive } from './life_guard.ts';
+import { LocalDisk } from './local_disk.ts';
+import { rowMerge } from './row_merge.ts';
+import type { CoolPlant } from './plants.ts';
+import type { DiskSeen } from './seen.ts';
+import type { CooldownWatch } from './watch.ts';
+
+/** What the backends of one run have in common. */
+export interface CoolWorld {
+  /** A directory for the files of replica stores. */
+  readonly dir: string;
+  readonly time: VirtualTime;
+  readonly trace: Trace;
+  readonly network: SimNetwork;
+  readonly bucket: Bucket;
+  readonly random: SeededRandom;
+  readonly plant: CoolPlant;
+  readonly server: Endpoint;
+  readonly watch: CooldownWatch;
+  readonly agentConfig: Readonly<Record<string, string>>;
+  readonly logFor: (process: SimProcess) => Log;
+  readonly fate: (call: BucketCall) => Fate;
+  readonly latencyMs: () => number;
+  readonly writeMs: () => number;
+  /** Largest amount that a wall clock is off, milliseconds. */
+  readonly skewMsMax: number;
+  /** The other backends. */
+  readonly backend: (backendId: BackendId) => Endpoint | undefined;
+}
+
+interface Life {
+  readonly process: SimProcess;
+  readonly host: ReplicaHost;
+  readonly cooldown: Cooldown;
+  readonly config: Config;
+  readonly frontend: FrontendPort;
+  readonly incarnation: string;
+  readonly view: ObjectStore;
+}
+
+const CALL_TIMEOUT_MS = 5000;
+
+export class CoolBackend implements Endpoint, DiskSeen {
+  readonly backendId: BackendId;
+  readonly name: string;
+  readonly isTwin: boolean;
+  readonly disk = new LocalDisk();
+  readonly #world: CoolWorld;
+  readonly #random: SeededRandom;
+  readonly #file: string;
+  #store: ReplicaStore;
+  #life: Life | undefined;
+  #process: SimProcess | undefined;
+  #lives = 0;
+  #disks = 0;
+
+  /** `isTwin`: on a copy of the disk, see `twin`. */
+  constructor(backendId: BackendId, world: CoolWorld, isTwin = false) {
+    this.backendId = backendId;
+    this.isTwin = isTwin;
+    this.name = `be-${backendId}${isTwin ? '-twin' : ''}`;
+    this.#world = world;
+    this.#random = world.random.fork();
+    this.#file = join(world.dir, `${this.name}.db`);
+    this.#store = this.#open();
+    this.disk.onDelete = (key) => {
+      world.watch.localDeleted(this, key);
+    };
+  }
+
+  get process(): SimProcess | undefined {
+    return this.#process;
+  }
+
+  get isRunning(): boolean {
+    return this.#process !== undefined && !this.#process.isDead;
+  }
+
+  get cooldown(): Cooldown | undefined {
+    return this.isRunning ? this.#life?.cooldown : undefined;
+  }
+
+  get(tabletId: TabletId): ReplicaState | undefined {
+    return this.#store.get(tabletId);
+  }
+
+  list(): readonly ReplicaState[] {
+    return this.#store.list();
+  }
+
+  uploads(tabletId: TabletId): readonly PendingUpload[] {
+    return this.#store.uploads(tabletId);
+  }
+
+  /** A new life on the same disk, without what the last one had in memory. */
+  start(): void {
+    if (this.isRunning) return;
+    const { time, trace, skewMsMax, random } = this.#world;
+    this.#lives += 1;
+    const skewMs = skewMsMax === 0 ? 0 : random.int(2 * skewMsMax) - skewMsMax;
+    const process = new SimProcess(`${this.name}.${this.#lives}`, time, skewMs);
+    this.#process = process;
+    trace.note(time.nowMs, `${process.name} starts`);
+    this.#store.close();
+    this.#store = this.#open();
+    const life = this.#begin(process);
+    this.#life = life;
+    life.host.start();
+    life.cooldown.start();
+    void this.#heartbeat(life);
+  }
+
+  /** As kill -9. */
+  kill(): void {
+    if (!this.isRunning) return;
+    this.#world.trace.note(this.#world.time.nowMs, `${this.name} is killed`);
+    this.#process?.kill();
+    this.#life = undefined;
+  }
+
+  /** The disk is replaced by an empty one. */
+  loseDisk(): void {
+    this.kill();
+    this.#world.trace.note(this.#world.time.nowMs, `${this.name} lost its disk`);
+    this.#world.watch.diskLost(this);
+    this.disk.wipe();
+    this.#store.close();
+    this.#disks += 1;
+    for (const end of ['', '-wal', '-shm']) rmSync(`${this.#file}${end}`, { force: true });
+    this.#store = this.#open();
+  }
+
+  /**
+   * Another process on a copy of this disk, as when a machine is started again elsewhere while the
+   * old one still runs: the same backend, the same replicas. Nobody sends it anything.
+   */
+  twin(): CoolBackend {
+    const source = new Database(this.#file);
+    writeFileSync(join(this.#world.dir, `${this.name}-twin.db`), source.serialize());
+    source.close();
+    const twin = new CoolBackend(this.backendId, this.#world, true);
+    for (const [key, body] of this.disk.files) twin.disk.files.set(key, body);
+    return twin;
+  }
+
+  /** Makes one of the last two local rowsets with data, as a backend could that merges by itself. */
+  mergeTail(tabletId: TabletId): void {
+    const state = this.#store.get(tabletId);
+    const inputs = (state?.rowsets ?? []).filter(({ segments }) => segments.length > 0).slice(-2);
+    const [first, last] = inputs;
+    if (state === undefined || first === undefined || last === undefined) return;
+    const rows = inputs.flatMap(({ rowsetId, segments }) =>
+      segments.flatMap(({ segment }) => {
+        const body = this.disk.files.get(segmentKey(tabletId, rowsetId, segment));
+        return rowsOfBody(body ?? new Uint8Array()) ?? [];
+      }),
+    );
+    const body = segmentBody(rows);
+    const rowsetId = 'ffffffffffffffffffffffffffffffff' as RowsetId;
+    this.disk.files.set(segmentKey(tabletId, rowsetId, 0), body);
+    const merged = {
+      ...first,
+      rowsetId,
+      endVersion: last.endVersion,
+      newestWriteMs: last.newestWriteMs,
+      rows: rows.length,
+      bytes: body.length,
+      segments: [segmentMeta(0, body, rows.length)],
+    };
+    const remove = inputs.map((input) => input.rowsetId);
+    this.#store.replace(tabletId, { replicaId: state.replicaId, remove, add: [merged] });
+    for (const input of inputs) {
+      for (const { segment } of input.segments) {
+        this.disk.files.delete(segmentKey(tabletId, input.rowsetId, segment));
+      }
+    }
+  }
+
+  close(): void {
+    this.#process?.kill();
+    this.#store.close();
+  }
+
+  async handle(name: string, request: unknown): Promise<unknown> {
+    const life = this.#life;
+    if (life === undefined) {
+      throw new SqlError('AGENT_LOST', { backend: this.backendId, what: name, timeoutMs: 0 });
+    }
+    const honest = async (): Promise<unknown> => await this.#answer(life, name, request);
+    const parts = { store: this.#store, view: life.view };
+    return await this.#world.plant.answer(name, request, honest, parts);
+  }
+
+  async #answer(life: Life, name: string, request: unknown): Promise<unknown> {
+    if (name.startsWith('peer:')) {
+      const args = request as readonly unknown[];
+      const method = Reflect.get(life.host.own, name.slice('peer:'.length)) as PeerMethod;
+      return await Reflect.apply(method, life.host.own, [...args, NEVER]);
+    }
+    const handler = life.host.handlers[name as ReplicaCallName] as
+      | ((request: unknown, signal: AbortSignal) => unknown)
+      | undefined;
+    if (handler === undefined) throw new SqlError('NOT_SUPPORTED', { what: name });
+    return await handler(request, NEVER);
+  }
+
+  #open(): ReplicaStore {
+    const store = ReplicaStore.open(this.#file, this.backendId);
+    store.onChange((tabletId) => {
+      this.#world.watch.replicaChanged(this, tabletId);
+    });
+    return store;
+  }
+
+  #begin(process: SimProcess): Life {
+    const { time, agentConfig, logFor, plant, writeMs } = this.#world;
+    const { backendId } = this;
+    const config = new Config(agentConfig);
+    const log = logFor(process);
+    const store = plant.store(whileAlive(process, this.#store), this);
+    const local = new LocalSegments(this.disk.view(process, time, writeMs), log);
+    const frontend = plant.frontend(this.#frontend(process), this);
+    const clock = wholeTimers(process.clock);
+    const incarnation = `${this.isTwin ? 'twin.' : ''}${this.#disks}.${this.#lives}`;
+    const view = plant.bucket(this.#bucketView(process), this);
+    const shared = { backendId, config, clock, random: this.#random.fork(), log, frontend };
+    const host = ReplicaHost.over(
+      {
+        ...shared,
+        dir: '',
+        incarnation,
+        stores: { reopen: () => undefined },
+        remotePeers: (address) => this.#peer(process, address),
+      },
+      store,
+      local,
+    );
+    const resource = async (): Promise<ObjectStore> => await Promise.resolve(view);
+    const isConditional = async (): Promise<boolean> => await Promise.resolve(true);
+    const merge = rowMerge(view);
+    const cooldown = new Cooldown({ ...shared, store, local, resource, isConditional, merge });
+    host.attachCooldown(cooldown);
+    return { process, host, cooldown, config, frontend, incarnation, view };
+  }
+
+  #bucketView(process: SimProcess): BucketView {
+    const { bucket, time, trace, random, fate, latencyMs, agentConfig } = this.#world;
+    return new BucketView({
+      bucket,
+      time,
+      process,
+      actor: { name: process.name, disk: this.name },
+      random: random.fork(),
+      retries: Number(agentConfig['object_store_retries'] ?? 2),
+      latencyMs,
+      fate,
+      note: (text) => {
+        trace.note(time.nowMs, text);
+      },
+    });
+  }
+
+  #frontend(process: SimProcess): FrontendPort {
+    const { network, server } = this.#world;
+    return {
+      call: async (name, request, { timeoutMs, signal }) =>
+        (await network.call({
+          from: process,
+          to: server,
+          line: this.name,
+          name,
+          request: { from: this.backendId, request },
+          timeoutMs,
+          signal,
+          lost: () => new SqlError('AGENT_LOST', { backend: 0, what: name, timeoutMs }),
+        })) as never,
+    };
+  }
+
+  /** Another backend, over the network: every method of the port is a message. */
+  #peer(process: SimProcess, { backendId }: BackendAddress): ReplicaPeer {
+    const { network, backend } = this.#world;
+    const call = async (name: string, args: readonly unknown[]): Promise<unknown> => {
+      const to = backend(backendId);
+      const what = { backend: backendId, what: name, timeoutMs: CALL_TIMEOUT_MS };
+      const lost = (): SqlError => new SqlError('AGENT_LOST', what);
+      if (to === undefined) throw lost();
+      const signal = args.at(-1) instanceof AbortSignal ? (args.at(-1) as AbortSignal) : undefined;
+      const request = args.filter((arg) => !(arg instanceof AbortSignal));
+      const line = `${this.name}-${to.name}`;
+      const message = { from: process, to, line, name, request, signal, lost };
+      return await network.call({ ...message, timeoutMs: CALL_TIMEOUT_MS });
+    };
+    return new Proxy({} as ReplicaPeer, {
+      get:
+        (_target, name) =>
+        async (...args: readonly unknown[]): Promise<unknown> =>
+          await call(`peer:${String(name)}`, args),
+    });
+  }
+
+  async #heartbeat(life: Life): Promise<void> {
+    const { process, config, incarnation, frontend } = life;
+    const request = {
+      backendId: this.backendId,
+      incarnation,
+      startedMs: process.clock.now(),
+      httpPort: 1,
+      cacheCapacityBytes: 0,
+      cacheUsedBytes: 0,
+      diskAvailableBytes: 2 ** 40,
+      diskTotalBytes: 2 ** 41,
+    };
+    try {
+      await frontend.call('heartbeat', request, { timeoutMs: CALL_TIMEOUT_MS });
+    } catch {
+      // The next one comes all the same.
+    }
+    process.schedule(config.get('heartbeat_interval_ms'), 'heartbeat timer', () => {
+      void this.#heartbeat(life);
+    });
+  }
+}
+
+/** Timers of a real process never take less than a millisecond. */
+function wholeTimers(clock: Clock): Clock {
+  return {
+    ...clock,
+    after: (ms, fn) => clock.after(Math.max(1, Math.ceil(ms)), fn),
+  };
+}
+
+/** What comes over the network is not taken back: its sender has stopped listening. */
+const NEVER = new AbortController().signal;
+
+type PeerMethod = (...args: readonly unknown[]) => Promise<unknown>;

@@ -1,0 +1,140 @@
+/**
+ * Looks at every change where it happens: bucket, replicas, control plane, messages. The first
+ * thing that is wrong is kept; the run ends with it after the step.
+ */
+import type { UnusedFilesQuestion } from '../../base/agent_messages.ts';
+import type { TabletId } from '../../base/ids.ts';
+import type { CooldownConf } from '../../base/replica.ts';
+import type { ReplicaState } from '../../be-agent/replica/replica_store.ts';
+import type { Failure } from '../simulation.ts';
+import type { Bucket, BucketCall, BucketChange, BucketWatcher } from './bucket.ts';
+import { BUCKET_INVARIANTS, CALL_INVARIANTS } from './bucket_invariants.ts';
+import {
+  CONTROL_INVARIANTS,
+  JOURNAL_FIRST,
+  SECRETS_STAY,
+  SETTLED_BEFORE_COLLECTION,
+} from './control_invariants.ts';
+import { REPLICA_INVARIANTS, metaProblem } from './replica_invariants.ts';
+import { type Head, partsOfKey, publishedManifest, readJson } from './remote_objects.ts';
+import { type DiskSeen, type Seen, listKey } from './seen.ts';
+
+interface Claim {
+  readonly name: string;
+  readonly claim: string;
+}
+
+export class CooldownWatch implements BucketWatcher {
+  #problem: Failure | undefined;
+  readonly #seen: () => Seen;
+  readonly #last = new Map<string, ReplicaState>();
+  /** How often each invariant was asked. */
+  readonly checks = new Map<string, number>();
+
+  constructor(bucket: Bucket, seen: () => Seen) {
+    this.#seen = seen;
+    bucket.watch(this);
+  }
+
+  get problem(): Failure | undefined {
+    return this.#problem;
+  }
+
+  onBegin(call: BucketCall): void {
+    const seen = this.#seen();
+    const parts = partsOfKey(call.key);
+    for (const one of CALL_INVARIANTS) this.found(one, one.check(seen, call, parts));
+  }
+
+  onChange(change: BucketChange): void {
+    const seen = this.#seen();
+    const parts = partsOfKey(change.key);
+    for (const one of BUCKET_INVARIANTS) this.found(one, one.check(seen, change, parts));
+    if (parts.kind === 'head' && change.after !== undefined) {
+      this.#noteHead(seen, parts.tabletId, readJson<Head>(change.after));
+    }
+  }
+
+  /** After a change of a replica is durable. */
+  replicaChanged(disk: DiskSeen, tabletId: TabletId): void {
+    const seen = this.#seen();
+    const key = `${disk.name}/${tabletId}`;
+    const before = this.#last.get(key);
+    const after = disk.get(tabletId);
+    if (after === undefined) {
+      this.#last.delete(key);
+      return;
+    }
+    this.#last.set(key, after);
+    // Of a table that is gone nobody keeps count any more.
+    if (seen.control.visibleVersion(tabletId) === undefined) return;
+    const change = { disk, tabletId, before, after };
+    for (const one of REPLICA_INVARIANTS) this.found(one, one.check(seen, change, after));
+  }
+
+  /** A local segment is about to go. */
+  localDeleted(disk: DiskSeen, key: string): void {
+    const parts = partsOfKey(key);
+    if (parts.kind !== 'data') return;
+    const state = disk.get(parts.tabletId);
+    const isNeeded = state?.rowsets.some(
+      ({ rowsetId, place }) => rowsetId === parts.rowsetId && place.kind === 'local',
+    );
+    const problem = isNeeded === true ? `${disk.name} deletes ${key}, which it reads` : undefined;
+    this.found(LOCAL_KEPT, problem);
+  }
+
+  /** The disk was replaced by an empty one. */
+  diskLost(disk: DiskSeen): void {
+    for (const key of this.#last.keys()) {
+      if (key.startsWith(`${disk.name}/`)) this.#last.delete(key);
+    }
+  }
+
+  controlChanged(): void {
+    const seen = this.#seen();
+    for (const one of CONTROL_INVARIANTS) this.found(one, one.check(seen));
+  }
+
+  pushed(confs: readonly CooldownConf[]): void {
+    const seen = this.#seen();
+    for (const conf of confs) this.found(JOURNAL_FIRST, JOURNAL_FIRST.check(seen, conf));
+  }
+
+  confirmed(questions: readonly UnusedFilesQuestion[], confirmed: readonly TabletId[]): void {
+    const seen = this.#seen();
+    for (const question of questions) {
+      if (!confirmed.includes(question.tabletId)) continue;
+      this.found(SETTLED_BEFORE_COLLECTION, SETTLED_BEFORE_COLLECTION.check(seen, question));
+    }
+  }
+
+  said(text: string, secret: string): void {
+    this.found(SECRETS_STAY, SECRETS_STAY.check(text, secret));
+  }
+
+  found({ name, claim }: Claim, problem: string | undefined): void {
+    this.checks.set(name, (this.checks.get(name) ?? 0) + 1);
+    if (problem !== undefined) this.#problem ??= { invariant: name, claim, problem };
+  }
+
+  #noteHead(seen: Seen, tabletId: TabletId, head: Head | undefined): void {
+    const manifest = publishedManifest(seen.bucket, tabletId);
+    if (head === undefined) return;
+    seen.history.heads.set(tabletId, head);
+    if (typeof manifest !== 'object') return;
+    seen.history.published.set(`${tabletId}/${manifest.metaId}`, manifest);
+    const problem = metaProblem(seen, manifest.metaId, listKey(tabletId, manifest.rowsets));
+    this.found(META_ID, problem);
+  }
+}
+
+const LOCAL_KEPT: Claim = {
+  name: 'I5-durable-before-local-goes',
+  claim: 'A local segment is deleted only when no rowset of the replica is read from it.',
+};
+
+const META_ID: Claim = {
+  name: 'I12-meta-id-is-the-list',
+  claim: 'Equal meta ids mean equal lists of cooled rowsets, and equal lists equal meta ids.',
+};

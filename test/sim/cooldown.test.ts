@@ -1,0 +1,81 @@
+/**
+ * The cooldown world of the simulator (docs/simulation.md), in processes of its own: named
+ * schedules, small scopes, and every defect of the first version of the mechanism with the
+ * invariant that finds it.
+ */
+import { spawnSync } from 'node:child_process';
+import { describe, expect, it } from '@jest/globals';
+import { CANARIES, NOT_EXPRESSED, SCOPES } from './cooldown_defects.ts';
+
+const ROOT = new URL('../..', import.meta.url).pathname;
+const OUTPUT_BYTES_MAX = 64 * 2 ** 20;
+
+interface Outcome {
+  readonly exitCode: number | null;
+  readonly output: string;
+}
+
+function sim(...args: readonly string[]): Outcome {
+  const run = spawnSync(process.execPath, ['sim/main.ts', '--world', 'cooldown', ...args], {
+    cwd: ROOT,
+    encoding: 'utf8',
+    maxBuffer: OUTPUT_BYTES_MAX,
+  });
+  return { exitCode: run.status, output: run.stdout + run.stderr };
+}
+
+/** Fails with what the simulator said: the command that repeats it is in it. */
+function expectHeld({ exitCode, output }: Outcome): string {
+  if (exitCode !== 0) throw new Error(output);
+  return output;
+}
+
+describe('the simulation of cooldown', () => {
+  it('holds in all named schedules, and gives the same trace twice', () => {
+    const once = expectHeld(sim('--schedules', 'all'));
+    const lines = once.split('\n').filter((line) => line !== '');
+    expect(lines.length).toBeGreaterThan(15);
+    for (const line of lines) expect(line).toMatch(/^schedule [a-z0-9-]+ plant none ok digest/);
+    const again = expectHeld(sim('--schedules', 'calm,two-processes-one-replica'));
+    for (const line of again.trim().split('\n')) expect(lines).toContain(line);
+  });
+
+  const planted = new Map<string, string>();
+  it('finds every planted defect', () => {
+    const list = CANARIES.map(({ plant, schedule }) => `${schedule}:${plant}`);
+    for (const line of expectHeld(sim('--schedules', list.join(','))).split('\n')) {
+      const [, plant, invariant] = /plant (\S+) FAILED (\S+) /.exec(line) ?? [];
+      if (plant !== undefined && invariant !== undefined) planted.set(plant, invariant);
+    }
+    expect(planted.size).toBe(CANARIES.length);
+  });
+
+  it.each(CANARIES)('$defect is found by $invariant', ({ plant, invariant }) => {
+    expect(planted.get(plant)).toBe(invariant);
+  });
+
+  it('has a plant or a reason for every defect of the first version', () => {
+    const named = [...CANARIES, ...NOT_EXPRESSED].map(({ defect }) => defect).join(' ');
+    for (let number = 1; number <= 30; number += 1) {
+      expect(named).toMatch(new RegExp(`#${number}\\b`));
+    }
+    for (const { reason } of NOT_EXPRESSED) expect(reason).not.toBe('');
+  });
+
+  it.each(SCOPES)(
+    'holds in the scope $scope with one thing that goes otherwise, anywhere',
+    ({ scope, runsMin }) => {
+      const output = expectHeld(sim('--scope', scope, '--deviations', '1'));
+      const [, runs, upTo] = /: (\d+) runs, all with up to (-?\d+) deviations/.exec(output) ?? [];
+      expect(Number(upTo)).toBe(1);
+      expect(Number(runs)).toBeGreaterThan(runsMin);
+    },
+  );
+
+  it('finds a stale leader by itself that nothing fences', () => {
+    const args = ['--scope', 'two-replicas', '--deviations', '2', '--runs-max', '4000'];
+    const { exitCode, output } = sim(...args, '--plant', 'no-fencing');
+    expect(output).toMatch(/invariant 'I3-one-publisher' does not hold/);
+    expect(exitCode).toBe(1);
+  });
+});
