@@ -28,6 +28,7 @@ import { sessionCharsets } from './session_charsets.ts';
 import type { Selects } from './selects.ts';
 import type { Services } from './services.ts';
 import type { SessionState } from './session_state.ts';
+import { StatementAbort } from './statement_abort.ts';
 
 export interface SessionDeps {
   readonly services: Services;
@@ -53,7 +54,9 @@ const LOGGED_STATEMENT_MAX = 1000;
 
 export class Session implements SessionHandler {
   readonly #deps: SessionDeps;
-  readonly #closed = new AbortController();
+  /** Of statements that are not over: those of open cursors, and the one that runs. */
+  readonly #aborts = new Set<StatementAbort>();
+  #isClosed = false;
 
   constructor(deps: SessionDeps) {
     this.#deps = deps;
@@ -94,9 +97,10 @@ export class Session implements SessionHandler {
       this.#deps.onStatement();
       if (!KEEPS_WARNINGS.has(statement.kind)) state.clearWarnings();
       const audited = this.#audited(statement, parsed.text);
+      const abort = this.#begin(options.signal);
       let next;
       try {
-        const result = audited.counted(await this.#execute(statement, options.signal));
+        const result = audited.counted(await this.#execute(statement, abort));
         // What follows is read now: the answer to this one says whether there is more.
         next = this.#readAhead(reader);
         yield {
@@ -111,6 +115,7 @@ export class Session implements SessionHandler {
         throw error;
       } finally {
         audited.end();
+        this.#end(abort);
       }
       if (next instanceof SqlError) {
         this.#unread(next, sql.slice(parsed.end));
@@ -167,20 +172,24 @@ export class Session implements SessionHandler {
     parameters: number,
     signal: AbortSignal,
   ): Promise<readonly ResultColumn[]> {
-    const context = this.#context(signal);
-    if (statement.kind === 'Select') {
-      return await this.#deps.selects.describe(statement.text, context);
-    }
-    if (!LISTS.test(statement.kind)) return [];
+    const abort = this.#begin(signal);
+    const context = this.#context(abort.signal);
     try {
+      if (statement.kind === 'Select') {
+        return await this.#deps.selects.describe(statement.text, context);
+      }
+      if (!LISTS.test(statement.kind)) return [];
       const result = await executeStatement(statement, context);
       if (result.kind === 'ok') return [];
       if (!Array.isArray(result.rows)) for await (const _ of result.rows) break;
       return result.columns;
     } catch (error) {
       // With other values it may be right.
-      if (error instanceof SqlError && parameters > 0) return [];
+      const isOfList = statement.kind !== 'Select';
+      if (isOfList && error instanceof SqlError && parameters > 0) return [];
       throw error;
+    } finally {
+      this.#end(abort);
     }
   }
 
@@ -188,7 +197,7 @@ export class Session implements SessionHandler {
   async useDatabase(name: string): Promise<void> {
     const { services, state } = this.#deps;
     const { database, computeGroup } = splitDatabase(name);
-    const context = this.#context(this.#closed.signal);
+    const context = this.#context(new AbortController().signal);
     if (database !== '') {
       expectSeenDatabase(context, database);
       await expectDatabase(services, database);
@@ -203,14 +212,14 @@ export class Session implements SessionHandler {
   async fieldList({ table }: FieldListing): Promise<StatementResult> {
     const { services, selects, state } = this.#deps;
     if (state.database === '') throw new SqlError('NO_DB');
-    const { signal } = this.#closed;
     const quoted = `\`${table.replaceAll('`', '``')}\``;
-    return await selects.run(`SELECT * FROM ${quoted} LIMIT 0`, {
-      services,
-      selects,
-      session: state,
-      signal,
-    });
+    const abort = this.#begin(new AbortController().signal);
+    try {
+      const context = { services, selects, session: state, signal: abort.signal };
+      return await selects.run(`SELECT * FROM ${quoted} LIMIT 0`, context);
+    } finally {
+      this.#end(abort);
+    }
   }
 
   statistics(): string {
@@ -243,7 +252,8 @@ export class Session implements SessionHandler {
   }
 
   close(): void {
-    this.#closed.abort();
+    this.#isClosed = true;
+    for (const abort of this.#aborts) abort.abort();
     this.#deps.services.locks.releaseAll(this.#deps.state.connectionId);
     this.#deps.onClose?.();
   }
@@ -295,16 +305,28 @@ export class Session implements SessionHandler {
 
   #context(signal: AbortSignal): ExecContext {
     const { services, selects, state } = this.#deps;
-    const both = AbortSignal.any([signal, this.#closed.signal]);
-    return { services, selects, session: state, signal: both };
+    return { services, selects, session: state, signal };
   }
 
-  async #execute(statement: Statement, signal: AbortSignal): Promise<StatementResult> {
+  /** What will stop a statement; it goes on to be so until `#end`, also while rows are fetched. */
+  #begin(parent: AbortSignal): StatementAbort {
+    const abort = new StatementAbort(parent);
+    if (this.#isClosed) abort.abort();
+    this.#aborts.add(abort);
+    return abort;
+  }
+
+  #end(abort: StatementAbort): void {
+    abort.end();
+    this.#aborts.delete(abort);
+  }
+
+  async #execute(statement: Statement, abort: StatementAbort): Promise<StatementResult> {
     const { services, state } = this.#deps;
-    const limit = this.#timeLimit(statement);
+    const limit = this.#timeLimit(statement, abort);
     try {
       this.#expectMayRun(statement);
-      const context = this.#context(AbortSignal.any([signal, limit.signal]));
+      const context = this.#context(abort.signal);
       const running = executeStatement(statement, context);
       const result = await (LISTS.test(statement.kind) ? unlessAborted(running, context) : running);
       state.affectedRows = result.kind === 'ok' ? BigInt(result.affectedRows) : -1n;
@@ -314,7 +336,7 @@ export class Session implements SessionHandler {
       return result;
     } catch (caught) {
       state.affectedRows = -1n;
-      const error: unknown = limit.signal.aborted ? limit.signal.reason : caught;
+      const error: unknown = limit.reached() ?? caught;
       if (error instanceof SqlError) throw this.#remember(error);
       const text = formatStatement(statement, { maskSecrets: true });
       const logged = text.slice(0, LOGGED_STATEMENT_MAX);
@@ -326,16 +348,16 @@ export class Session implements SessionHandler {
   }
 
   /** max_execution_time of what is no SELECT, which has its own (`Selects`). */
-  #timeLimit({ kind }: Statement): { readonly signal: AbortSignal; readonly cancel: () => void } {
+  #timeLimit({ kind }: Statement, abort: StatementAbort): TimeLimit {
     const { services, state } = this.#deps;
-    const abort = new AbortController();
     const limitMs = state.variables.number('max_execution_time');
-    if (limitMs === 0 || kind === 'Select')
-      return { signal: abort.signal, cancel: () => undefined };
+    if (limitMs === 0 || kind === 'Select') return NO_LIMIT;
+    let reached: SqlError | undefined;
     const cancel = services.clock.after(limitMs, () => {
-      abort.abort(new SqlError('QUERY_TIMEOUT'));
+      reached = new SqlError('QUERY_TIMEOUT');
+      abort.abort(reached);
     });
-    return { signal: abort.signal, cancel };
+    return { reached: () => reached, cancel };
   }
 
   /** Throws MUST_CHANGE_PASSWORD, ACCOUNT_LIMIT. */
@@ -367,6 +389,14 @@ export class Session implements SessionHandler {
     return error;
   }
 }
+
+interface TimeLimit {
+  /** The error when the time was over before the statement. */
+  readonly reached: () => SqlError | undefined;
+  readonly cancel: () => void;
+}
+
+const NO_LIMIT: TimeLimit = { reached: () => undefined, cancel: () => undefined };
 
 /** What only looks may be left alone when nobody waits for it any more. */
 async function unlessAborted<Result>(
