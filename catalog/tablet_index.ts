@@ -166,6 +166,14 @@ export class TabletIndex {
     this.#rows[at] = (this.#rows[at] ?? 0) + rows;
   }
 
+  /** Of a replicated table, whose backends know and report it; the catalog's rows do not. */
+  setSize(tabletId: TabletId, bytes: number, rows: number): void {
+    const at = this.#find(tabletId);
+    if (at === -1) return;
+    this.#bytes[at] = bytes;
+    this.#rows[at] = rows;
+  }
+
   /** Catalog only. */
   removePartition(partitionId: PartitionId): void {
     const slot = this.#slotOf.get(partitionId);

@@ -3,6 +3,7 @@ import type { FrontendCalls } from '../base/agent_messages.ts';
 import type { BackendId } from '../base/ids.ts';
 import { CooldownScheduler, type CooldownDeps } from './cooldown_scheduler.ts';
 import { PolicySync } from './policy_sync.ts';
+import { followTabletSizes } from './tablet_sizes.ts';
 import { TabletReports } from './tablet_reports.ts';
 import { UnusedFiles } from './unused_files.ts';
 
@@ -11,6 +12,7 @@ export class Cooldown {
   readonly scheduler: CooldownScheduler;
   readonly policies: PolicySync;
   readonly #unusedFiles: UnusedFiles;
+  readonly #stopSizes: () => void;
 
   constructor(deps: CooldownDeps) {
     this.reports = new TabletReports(deps);
@@ -21,6 +23,7 @@ export class Cooldown {
       liveness: this.scheduler.liveness,
       isChanging: (tabletId) => this.scheduler.isBusy(tabletId),
     });
+    this.#stopSizes = followTabletSizes(deps);
     this.reports.onVersions((versions) => {
       this.policies.reported(versions);
     });
@@ -31,6 +34,7 @@ export class Cooldown {
   }
 
   async close(): Promise<void> {
+    this.#stopSizes();
     await this.scheduler.close();
     await this.policies.close();
   }
