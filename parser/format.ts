@@ -310,7 +310,8 @@ const FORMATTERS: Formatters = {
       jobText(job),
       timeoutSeconds !== undefined && `TIMEOUT ${timeoutSeconds}`,
     ),
-  ShowCacheHotspot: ({ path }) => `SHOW CACHE HOTSPOT ${stringText(path)}`,
+  ShowCacheHotspot: ({ path, filter }) =>
+    words(`SHOW CACHE HOTSPOT ${stringText(path)}`, filterText(filter)),
 
   // databases and tables
   CreateDatabase: (statement, options) => {
@@ -599,6 +600,7 @@ const FORMATTERS: Formatters = {
       statement.all && 'ALL',
       'GRANTS',
       statement.account !== undefined && `FOR ${account(statement.account)}`,
+      filterText(statement.filter),
     ),
   ShowCreateUser: (statement) => `SHOW CREATE USER ${account(statement.account)}`,
   ShowRoles: show('ROLES'),

@@ -40,6 +40,7 @@ import { WARM_UP_JOB_FAILURES } from './listings/warm_up_job_failures.ts';
 import { WARM_UP_JOB_RUNS } from './listings/warm_up_job_runs.ts';
 import { WARM_UP_JOBS_TABLE } from './listings/warm_up_jobs.ts';
 import type { Services } from './services.ts';
+import { SESSION_TABLES } from './session_tables.ts';
 import { serverStatus } from './server_status.ts';
 
 /** Table definitions read before the event loop gets a turn. */
@@ -189,6 +190,7 @@ export const OUR_TABLES: readonly VirtualTable<SchemaSource>[] = [
   ours('storage_policy_usages', STORAGE_POLICY_USAGES),
   ours('cooldown_jobs', COOLDOWN_JOBS),
   ours('cooldown_tablets', COOLDOWN_TABLETS),
+  ...SESSION_TABLES,
   ours('loads', LOADS),
   ours('config', CONFIG_ENTRIES),
   ours('audit_log', AUDIT_LOG),

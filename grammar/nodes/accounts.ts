@@ -147,6 +147,7 @@ export interface ShowGrants {
   readonly kind: 'ShowGrants';
   readonly account: AccountRef | undefined;
   readonly all: boolean;
+  readonly filter: ShowFilter;
 }
 
 export interface ShowCreateUser {

@@ -98,6 +98,7 @@ export interface WaitForWarmUpJob {
 export interface ShowCacheHotspot {
   readonly kind: 'ShowCacheHotspot';
   readonly path: string;
+  readonly filter: ShowFilter;
 }
 
 export type WarmUpStatement =

@@ -493,7 +493,7 @@ export class AccountRules extends ShowRules {
       this.CONSUME(K.FOR);
       return this.SUBRULE(this.account);
     });
-    return { kind: 'ShowGrants', account, all };
+    return { kind: 'ShowGrants', account, all, filter: this.SUBRULE(this.filter) };
   });
 }
 

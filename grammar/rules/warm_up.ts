@@ -180,7 +180,8 @@ export class WarmUpRules extends ClauseRules {
     this.CONSUME(K.SHOW);
     this.CONSUME(K.CACHE);
     this.CONSUME(K.HOTSPOT);
-    return { kind: 'ShowCacheHotspot', path: this.SUBRULE(this.stringLiteral) };
+    const path = this.SUBRULE(this.stringLiteral);
+    return { kind: 'ShowCacheHotspot', path, filter: this.SUBRULE(this.filter) };
   });
 }
 

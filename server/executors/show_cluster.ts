@@ -1,6 +1,6 @@
 /** SHOW of catalogs, compute groups, backends, frontends and vaults. */
-import { textColumn } from '../../base/values.ts';
 import { BACKENDS } from '../listings/backends.ts';
+import { CATALOGS } from '../listings/catalogs.ts';
 import { COMPUTE_GROUPS } from '../listings/compute_groups.ts';
 import { FRONTENDS } from '../listings/frontends.ts';
 import { STORAGE_VAULTS } from '../listings/storage_vaults.ts';
@@ -20,21 +20,5 @@ export const showFrontends: Executor<'ShowFrontends'> = async ({ filter }, conte
 export const showStorageVaults: Executor<'ShowStorageVaults'> = async ({ filter }, context) =>
   await showListing(STORAGE_VAULTS, context.services, filter, context);
 
-const CATALOGS = {
-  columns: [
-    'CatalogId',
-    'CatalogName',
-    'Type',
-    'IsCurrent',
-    'CreateTime',
-    'LastUpdateTime',
-    'Comment',
-  ].map(textColumn),
-  likeColumns: ['CatalogName'],
-};
-
-/** Doris's one row for itself: there are no other catalogs here. */
-export const showCatalogs: Executor<'ShowCatalogs'> = ({ filter }, context) => {
-  const internal = ['0', 'internal', 'internal', 'Yes', null, null, 'Internal catalog'];
-  return filtered(CATALOGS, [internal], filter, context);
-};
+export const showCatalogs: Executor<'ShowCatalogs'> = async ({ filter }, context) =>
+  await showListing(CATALOGS, undefined, filter, context);

@@ -19,8 +19,11 @@ import { filtered } from './filtered.ts';
  * MySQL's form, with what comes from roles: statements that give what the account may do.
  * `SHOW ALL GRANTS` has Doris's columns, one row per account.
  */
-export const showGrants: Executor<'ShowGrants'> = ({ account: ref, all }, context) => {
-  if (all) return allGrants(context);
+export const showGrants: Executor<'ShowGrants'> = ({ account: ref, all, filter }, context) => {
+  if (all) {
+    const heading = { columns: ALL_GRANTS_COLUMNS, likeColumns: ['UserIdentity'] };
+    return filtered(heading, grantRows(context), filter, context);
+  }
   const { access } = context.services;
   const account = nameOf(ref ?? { kind: 'current' }, context);
   if (access.find(account) === undefined) throw new SqlError('NO_SUCH_GRANT', { ...account });
@@ -32,7 +35,8 @@ export const showGrants: Executor<'ShowGrants'> = ({ account: ref, all }, contex
     .map(([, [scope, privileges]]) => [grantText(scope, privileges, name)]);
   const roles = access.rolesOf(account).map((role) => [`GRANT '${role}' TO ${name}`]);
   const columns = [textColumn(`Grants for ${account.user}@${account.host}`)];
-  return { kind: 'rows', columns, rows: [...rows, ...roles] };
+  const likeColumns = columns.map((column) => column.name);
+  return filtered({ columns, likeColumns }, [...rows, ...roles], filter, context);
 };
 
 type Scopes = Map<string, [PrivilegeScope, Set<Privilege>]>;
@@ -76,22 +80,21 @@ const ALL_GRANTS = [
   'StorageVaultPrivs',
 ];
 
-function allGrants(context: ExecContext): ReturnType<Executor<'ShowGrants'>> {
+export const ALL_GRANTS_COLUMNS = ALL_GRANTS.map(textColumn);
+
+/** One row for each account that the user may see. */
+export function grantRows(context: ExecContext): readonly SqlRow[] {
   const { access } = context.services;
-  return {
-    kind: 'rows',
-    columns: ALL_GRANTS.map(textColumn),
-    rows: accountsSeen(context).map((account): SqlRow => {
-      const rights = access.rightsWithAllRoles(account);
-      return [
-        accountText(account),
-        account.comment,
-        account.authString === '' ? 'No' : 'Yes',
-        access.rolesOf(account).join(','),
-        ...privilegeCells(rights),
-      ];
-    }),
-  };
+  return accountsSeen(context).map((account): SqlRow => {
+    const rights = access.rightsWithAllRoles(account);
+    return [
+      accountText(account),
+      account.comment,
+      account.authString === '' ? 'No' : 'Yes',
+      access.rolesOf(account).join(','),
+      ...privilegeCells(rights),
+    ];
+  });
 }
 
 /** Doris's words, one cell for each kind of scope. */
@@ -129,22 +132,25 @@ function dorisWord(privilege: Privilege): string {
 
 const ROLES = ['Name', 'Comment', 'Users', 'GlobalPrivs', 'CatalogPrivs', 'DatabasePrivs'];
 
+export const ROLES_COLUMNS = [...ROLES, ...ALL_GRANTS.slice(7)].map(textColumn);
+
 /** Doris's columns. Without GRANT on *.* one's own roles. */
-export const showRoles: Executor<'ShowRoles'> = ({ filter }, context) => {
+export const showRoles: Executor<'ShowRoles'> = ({ filter }, context) =>
+  filtered({ columns: ROLES_COLUMNS, likeColumns: ['Name'] }, roleRows(context), filter, context);
+
+export function roleRows(context: ExecContext): readonly SqlRow[] {
   const { access } = context.services;
   const { account } = context.session;
   const all = rightsOf(context).hasGlobal('GRANT');
   const roles = all ? access.roles() : access.rolesOf(account);
-  const names = [...ROLES, ...ALL_GRANTS.slice(7)];
-  const rows = roles.map((role): SqlRow => {
+  return roles.map((role): SqlRow => {
     const members: readonly AccountName[] = all ? access.membersOf(role) : [account];
     const rights = access.roleRights(role);
     return [
       role,
       '',
       members.map(accountText).join(', '),
-      ...(rights === undefined ? names.slice(3).map(() => null) : privilegeCells(rights)),
+      ...(rights === undefined ? ROLES_COLUMNS.slice(3).map(() => null) : privilegeCells(rights)),
     ];
   });
-  return filtered({ columns: names.map(textColumn), likeColumns: ['Name'] }, rows, filter, context);
-};
+}

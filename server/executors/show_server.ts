@@ -1,9 +1,10 @@
 /** SHOW of the server's own state, in MySQL's columns. */
 import { type RowsResult, bigintColumn, textColumn } from '../../base/values.ts';
 import type { Limit, ShowFilter, ShowVariables } from '../../parser/statement.ts';
+import { PRIVILEGES } from '../listings/privileges.ts';
 import { SchemaSource } from '../schema_source.ts';
 import type { ExecContext, Executor } from './executor.ts';
-import { type SchemaView, filtered, showView } from './filtered.ts';
+import { type SchemaView, filtered, showListing, showView } from './filtered.ts';
 
 const VARIABLES = {
   columns: ['Variable_name', 'Value'].map(textColumn),
@@ -160,22 +161,8 @@ const ROUTINES: SchemaView = {
 export const showProcedureStatus: Executor<'ShowProcedureStatus'> = view(ROUTINES);
 export const showFunctionStatus: Executor<'ShowFunctionStatus'> = view(ROUTINES);
 
-/** What MySQL's administrators may do that this server has, too. */
-const PRIVILEGES = [
-  ['Alter', 'Tables', 'To alter the table'],
-  ['Create', 'Databases,Tables,Indexes', 'To create new databases and tables'],
-  ['Drop', 'Databases,Tables', 'To drop databases, tables, and views'],
-  ['Grant option', 'Databases,Tables', 'To give to other users those privileges you possess'],
-  ['Insert', 'Tables', 'To insert data into tables'],
-  ['Process', 'Server Admin', 'To view the plain text of currently executing queries'],
-  ['Select', 'Tables', 'To retrieve rows from table'],
-  ['Super', 'Server Admin', 'To use KILL thread, SET GLOBAL, ALTER SYSTEM, ADMIN SET, etc.'],
-] as const;
-
-export const showPrivileges: Executor<'ShowPrivileges'> = ({ filter }, context) => {
-  const columns = ['Privilege', 'Context', 'Comment'].map(textColumn);
-  return filtered({ columns, likeColumns: ['Privilege'] }, PRIVILEGES, filter, context);
-};
+export const showPrivileges: Executor<'ShowPrivileges'> = async ({ filter }, context) =>
+  await showListing(PRIVILEGES, undefined, filter, context);
 
 /** The engines of other servers have no status here. */
 export const showEngineStatus: Executor<'ShowEngineStatus'> = () => ({

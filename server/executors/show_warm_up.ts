@@ -110,7 +110,15 @@ const HOT_PARTITIONS_MAX = 100_000;
  * `/group/db.table`: the table's partitions. Hottest first; what nobody read is not there.
  * At `/group` the partition's name is the fourth column, where Doris's scripts read it.
  */
-export const showCacheHotspot: Executor<'ShowCacheHotspot'> = async ({ path }, context) => {
+export const showCacheHotspot: Executor<'ShowCacheHotspot'> = async ({ path, filter }, context) => {
+  const { columns, rows } = await hotspotsAt(path, context);
+  const likeColumns = ['ComputeGroupName', 'TableName', 'PartitionName'].filter((name) =>
+    columns.some((column) => column.name === name),
+  );
+  return filtered({ columns, likeColumns }, rows as readonly SqlRow[], filter, context);
+};
+
+async function hotspotsAt(path: string, context: ExecContext): Promise<RowsResult> {
   const match = /^\/(?:([^/]+)(?:\/([^/]+))?)?\/?$/.exec(path);
   if (match === null) throw new SqlError('BAD_HOTSPOT_PATH', { path });
   const [, group, table] = match;
@@ -120,7 +128,7 @@ export const showCacheHotspot: Executor<'ShowCacheHotspot'> = async ({ path }, c
   await hotspots.collect(group);
   const hot = await hotPartitions(computeGroupId, context);
   return table === undefined ? hottestPartitions(hot) : partitionsOf(table, hot);
-};
+}
 
 async function hotPartitions(
   computeGroupId: ComputeGroupId,

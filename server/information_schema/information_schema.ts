@@ -65,8 +65,12 @@ export function virtualTable<Source>(
     columns,
     nocase: true,
     async *scan(wanted) {
-      const rows = await table.rows(source);
       const places = wanted.map((column) => columns.findIndex(({ name }) => name === column));
+      if (table.batches !== undefined) {
+        for await (const rows of table.batches(source)) yield columnar(rows, places);
+        return;
+      }
+      const rows = await table.rows(source);
       for (let at = 0; at < rows.length; at += BATCH_ROWS) {
         yield columnar(rows.slice(at, at + BATCH_ROWS), places);
       }

@@ -6,6 +6,8 @@ export interface VirtualTable<Source> {
   readonly name: string;
   readonly columns: readonly SelectColumn[];
   rows(source: Source): Promise<readonly SqlRow[]> | readonly SqlRow[];
+  /** The same a few at a time, where they may be very many. */
+  batches?(source: Source): AsyncIterable<readonly SqlRow[]>;
 }
 
 /** A row by column name; what is missing is NULL. */

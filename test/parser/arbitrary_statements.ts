@@ -225,7 +225,7 @@ const FIELDS: Table = {
     ),
   },
   WaitForWarmUpJob: { job, timeoutSeconds: optional(id) },
-  ShowCacheHotspot: { path: text },
+  ShowCacheHotspot: { path: text, filter },
   CreateDatabase: { name, ifNotExists: flag, charset: optional(name), collation: optional(name), properties },
   DropDatabase: { ...dropped, force: flag },
   CreateTable: {
@@ -294,7 +294,7 @@ const FIELDS: Table = {
   Grant: { privileges: some(privilege), on: grantScope, to: some(grantee), withGrantOption: flag },
   Revoke: { privileges: some(privilege), on: grantScope, from: some(grantee) },
   GrantRole: { roles: some(text), to: some(account) }, RevokeRole: { roles: some(text), from: some(account) },
-  ShowGrants: { account: optional(account), all: flag }, ShowRoles: { filter }, SetRole: { choice: roleChoice }, SetDefaultRole: { choice: roleChoice, to: some(account) }, ShowCreateUser: { account },
+  ShowGrants: { account: optional(account), all: flag, filter }, ShowRoles: { filter }, SetRole: { choice: roleChoice }, SetDefaultRole: { choice: roleChoice, to: some(account) }, ShowCreateUser: { account },
 };
 
 export const KINDS = Object.keys(FIELDS) as StatementKind[];

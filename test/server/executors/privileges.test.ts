@@ -219,7 +219,7 @@ describe('somebody without privileges', () => {
       }
     }
     const open = new Set(
-      `character_sets collations collation_character_set_applicability engines keywords plugins
+      `catalogs character_sets collations collation_character_set_applicability engines keywords plugins privileges
        session_variables global_variables session_status global_status`.split(/\s+/),
     );
     const isOpen = (name: string): boolean => open.has(name.toLowerCase().replace(/^.*\./, ''));

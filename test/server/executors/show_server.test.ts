@@ -184,6 +184,50 @@ describe('tables of information_schema', () => {
   });
 });
 
+describe('SHOW and its table of information_schema', () => {
+  beforeEach(async () => {
+    await show.group('g', [8041]);
+    await show.run(
+      `CREATE DATABASE d;
+       CREATE TABLE d.t (a INT) PARTITION BY RANGE(a) (PARTITION p VALUES LESS THAN (9)) DISTRIBUTED BY HASH (a) BUCKETS 3;
+       CREATE USER u; CREATE ROLE r; GRANT 'r' TO u`,
+    );
+  });
+
+  it.each([
+    ["SHOW ALL GRANTS WHERE UserIdentity LIKE '%u%' LIMIT 1", 'grants'],
+    ["SHOW ROLES LIKE 'r' ORDER BY Name DESC", 'roles'],
+    ['SHOW FRONTENDS WHERE IsMaster = "true" LIMIT 1', 'frontends'],
+    ['SHOW CATALOGS ORDER BY CatalogId LIMIT 1', 'catalogs'],
+    ["SHOW PRIVILEGES WHERE Context LIKE 'Tables%' LIMIT 1", 'privileges'],
+    ['SHOW PARTITIONS FROM d.t ORDER BY PartitionId LIMIT 1', 'table_partitions'],
+    ['SHOW TABLETS FROM d.t WHERE Bucket = 1', 'tablets'],
+  ])('%s says what %s has', async (statement, table) => {
+    const shown = await show.objects(statement);
+    expect(shown).toHaveLength(1);
+    const listed = await show.objects(`SELECT * FROM information_schema.${table}`);
+    expect(listed.some((row) => isWithin(shown[0] ?? {}, row))).toBe(true);
+    const [count] = await show.objects(`SELECT COUNT(*) AS n FROM information_schema.${table}`);
+    expect(Number(count?.['n'])).toBe(listed.length);
+  });
+
+  it('takes filters in SHOW GRANTS and SHOW CACHE HOTSPOT as well', async () => {
+    expect(await show.objects("SHOW GRANTS FOR u LIKE '%USAGE%'")).toHaveLength(1);
+    expect(await show.objects("SHOW GRANTS FOR u LIKE 'no%'")).toEqual([]);
+    expect(await show.objects("SHOW CACHE HOTSPOT '/' WHERE TableName = 'x' LIMIT 1")).toEqual([]);
+  });
+});
+
+/** Whether one row has all that the other has; the times are of different moments. */
+function isWithin(
+  part: Readonly<Record<string, unknown>>,
+  whole: Readonly<Record<string, unknown>>,
+) {
+  return Object.entries(part).every(
+    ([name, value]) => name === 'LastHeartbeat' || String(whole[name]) === String(value),
+  );
+}
+
 describe('file_cache_statistics', () => {
   const read = async (): Promise<Map<string, readonly unknown[]>> => {
     const source = new SchemaSource(show.context);
