@@ -77,7 +77,10 @@ async function health({ catalog, registry, startedMs, clock }: Services): Promis
   };
 }
 
-/** Header `cloud_cluster` or `compute_group` chooses the group, as in Doris; else the first one. */
+/**
+ * Header `cloud_cluster` or `compute_group` chooses the group, as in Doris; else it is the one where
+ * a replicated table's replicas are, else the first one.
+ */
 async function redirectLoad(deps: HttpRoutesDeps, request: HttpRequest): Promise<HttpAnswer> {
   const { message, peer } = request;
   const credentials = basicCredentials(message.headers.authorization);
@@ -89,6 +92,7 @@ async function redirectLoad(deps: HttpRoutesDeps, request: HttpRequest): Promise
       deps.services,
       deps.services.access.rightsOf(account),
       header === undefined ? '' : String(header),
+      await groupOfTable(deps.services, request),
     );
     const host = reachableHost(backend.host, message.socket.localAddress ?? backend.host);
     const location = `http://${host}:${backend.httpPort}${request.target}`;
@@ -107,16 +111,29 @@ function reachableHost(host: string, usedByClient: string): string {
   return reachable.includes(':') ? `[${reachable}]` : reachable;
 }
 
+/** Empty: the table is shared, or not there, which the backend will say. */
+async function groupOfTable(
+  { catalog }: Services,
+  { params }: Pick<HttpRequest, 'params'>,
+): Promise<string> {
+  const table = await catalog.tables.find(params['db'] ?? '', params['table'] ?? '');
+  const groupId = table?.replication?.computeGroupId;
+  const groups = await catalog.computeGroups.list();
+  return groups.find(({ computeGroupId }) => computeGroupId === groupId)?.name ?? '';
+}
+
 async function pickBackend(
   { catalog, registry, random }: Services,
   rights: Rights,
   named: string,
+  ofTable: string,
 ): Promise<BackendDef> {
   if (named !== '' && !rights.mayUse('COMPUTE_GROUP', named)) {
     throw new SqlError('PRIVILEGE_NEEDED', { privilege: 'USAGE_PRIV' });
   }
   const first = defaultGroup(await catalog.computeGroups.list(), rights) ?? '';
-  const name = named === '' ? first : named;
+  const wanted = ofTable !== '' && rights.mayUse('COMPUTE_GROUP', ofTable) ? ofTable : first;
+  const name = named === '' ? wanted : named;
   const group = await catalog.computeGroups.get(name);
   const members = await catalog.backends.ofGroup(group.computeGroupId);
   const alive = members.filter((backend) => registry.isAlive(backend.backendId));
