@@ -213,7 +213,9 @@ export class Collection {
     const free = keys.filter((key) => {
       const rowset = rowsetOfKey(key);
       if (rowset === undefined) return true;
-      return !pending.has(rowset) && !own.has(rowset) && !local.isPinned(rowset);
+      // Prepared ones as well: another leader may have cooled what is not settled here yet.
+      const isOwn = own.has(rowset) || store.hasLocal(tabletId, rowset);
+      return !pending.has(rowset) && !isOwn && !local.isPinned(rowset);
     });
     for (let at = 0; at < free.length; at += DELETE_MAX) {
       signal.throwIfAborted();
