@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import type { Bench, BenchContext } from './bench.ts';
 import { BLOCK_CACHE } from './block_cache.ts';
+import { COOLDOWN_UPLOAD } from './cooldown_upload.ts';
 import { EVENT_LAG } from './event_lag.ts';
 import { FRONT_DOOR } from './front_door.ts';
 import { JOB_CREATION } from './job_creation.ts';
@@ -14,6 +15,7 @@ import { type BenchResult, type Machine, jsonText, meets, tableText } from './re
 import { SHOW_500 } from './show_500.ts';
 import { SHOW_JOBS } from './show_jobs.ts';
 import { START_UP } from './start_up.ts';
+import { TABLET_REPORTS } from './tablet_reports.ts';
 import { WARM_UP } from './warm_up.ts';
 
 const BENCHES: readonly Bench[] = [
@@ -27,6 +29,8 @@ const BENCHES: readonly Bench[] = [
   EVENT_LAG,
   JOB_CREATION,
   SHOW_500,
+  TABLET_REPORTS,
+  COOLDOWN_UPLOAD,
 ];
 const SIGNAL_EXIT = 130;
 
