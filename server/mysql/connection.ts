@@ -3,17 +3,17 @@ import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Config } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
-import { isLoopback } from '../../base/http_access.ts';
 import type { Clock, Log, Random } from '../../base/ports.ts';
 import type { AuthChannel, Authenticator } from './authenticator.ts';
 import type { BufferPool } from './buffer_pool.ts';
 import { CAPABILITY, STATUS, has } from './capabilities.ts';
 import { charsetOfCollation } from './charset.ts';
 import type { ClientCharset } from './charset.ts';
+import { ClientStream } from './client_stream.ts';
 import { findCommand } from './command_table.ts';
 import type { CommandTarget } from './command_table.ts';
 import type { ConnectionEntry, KillKind, LiveConnection } from './connection_registry.ts';
-import type { FrontDoor, SessionHandler, TlsInfo } from './handler.ts';
+import type { FrontDoor, SessionHandler } from './handler.ts';
 import {
   SCRAMBLE_BYTES,
   encodeGreeting,
@@ -22,19 +22,15 @@ import {
   parseLogin,
 } from './handshake.ts';
 import type { Claim, LoginRequest } from './handshake.ts';
-import { CompressedStream } from './compression.ts';
 import { IdleTimer } from './idle_timer.ts';
 import type { PacketEncoder } from './packet_encoder.ts';
-import { ProxyHeader } from './proxy_header.ts';
 import { SessionTracker } from './session_tracker.ts';
-import { PacketReader } from './packet_reader.ts';
-import { PacketWriter, clientGone } from './packet_writer.ts';
+import { type PacketWriter, clientGone } from './packet_writer.ts';
 import { tameBytes } from './passwords.ts';
 import { type PreparedCount, PreparedStatements } from './prepared_statements.ts';
 import { encodeError, encodeOk } from './replies.ts';
 import type { ReplyState } from './replies.ts';
 import type { TlsContexts } from './tls_contexts.ts';
-import { startTls } from './start_tls.ts';
 
 /** Longest packet before the login has succeeded, bytes: attributes may be 64 KiB. */
 const LOGIN_PACKET_BYTES_MAX = 96 * 1024;
@@ -72,23 +68,14 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   readonly id: number;
   readonly out: PacketWriter;
   readonly scramble: Buffer;
-  /** Resolves when the socket is closed. */
-  readonly closed: Promise<void>;
   readonly prepared: PreparedStatements;
   multiStatements = false;
   database = '';
   statement: string | undefined;
 
   readonly #services: ConnectionServices;
-  /** The client's bytes: TCP, or TLS over it. */
-  #socket: Socket;
-  #tls: TlsInfo | undefined;
-  #host: string;
-  #port: number;
-  /** Takes the socket's bytes: the reader, or what stands before it. */
-  #input: (chunk: Buffer) => void;
+  readonly #stream: ClientStream;
   readonly #tracker = new SessionTracker();
-  readonly #reader: PacketReader;
   readonly #idle: IdleTimer;
   #phase: Phase = 'login';
   #command = 'Connect';
@@ -109,53 +96,31 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   constructor(id: number, socket: Socket, services: ConnectionServices) {
     const { clock, config, pool } = services;
     this.id = id;
-    // A unix socket has no address.
-    this.#host = (socket.remoteAddress ?? 'localhost').replace(/^::ffff:/, '');
-    this.#port = socket.remotePort ?? 0;
     this.scramble = tameBytes(services.random.bytes(SCRAMBLE_BYTES));
     this.prepared = new PreparedStatements(services.preparedCount);
     this.#services = services;
-    this.#socket = socket;
     this.#sinceMs = clock.now();
-    this.out = new PacketWriter(socket, pool, clock, () => config.get('net_write_timeout_ms'));
-    this.#reader = new PacketReader(socket);
-    const toReader = (chunk: Buffer): void => this.#reader.push(chunk);
-    this.#input = services.isProxy(this.#host) ? this.#proxied(toReader) : toReader;
-    this.#idle = new IdleTimer(clock, () => {
-      if (this.#phase === 'idle') this.#end(new SqlError('IDLE_TIMEOUT'), 0);
-    });
-    this.closed = new Promise((resolve) => {
-      socket.once('close', () => {
-        this.#onClose();
-        resolve();
-      });
-    });
-    this.#listen(socket);
-  }
-
-  #listen(socket: Socket): void {
-    socket.on('data', (chunk) => {
-      this.#input(chunk);
-    });
-    socket.on('end', () => {
-      socket.destroy();
-    });
-    socket.on('error', () => undefined); // 'close' follows and says all there is to say
-  }
-
-  /** A balancer may say first whose connection this is. */
-  #proxied(deliver: (chunk: Buffer) => void): (chunk: Buffer) => void {
-    const header = new ProxyHeader({
-      deliver,
-      onAddress: ({ host, port }) => {
-        this.#host = host;
-        this.#port = port;
-      },
+    this.#stream = new ClientStream(socket, {
+      pool,
+      clock,
+      writeTimeoutMs: () => config.get('net_write_timeout_ms'),
+      isProxy: (address) => services.isProxy(address),
       fail: (error) => {
         this.#fail(error);
       },
+      onClose: () => {
+        this.#onClose();
+      },
     });
-    return (chunk) => header.push(chunk);
+    this.out = this.#stream.out;
+    this.#idle = new IdleTimer(clock, () => {
+      if (this.#phase === 'idle') this.#end(new SqlError('IDLE_TIMEOUT'), 0);
+    });
+  }
+
+  /** Resolves when the socket is closed. */
+  get closed(): Promise<void> {
+    return this.#stream.closed;
   }
 
   /** Who has logged in. */
@@ -165,16 +130,16 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
 
   /** Peer address without port; `localhost` for a unix socket. */
   get host(): string {
-    return this.#host;
+    return this.#stream.host;
   }
 
   get port(): number {
-    return this.#port;
+    return this.#stream.port;
   }
 
   /** Nobody but the client can read what is sent: passwords may go in clear. */
   get isPrivate(): boolean {
-    return this.#tls !== undefined || isLoopback(this.#host);
+    return this.#stream.isPrivate;
   }
 
   get loggedIn(): boolean {
@@ -233,7 +198,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
       stopTimer();
       for (let count = 1; await this.#serveCommand(); count += 1) {
         // Commands that wait in memory need no event of the loop: let the others have theirs.
-        const pipelined = this.#reader.heldBytes > 0;
+        const pipelined = this.#stream.heldBytes > 0;
         if (pipelined && count % TURN_COMMANDS === 0) await nextTurn();
       }
     } catch (error) {
@@ -268,7 +233,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   }
 
   destroy(): void {
-    this.#socket.destroy();
+    this.#stream.destroy();
   }
 
   // -------------------------------------------------------------------------------------------
@@ -295,57 +260,21 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     });
     let payload = await this.receive();
     if (tls.on && isTlsRequest(payload)) {
-      await this.#startTls();
+      const context = await tls.context();
+      if (this.#isEnded()) throw clientGone();
+      await this.#stream.startTls(context);
       payload = await this.receive();
     }
     const login = parseLogin(payload);
     this.#login = login;
-    if (this.#tls === undefined && config.get('require_secure_transport')) {
+    if (this.#stream.tls === undefined && config.get('require_secure_transport')) {
       throw new SqlError('SECURE_TRANSPORT_REQUIRED');
     }
     this.multiStatements = has(login.capabilities, CAPABILITY.MULTI_STATEMENTS);
     await this.#authenticate(login);
     encodeOk(this.out.packets, this.replyState());
     this.out.flush();
-    this.#startCompression(login);
-  }
-
-  /** Everything behind the answer to the login is compressed, when the client asked for it. */
-  #startCompression({ capabilities, zstdLevel }: LoginRequest): void {
-    const zlib = has(capabilities, CAPABILITY.COMPRESS);
-    if (!zlib && !has(capabilities, CAPABILITY.ZSTD_COMPRESSION)) return;
-    const stream = new CompressedStream(this.#socket, {
-      kind: zlib ? 'zlib' : 'zstd',
-      level: zstdLevel,
-      packetBytesMax: () => this.packetBytesMax,
-      deliver: (bytes) => {
-        this.#reader.push(bytes);
-      },
-      fail: (error) => {
-        this.#fail(error);
-      },
-    });
-    const ahead = this.#reader.takeAhead();
-    this.#reader.moveTo(stream);
-    this.out.moveTo(stream);
-    this.#input = (chunk) => stream.push(chunk);
-    stream.push(ahead);
-  }
-
-  /** What the client sent behind its request in clear is read as TLS, never as a command. */
-  async #startTls(): Promise<void> {
-    const context = await this.#services.tls.context();
-    if (this.#isEnded()) throw clientGone();
-    const plain = this.#socket;
-    plain.removeAllListeners('data');
-    plain.removeAllListeners('end');
-    const { socket, secured } = startTls(plain, this.#reader.takeAhead(), context);
-    this.#socket = socket;
-    this.out.moveTo(socket);
-    this.#reader.moveTo(socket);
-    this.#listen(socket);
-    await secured;
-    this.#tls = { version: socket.getProtocol() ?? '', cipher: socket.getCipher().standardName };
+    this.#stream.startCompression(login, () => this.packetBytesMax);
   }
 
   /** Proves the claim and opens its session; the connection has no session until then. */
@@ -367,7 +296,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
         database,
         collationId,
         attributes,
-        tls: this.#tls,
+        tls: this.#stream.tls,
         canChangePassword: has(
           this.#login?.capabilities ?? 0,
           CAPABILITY.CAN_HANDLE_EXPIRED_PASSWORDS,
@@ -440,9 +369,9 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   /** One packet's payload; the answer to it goes on with the sequence number after it. */
   async #read(sequence: number, limit: number): Promise<Buffer | undefined> {
     try {
-      return await this.#reader.read(sequence, limit);
+      return await this.#stream.read(sequence, limit);
     } finally {
-      if (!this.#isEnded()) this.out.packets.sequence = this.#reader.nextSequence;
+      if (!this.#isEnded()) this.out.packets.sequence = this.#stream.nextSequence;
     }
   }
 
@@ -530,11 +459,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     }
     this.out.flush();
     this.#closeSession();
-    // Reading on until the client hangs up: closing with unread bytes would reset the
-    // connection, and the client might never see the error.
-    this.#reader.end();
-    this.#socket.resume();
-    this.#socket.end();
+    this.#stream.end();
     this.#stopTimer = this.#services.clock.after(LINGER_MS, () => {
       this.destroy();
     });
@@ -543,7 +468,6 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   #onClose(): void {
     this.#phase = 'ended';
     this.#clearTimers();
-    this.#reader.end();
     this.#abortWith(clientGone());
     this.#closeSession();
   }
