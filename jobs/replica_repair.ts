@@ -228,6 +228,8 @@ export class ReplicaRepair {
     }
     this.#waits.set(tabletId, plan.waits);
     const waitMs = plan.steps.length === 0 ? WAIT_MS : 0;
+    // Behind the others: those for which something can be done must not wait for this one.
+    this.#noted.delete(tabletId);
     this.#noted.set(tabletId, this.#deps.clock.monotonic() + waitMs);
     for (const step of plan.steps) await this.#take(step, place, round);
   }

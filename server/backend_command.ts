@@ -1,4 +1,5 @@
 /** `thermocline backend`: a backend as a process of its own. */
+import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type LogLevel, jsonLog } from '../base/json_log.ts';
 import { systemClock, systemRandom } from '../base/system_ports.ts';
@@ -8,6 +9,8 @@ import { readClusterToken } from './cluster_token.ts';
 import { UsageError, readSettings } from './settings.ts';
 
 const EXIT_FAILURE = 1;
+/** Group and others, any right. */
+const OTHERS_MODE = 0o077;
 
 export interface BackendFlags {
   readonly server: string;
@@ -38,6 +41,10 @@ export async function runBackend(flags: BackendFlags): Promise<void> {
   });
   const dir = resolve(flags.dataDir);
   const clusterToken = readToken(flags.tokenFile);
+  const others = statSync(resolve(flags.tokenFile)).mode & OTHERS_MODE;
+  if (others !== 0 && process.platform !== 'win32') {
+    log.warn('others than its owner may use the token file', { file: flags.tokenFile });
+  }
   const lock = DirectoryLock.take(dir, `backend ${host}:${httpPort}`);
   const { promise: started, resolve: hasStarted } = Promise.withResolvers<RemoteBackend>();
   const stop = stopper(started, () => config.get('shutdown_grace_ms'), lock);
