@@ -8,7 +8,7 @@ import type { ColumnType, ResultColumn, RowsResult, SqlRow, SqlValue } from '../
 import { type Counted, beginVariables, takeCounted, variablesNow } from './function_library.ts';
 import { QueryPool, type QueryProcess } from './query_pool.ts';
 import { type PlannedTable, type QueryPlan, planSteps } from './query_plan.ts';
-import type { QueryRequest, QueryTable } from './query_messages.ts';
+import type { QueryReply, QueryRequest, QueryTable } from './query_messages.ts';
 import { runStatement } from './run_statement.ts';
 import { quoteName } from './spelled.ts';
 import { spellStatement, type SpelledStatement } from './speller.ts';
@@ -278,6 +278,9 @@ function resultColumns(
   });
 }
 
+/** Processes that a statement is handed to until one answers. */
+const BEGIN_TRIES_MAX = 4;
+
 /** Rows in one message to a query process. */
 const PART_ROWS_MAX = 8192;
 
@@ -301,6 +304,8 @@ class QueryJob<Context> {
   readonly #scans: readonly TableScan[];
   readonly #abort = new AbortController();
   #process: QueryProcess | undefined;
+  /** Heard, and not looked at yet. */
+  #firstReply: QueryReply | undefined;
   #stopWatching: () => void = () => undefined;
 
   constructor(
@@ -333,10 +338,7 @@ class QueryJob<Context> {
   async start(): Promise<RowsResult> {
     this.#watch();
     try {
-      const process = await this.#pool.acquire(this.#abort.signal);
-      this.#process = process;
-      this.#abort.signal.throwIfAborted();
-      await process.send(this.#request());
+      const process = await this.#begin();
       const first = await this.#nextBatch(process);
       const columns = resultColumns(this.#spelled.columns, first.types ?? []);
       if (!first.done) return { kind: 'rows', columns, rows: this.#rows(process, first.rows) };
@@ -346,6 +348,27 @@ class QueryJob<Context> {
       const reason = this.#reason(error);
       this.#finish(isStatementError(error));
       throw reason;
+    }
+  }
+
+  /**
+   * Hands the statement to a process and waits for its first word. One that was kept may have ended
+   * meanwhile, of which nobody has heard yet: then another one is asked.
+   */
+  async #begin(): Promise<QueryProcess> {
+    for (let attempt = 1; ; attempt += 1) {
+      const process = await this.#pool.acquire(this.#abort.signal);
+      this.#process = process;
+      this.#abort.signal.throwIfAborted();
+      try {
+        await process.send(this.#request());
+        this.#firstReply = await process.receive();
+        return process;
+      } catch (error) {
+        const isGone = error instanceof SqlError && error.code === 'QUERY_FAILED';
+        if (!isGone || attempt === BEGIN_TRIES_MAX || this.#abort.signal.aborted) throw error;
+        this.#pool.release(process, false);
+      }
     }
   }
 
@@ -400,7 +423,8 @@ class QueryJob<Context> {
     readonly done: boolean;
   }> {
     for (;;) {
-      const reply = await process.receive();
+      const reply = this.#firstReply ?? (await process.receive());
+      this.#firstReply = undefined;
       switch (reply.kind) {
         case 'batch':
           warnOf(reply.counted, this.#options.session);

@@ -1,4 +1,5 @@
 /** Time and memory that statements may take, and KILL of all that can take long. */
+import { readFileSync, readdirSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { type Row, ServerProcess, until } from './server_process.ts';
@@ -53,6 +54,14 @@ async function killed(sql: string): Promise<number> {
   return await ended;
 }
 
+/** Linux tells the children of each thread. */
+function queryProcesses(pid: number): number[] {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
+    readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').trim().split(' '),
+  );
+  return children.filter((text) => text !== '').map(Number);
+}
+
 describe('KILL QUERY', () => {
   it.each([
     ENDLESS,
@@ -102,6 +111,13 @@ describe('memory', () => {
     expect(rows).toEqual([{ n: 4000 }]);
     const [shown] = await server.sql("SHOW VARIABLES LIKE 'exec_mem_limit'");
     expect(shown?.['Value']).toBe(String(512 * 2 ** 20));
+  });
+
+  it('runs out elsewhere, and the kernel ends idle processes: nobody notices', async () => {
+    const count = async (): Promise<unknown> => await server.sql('SELECT COUNT(*) AS n FROM d.t');
+    expect(await count()).toEqual([{ n: 4000 }]);
+    for (const pid of queryProcesses(server.pid)) process.kill(pid, 'SIGKILL');
+    expect(await count()).toEqual([{ n: 4000 }]);
   });
 
   it('of GROUP_CONCAT is bounded by group_concat_max_len', async () => {
