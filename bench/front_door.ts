@@ -39,6 +39,7 @@ const AT_LEAST_ONE: Goal = { is: 'at least', value: 1 };
 
 interface Side {
   readonly port: number;
+  readonly pid: number;
   readonly sql: string;
 }
 
@@ -85,29 +86,30 @@ async function answers(
   const jobs = await rowsOf(setUp, 'SHOW WARM UP JOB');
   const columns = Object.keys(jobs[0] ?? {});
   // The same certificate, made by the first login over TLS.
-  await client.load({ ...LOGIN, port: server.mysqlPort, user: USER, tls: true, measureMs: 100 });
+  const { mysqlPort: port, pid } = server;
+  await client.load({ ...LOGIN, port, pid, user: USER, tls: true, measureMs: 100 });
   const tls = [`--ssl-cert=${dataDir}/tls/server.pem`, `--ssl-key=${dataDir}/tls/key.pem`];
   const mariaDb = await startMariaDb(context, SERVER_CORE, ['--max-connections=2000', ...tls]);
   if (mariaDb === undefined) context.say('MariaDB is not installed: no ratios');
   else await copyJobs(mariaDb, jobs, columns);
   await setUp.end();
   const figures: Figure[] = [];
-  for (const one of cases(server.mysqlPort, mariaDb, columns)) {
+  for (const one of cases({ port, pid }, mariaDb, columns)) {
     figures.push(...(await compare(context, client, one)));
   }
   return figures;
 }
 
 function cases(
-  ours: number,
+  ours: Pick<Side, 'port' | 'pid'>,
   mariaDb: MariaDb | undefined,
   columns: readonly string[],
 ): readonly Case[] {
   const theirs = (name: string, sql: string): Case['theirs'] =>
-    mariaDb === undefined ? [] : [{ name, port: mariaDb.port, sql }];
-  const show = { port: ours, sql: 'SHOW WARM UP JOB' };
+    mariaDb === undefined ? [] : [{ name, port: mariaDb.port, pid: mariaDb.pid, sql }];
+  const show = { ...ours, sql: 'SHOW WARM UP JOB' };
   const narrow = columns.slice(0, COLUMNS).join(', ');
-  const select = { port: ours, sql: `SELECT ${narrow} FROM information_schema.warm_up_jobs` };
+  const select = { ...ours, sql: `SELECT ${narrow} FROM information_schema.warm_up_jobs` };
   const answersOf = CONNECTIONS.flatMap((connections) =>
     [false, true].flatMap((tls) =>
       (['text', 'prepared'] as const).map((mode): Case => {
@@ -131,7 +133,7 @@ function cases(
   const logins = [false, true].flatMap((tls): readonly Case[] => {
     const load = { mode: 'login', connections: LOGIN.connections, tls } as const;
     const name = `${tls ? ' TLS' : ''}, ${LOGIN.connections}`;
-    const own = { port: ours, sql: '' };
+    const own = { ...ours, sql: '' };
     return [
       { name: `logins${name}`, load, ours: own, theirs: theirs('', '') },
       { name: `logins, sha2${name}`, load: { ...load, user: SHA2_USER }, ours: own, theirs: [] },
@@ -200,28 +202,45 @@ async function compare(
     const ratios = of(ours).map(({ perSecond }, at) => perSecond / (rates[at] ?? Number.NaN));
     const range = `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`;
     const p99 = middle(side, ({ p99Ms }) => p99Ms).toFixed(2);
+    const against = `${name} / MariaDB${side.name === '' ? '' : `, ${side.name}`}`;
     figures.push({
-      name: `${name} / MariaDB${side.name === '' ? '' : `, ${side.name}`}`,
+      name: against,
       value: median(ratios),
       unit: '',
       ...(goal === undefined ? {} : { goal }),
       note: `rounds ${range}; MariaDB ${Math.round(median(rates))}/s, p99 ${p99} ms`,
     });
+    if (load.mode === 'login' || ours.sql.startsWith('SHOW')) {
+      const perCpu = of(ours).map((own, at) => perCpuSecond(own) / perCpuSecond(of(side)[at]));
+      figures.push({
+        name: `${against}, per CPU second`,
+        value: median(perCpu),
+        unit: '',
+        ...(goal === undefined ? {} : { goal }),
+        note: `rounds ${Math.min(...perCpu).toFixed(2)} to ${Math.max(...perCpu).toFixed(2)}`,
+      });
+    }
   }
   for (const { name: figure, value } of figures) context.say(`${figure}: ${value.toFixed(3)}`);
   return figures;
+}
+
+/** What the rate would be if nothing else ran on the server's core and it never waited. */
+function perCpuSecond(result: WireResult | undefined): number {
+  return result === undefined ? Number.NaN : result.perSecond / result.serverBusy;
 }
 
 async function ask(
   context: BenchContext,
   client: WireClient,
   load: Case['load'],
-  { port, sql }: Side,
+  { port, pid, sql }: Side,
 ): Promise<WireResult> {
   return await client.load({
     user: USER,
     ...load,
     port,
+    pid,
     sql,
     password: PASSWORD,
     rows: ROWS,

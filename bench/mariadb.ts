@@ -18,6 +18,7 @@ const run = promisify(execFile);
 
 export interface MariaDb {
   readonly port: number;
+  readonly pid: number;
   /** Of the server itself, for what is shown beside its figures. */
   readonly version: string;
   connect(): Promise<Connection>;
@@ -48,11 +49,15 @@ export async function startMariaDb(
   const files = [`--socket=${join(directory, 'sock')}`, `--pid-file=${join(directory, 'pid')}`];
   const network = ['--bind-address=127.0.0.1', `--port=${port}`, '--skip-name-resolve'];
   const logFile = join(directory, 'log');
-  startDaemon(context, pinned(core, [daemon, ...where, ...files, ...network, ...more]), logFile);
+  const child = startDaemon(
+    context,
+    pinned(core, [daemon, ...where, ...files, ...network, ...more]),
+    logFile,
+  );
   const connect = async (): Promise<Connection> =>
     await createConnection({ host: '127.0.0.1', port, user: 'root' });
   const version = await untilAnswers(connect, logFile);
-  return { port, version, connect };
+  return { port, pid: child.pid ?? 0, version, connect };
 }
 
 async function untilAnswers(connect: () => Promise<Connection>, logFile: string): Promise<string> {

@@ -65,6 +65,10 @@ export class ServerProcess {
     this.httpPort = Number(http);
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   async connect(): Promise<Connection> {
     return await createConnection({ host: '127.0.0.1', port: this.mysqlPort, user: 'root' });
   }

@@ -9,6 +9,7 @@
  *       login    connect, log in, COM_QUIT    hold      log in (and ask, if there is an sql), then
  *                                                       read nothing until stdin ends
  * keys: port user password connections tls (0, 1) warm_up_ms measure_ms rows (of each answer) sql
+ *       pid (of the server: its CPU time is measured, too)
  *
  * Prints a JSON object; `hold` prints a line when all have logged in. Exit code 1 and a line on
  * stderr when anything is not as expected.
@@ -56,9 +57,9 @@ typedef struct {
   int prepare_left;
 } Client;
 
-static struct { const char *mode, *user, *password, *sql; int port, connections, tls, rows;
+static struct { const char *mode, *user, *password, *sql; int port, connections, tls, rows, pid;
                 long warm_up_ms, measure_ms; } options =
-  { "text", "root", "", "", 0, 1, 0, 0, 0, 1000 };
+  { "text", "root", "", "", 0, 1, 0, 0, 0, 0, 1000 };
 static SSL_CTX *tls_context;
 static int epoll_fd, held, logged_in;
 static uint64_t start_ns = UINT64_MAX, end_ns = UINT64_MAX;
@@ -85,6 +86,22 @@ static double cpu_seconds(void) {
   getrusage(RUSAGE_SELF, &usage);
   return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
          (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/* User and system time of all threads of the server. */
+static double server_cpu_seconds(void) {
+  char path[64], text[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", options.pid);
+  FILE *file = fopen(path, "r");
+  if (file == NULL) return 0;
+  size_t length = fread(text, 1, sizeof text - 1, file);
+  fclose(file);
+  text[length] = 0;
+  unsigned long user = 0, system = 0;
+  char *after_name = strrchr(text, ')');
+  if (after_name != NULL)
+    sscanf(after_name + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+  return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
 /* ---- bytes ---------------------------------------------------------------------------------- */
@@ -430,6 +447,7 @@ static void read_options(int count, char **values) {
     else if (strcmp(key, "sql") == 0) options.sql = value;
     else if (strcmp(key, "connections") == 0) options.connections = atoi(value);
     else if (strcmp(key, "tls") == 0) options.tls = atoi(value);
+    else if (strcmp(key, "pid") == 0) options.pid = atoi(value);
     else if (strcmp(key, "rows") == 0) options.rows = atoi(value);
     else if (strcmp(key, "warm_up_ms") == 0) options.warm_up_ms = atol(value);
     else if (strcmp(key, "measure_ms") == 0) options.measure_ms = atol(value);
@@ -468,12 +486,15 @@ int main(int count, char **values) {
   start_ns = now_ns() + (uint64_t)options.warm_up_ms * 1000000u;
   end_ns = start_ns + (uint64_t)options.measure_ms * 1000000u;
   while (now_ns() < start_ns) serve_events(10);
-  double cpu_before = cpu_seconds();
+  double cpu_before = cpu_seconds(), server_before = server_cpu_seconds();
   while (now_ns() < end_ns) serve_events(10);
   double cpu = cpu_seconds() - cpu_before;
+  double server_cpu = server_cpu_seconds() - server_before;
   qsort(latencies_us, latency_count, sizeof *latencies_us, by_size);
-  printf("{\"perSecond\":%.3f,\"p50Ms\":%.3f,\"p99Ms\":%.3f,\"busy\":%.3f}\n",
+  printf("{\"perSecond\":%.3f,\"p50Ms\":%.3f,\"p99Ms\":%.3f,\"busy\":%.3f,"
+         "\"serverBusy\":%.3f}\n",
          (double)latency_count * 1000 / (double)options.measure_ms, percentile_ms(50),
-         percentile_ms(99), cpu * 1000 / (double)options.measure_ms);
+         percentile_ms(99), cpu * 1000 / (double)options.measure_ms,
+         server_cpu * 1000 / (double)options.measure_ms);
   return 0;
 }

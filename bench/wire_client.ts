@@ -19,6 +19,8 @@ export type WireMode = 'text' | 'prepared' | 'login';
 export interface WireLoad {
   readonly mode: WireMode;
   readonly port: number;
+  /** Process of the server. */
+  readonly pid: number;
   readonly user: string;
   readonly password: string;
   readonly connections: number;
@@ -36,6 +38,8 @@ export interface WireResult {
   readonly p99Ms: number;
   /** Share of its core that the client itself used, 0..1: at 1 it would be what limits. */
   readonly busy: number;
+  /** Share of its core that the server got. */
+  readonly serverBusy: number;
 }
 
 export interface Hold extends Pick<WireLoad, 'port' | 'connections' | 'tls'> {
@@ -72,9 +76,11 @@ export class WireClient {
   }
 
   async load(load: WireLoad): Promise<WireResult> {
-    const { mode, port, user, password, connections, tls, warmUpMs, measureMs, sql, rows } = load;
+    const { mode, port, pid, user, password, connections, tls, warmUpMs, measureMs, sql, rows } =
+      load;
     const [command = '', ...args] = this.#command(mode, {
       port,
+      pid,
       user,
       password,
       connections,
