@@ -31,7 +31,7 @@ import {
 import { SILENT_LOG } from '../../base/ports.ts';
 import type { BackendRegistry } from '../../jobs/backend_registry.ts';
 import { ReplicaBoard } from '../../jobs/replica_board.ts';
-import { TabletReports } from '../../jobs/tablet_reports.ts';
+import { type ReportedVersions, TabletReports } from '../../jobs/tablet_reports.ts';
 import type { SeededRandom } from '../seeded_random.ts';
 import type { Endpoint, SimNetwork } from '../sim_network.ts';
 import type { Trace } from '../trace.ts';
@@ -181,6 +181,9 @@ export class ModelServer implements Endpoint, ControlSeen {
       repairing: new Set<TabletId>(),
     };
     this.#life = life;
+    reports.onVersions(({ backendId, policies }) => {
+      this.#sendPolicy(life, backendId, policies);
+    });
     this.#tick(life);
   }
 
@@ -424,6 +427,18 @@ export class ModelServer implements Endpoint, ControlSeen {
       return;
     }
     if (lead !== undefined) this.#push(life, tablet, { tabletId, ...lead });
+  }
+
+  /** A backend that does not have the policy as it is now gets it. */
+  #sendPolicy(life: Life, backendId: BackendId, known: ReportedVersions['policies']): void {
+    const { policy } = this.#deps.journal;
+    const isKnown = known.some(
+      ({ policyId, version }) => policyId === policy.policyId && version >= policy.version,
+    );
+    if (isKnown) return;
+    const resources = [{ resourceId: policy.resourceId, version: 1 }];
+    const request = { policies: [policy], resources, dropped: [] };
+    void this.#call(life, backendId, 'pushStoragePolicies', request);
   }
 
   /** One at a time. */

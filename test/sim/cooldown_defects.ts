@@ -116,7 +116,7 @@ export const CANARIES: readonly Canary[] = [
   {
     defect: '3.4 a a collection is confirmed whatever the replicas have',
     plant: 'confirmed-unasked',
-    schedule: '32798-same-versions-other-ids',
+    schedule: 'follower-stands-still',
     invariant: 'I14-collection-needs-all-settled',
   },
   {
