@@ -15,6 +15,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendRegistry } from './backend_registry.ts';
 import { Periodic } from './periodic.ts';
 import { loadReplicas, settleAborted, settleVisible, txnOutcomes } from './replica_loads.ts';
+import { untilStarted } from './starting_backends.ts';
 import { whileAlive } from './while_alive.ts';
 
 /** Rounds of house-keeping: loads that timed out, labels that are old. */
@@ -175,7 +176,10 @@ export class LoadCoordinator {
     const computeGroupName = own?.name ?? session;
     const group = own ?? (await catalog.computeGroups.get(session));
     const members = await catalog.backends.ofGroup(group.computeGroupId);
-    const alive = registry.alive(members.map((backend) => backend.backendId));
+    const backendIds = members.map((backend) => backend.backendId);
+    const isOneAlive = (): boolean => registry.alive(backendIds).length > 0;
+    await untilStarted(this.#deps, backendIds, isOneAlive);
+    const alive = registry.alive(backendIds);
     this.#turn += 1;
     const backendId = alive[this.#turn % Math.max(1, alive.length)];
     if (backendId === undefined) throw new SqlError('NO_ALIVE_BACKEND', { name: computeGroupName });

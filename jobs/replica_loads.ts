@@ -32,7 +32,10 @@ export interface ReplicaLoadsDeps {
   readonly log: Log;
 }
 
-/** Where the rows of a load of this table go; all its tablets are named. */
+/**
+ * Where the rows of a load of this table go; all its tablets are named. Backends reach each other
+ * also when this server has just started and has not heard of them yet.
+ */
 export async function loadReplicas(
   { catalog, registry }: Pick<ReplicaLoadsDeps, 'catalog' | 'registry'>,
   table: TableDef,
@@ -50,8 +53,10 @@ export async function loadReplicas(
       };
     }),
   );
+  const isUp = (backendId: BackendId): boolean =>
+    registry.isAlive(backendId) || registry.mayBeStarting(backendId);
   const backends = (await catalog.backends.list())
-    .filter(({ backendId }) => holders.has(backendId) && registry.isAlive(backendId))
+    .filter(({ backendId }) => holders.has(backendId) && isUp(backendId))
     .map(({ backendId, host, httpPort }): BackendAddress => ({ backendId, host, httpPort }));
   return { backends, tablets };
 }

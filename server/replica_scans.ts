@@ -10,6 +10,7 @@ import { servingBackend } from '../base/placement.ts';
 import { FIRST_VERSION } from '../base/replica.ts';
 import type { PartitionDef } from '../base/schema.ts';
 import { type ReplicaDef, isComplete } from '../catalog/replicas.ts';
+import { untilStarted } from '../jobs/starting_backends.ts';
 import { type BackendScan, readScan } from './backend_scan.ts';
 import type { ScanRows } from './select/table_provider.ts';
 import type { Services } from './services.ts';
@@ -56,6 +57,7 @@ export async function* scanReplicas(
   tablets: ReadonlyMap<TabletId, PartitionDef>,
   signal: AbortSignal,
 ): AsyncGenerator<ScanRows> {
+  await untilReadable(services, tablets);
   let open = wantedTablets(services, tablets);
   while (open.length > 0) {
     const again: WantedTablet[] = [];
@@ -76,6 +78,21 @@ export async function* scanReplicas(
     }
     open = again;
   }
+}
+
+/** After a start of the server its backends are not there at once. */
+async function untilReadable(
+  services: ReplicaScanServices,
+  tablets: ReadonlyMap<TabletId, PartitionDef>,
+): Promise<void> {
+  const { catalog, registry } = services;
+  const replicas = [...tablets.keys()].map((tabletId) => catalog.replicas.ofTablet(tabletId));
+  const backends = new Set(replicas.flat().map(({ backendId }) => backendId));
+  const areReadable = (): boolean =>
+    replicas.every((own) =>
+      own.some((replica) => isComplete(replica) && registry.isAlive(replica.backendId)),
+    );
+  await untilStarted(services, [...backends], areReadable);
 }
 
 /** The scans that would be opened first, for EXPLAIN. Throws REPLICA_NONE_READABLE. */

@@ -21,6 +21,7 @@ describe('a load', () => {
     const table = await world.table('t', 3);
     const [dead] = world.backends;
     if (dead === undefined) throw new Error('no backend');
+    world.clock.ms += 60_000;
     world.beat(dead.backendId);
     const { backends, tablets } = await loadReplicas(world.deps, table);
     expect(backends.map(({ host }) => host)).toEqual(['b', 'c']);
