@@ -132,6 +132,7 @@ export const ERRORS = {
 
   // rows
   WRONG_VALUE_COUNT:       row(1136, '21S01', "Column count doesn't match value count at row {row}"),
+  INSERT_SELECT_SIZE:      row(1105, 'HY000', 'The rows of this INSERT ... SELECT have more than {limit} bytes (setting max_allowed_packet); insert them in parts, or by stream load'),
   BAD_NULL:                row(1048, '23000', "Column '{column}' cannot be null"),
   NO_DEFAULT:              row(1364, 'HY000', "Field '{column}' doesn't have a default value"),
   OUT_OF_RANGE:            row(1264, '22003', "Out of range value for column '{column}' at row {row}"),

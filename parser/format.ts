@@ -31,7 +31,7 @@ import {
   type FormatOptions,
 } from './format_clauses.ts';
 import { formatExpr, userVarText, variableText } from './format_expr.ts';
-import { alterActionText, createTableText, insertText } from './format_tables.ts';
+import { alterActionText, createTableText, insertSelectText, insertText } from './format_tables.ts';
 
 type Formatter<Kind extends StatementKind> = (
   statement: StatementOf<Kind>,
@@ -363,6 +363,9 @@ const FORMATTERS: Formatters = {
       jobs.length > 0 && `(${jobs.join(', ')})`,
     ),
   Insert: insertText,
+  InsertSelect: insertSelectText,
+  RenameTables: ({ renames }) =>
+    `RENAME TABLE ${renames.map(({ from, to }) => `${tableText(from)} TO ${tableText(to)}`).join(', ')}`,
 
   // compute groups and backends
   CreateComputeGroup: (statement, options) =>

@@ -9,6 +9,7 @@ import type {
   Distribution,
   IndexSpec,
   Insert,
+  InsertSelect,
   PartitionBound,
   Partitioning,
   PartitionSpec,
@@ -226,12 +227,19 @@ export function alterActionText(action: AlterTableAction, options: FormatOptions
 
 export function insertText(insert: Insert): string {
   const rows = insert.rows.map((row) => `(${row.map(formatExpr).join(', ')})`).join(', ');
+  return words(insertHeadText(insert), `VALUES ${rows}`);
+}
+
+export function insertSelectText(insert: InsertSelect): string {
+  return words(insertHeadText(insert), insert.query);
+}
+
+function insertHeadText(insert: Omit<Insert, 'kind' | 'rows'>): string {
   return words(
     'INSERT INTO',
     tableText(insert.table),
     partitionsText(insert.partitions),
     insert.label !== undefined && `WITH LABEL ${nameText(insert.label)}`,
     insert.columns !== undefined && `(${names(insert.columns)})`,
-    `VALUES ${rows}`,
   );
 }

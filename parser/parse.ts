@@ -218,10 +218,33 @@ export class StatementReader {
 
   /** INSERT without VALUES. */
   #insertQuery(tokens: readonly Token[]): Statement | undefined {
-    const query = tokens.some((token, i) => i > 2 && QUERY_IN_INSERT.has(token.tokenType.name));
-    if (query) return this.#unsupported('INSERT ... SELECT', tokens);
+    const query = tokens.findIndex(
+      (token, i) =>
+        i > (token.tokenType === K.TABLE ? 2 : 1) &&
+        QUERY_IN_INSERT.has(headWord(token)) &&
+        tokens[i + 1]?.tokenType !== K.LABEL,
+    );
+    if (query > 0) return this.#insertSelect(tokens, query);
     const set = tokens.some((token) => token.tokenType === K.SET);
     return set ? this.#unsupported('INSERT ... SET', tokens) : undefined;
+  }
+
+  /** The part before the query is that of INSERT ... VALUES. */
+  #insertSelect(tokens: readonly Token[], query: number): Statement {
+    const found = findHead(tokens).found;
+    if (found?.kind === 'unsupported') return this.#unsupported(found.what, tokens);
+    const begin = tokens[query - 1]?.tokenType === T.LParen ? query - 1 : query;
+    const [first] = tokens;
+    if (first === undefined) return this.#unsupported('INSERT ... SELECT', tokens);
+    const values = { ...first, ...tokenTypeOf(K.VALUES), image: 'VALUES' };
+    const head = [...tokens.slice(0, begin), values];
+    const { table, partitions, label, columns } = statementParser().parseStatement(
+      'insertHead',
+      head,
+      this.#text,
+    ) as Omit<Insert, 'rows'>;
+    const text = slice(this.#text, tokens, begin);
+    return { kind: 'InsertSelect', table, partitions, label, columns, query: text };
   }
 
   #createAsSelect(tokens: readonly Token[]): Statement | undefined {

@@ -41,6 +41,8 @@ const GROUPS = {
     TruncateTable: ['truncateTable', 'TRUNCATE TABLE [db.]t [PARTITION (p, ...)] [FORCE]', 'Empties a table or partitions.'],
     CancelAlterTable: ['cancelAlterTable', 'CANCEL ALTER TABLE {COLUMN | ROLLUP} FROM [db.]t [(job, ...)]', 'Ends a schema change or rollup job; the table stays as it is.'],
     AlterTable: ['alterTable', 'ALTER TABLE [db.]t action, ...', 'Columns, partitions, rollups, names, properties, compaction.'],
+    InsertSelect: ['insertHead', 'INSERT INTO [db.]t [WITH LABEL l] [(column, ...)] query', 'Adds the rows of a query, up to max_allowed_packet bytes of them.'],
+    RenameTables: ['renameTables', 'RENAME TABLE [db.]t TO [db.]u, ...', 'Gives tables other names, in the same database: all of them or none.'],
     Insert: ['insertHead', 'INSERT INTO [db.]t [PARTITION (p)] [WITH LABEL l] [(column, ...)] VALUES (value, ...), ...', 'Adds rows.'],
   },
   'Compute groups and backends': {

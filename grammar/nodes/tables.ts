@@ -235,6 +235,18 @@ export interface Insert {
   readonly rows: readonly (readonly Expr[])[];
 }
 
+/** `INSERT INTO t [...] [(columns)] query`; `query` is its text. */
+export interface InsertSelect extends Omit<Insert, 'kind' | 'rows'> {
+  readonly kind: 'InsertSelect';
+  readonly query: string;
+}
+
+/** `RENAME TABLE a TO b, ...`: all of them or none, one after the other. */
+export interface RenameTables {
+  readonly kind: 'RenameTables';
+  readonly renames: readonly { readonly from: TableName; readonly to: TableName }[];
+}
+
 export type TableStatement =
   | CreateDatabase
   | DropDatabase
@@ -244,4 +256,6 @@ export type TableStatement =
   | TruncateTable
   | AlterTable
   | CancelAlterTable
-  | Insert;
+  | Insert
+  | InsertSelect
+  | RenameTables;

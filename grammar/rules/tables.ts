@@ -16,6 +16,7 @@ import type {
   PartitionBound,
   PartitionSpec,
   PartitionSpecValues,
+  RenameTables,
   RollupSpec,
   TruncateTable,
 } from '../nodes/tables.ts';
@@ -504,6 +505,22 @@ export class TableRules extends ClusterRules {
     const ifExists = this.SUBRULE(this.ifExists);
     const tables: TableName[] = this.SUBRULE(this.tableNames);
     return { kind: 'DropTable', tables, ifExists, force: this.SUBRULE(this.forceWord) };
+  });
+
+  renameTables = this.RULE('renameTables', (): RenameTables => {
+    this.CONSUME(K.RENAME);
+    this.OR([{ ALT: () => this.CONSUME(K.TABLE) }, { ALT: () => this.CONSUME(K.TABLES) }]);
+    const renames: RenameTables['renames'][number][] = [];
+    this.AT_LEAST_ONE_SEP({
+      SEP: T.Comma,
+      DEF: () => {
+        const from = this.SUBRULE(this.tableName);
+        this.CONSUME(K.TO);
+        const to = this.SUBRULE2(this.tableName);
+        renames.push({ from, to });
+      },
+    });
+    return { kind: 'RenameTables', renames };
   });
 
   truncateTable = this.RULE('truncateTable', (): TruncateTable => {

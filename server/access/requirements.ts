@@ -396,6 +396,21 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
     needs: 'ALTER on the table',
     check: ({ table }, ask) => ask.table('ALTER', table),
   },
+  InsertSelect: {
+    needs: 'LOAD on the table, SELECT on the tables it reads',
+    check: ({ table }, ask) => ask.table('LOAD', table),
+  },
+  RenameTables: {
+    needs: 'ALTER and DROP on the tables, CREATE and LOAD on the new names',
+    check: ({ renames }, ask) => {
+      for (const { from, to } of renames) {
+        ask.table('ALTER', from);
+        ask.table('DROP', from);
+        ask.table('CREATE', to);
+        ask.table('LOAD', to);
+      }
+    },
+  },
   Insert: { needs: 'LOAD on the table', check: ({ table }, ask) => ask.table('LOAD', table) },
 
   // warm-up

@@ -8,7 +8,7 @@ import { literalValue } from '../table_definition.ts';
 import { type ExecContext, type Executor, computeGroupOf, tableNameOf } from './executor.ts';
 
 /** Tries of an INSERT whose table is altered while its rows are written. */
-const TRIES_MAX = 5;
+export const TRIES_MAX = 5;
 
 export const insert: Executor<'Insert'> = async (statement, context) => {
   for (let attempt = 1; ; attempt += 1) {
@@ -47,7 +47,7 @@ async function insertOnce(statement: Insert, context: ExecContext): Promise<OkRe
   return { kind: 'ok', affectedRows, info };
 }
 
-function checkColumns(table: TableDef, columns: readonly string[]): void {
+export function checkColumns(table: TableDef, columns: readonly string[]): void {
   const seen = new Set<string>();
   for (const name of columns) {
     const known = table.columns.some((c) => c.name.toLowerCase() === name.toLowerCase());

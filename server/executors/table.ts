@@ -38,6 +38,8 @@ import { createDatabase, dropDatabase, use, useComputeGroup } from './databases.
 import { createRole, dropRole, grant, grantRole, revoke, revokeRole } from './grants.ts';
 import { explain } from './explain.ts';
 import { insert } from './insert.ts';
+import { insertSelect } from './insert_select.ts';
+import { renameTables } from './rename_tables.ts';
 import { alterResource, createResource, dropResource, showResources } from './resources.ts';
 import { doExpressions, select, setVariables } from './select.ts';
 import { boundStatement, deallocateStatement, prepareStatement } from './prepare.ts';
@@ -276,6 +278,8 @@ export const EXECUTORS: {
   AlterTable: alterTable,
   CancelAlterTable: cancelAlterTable,
   Insert: insert,
+  InsertSelect: insertSelect,
+  RenameTables: renameTables,
 
   // warm-up
   WarmUp: warmUp,

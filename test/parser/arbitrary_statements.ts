@@ -243,6 +243,8 @@ const FIELDS: Table = {
   AlterTable: { table, actions: some(action) },
   CancelAlterTable: { what: fc.constantFrom('COLUMN' as const, 'ROLLUP' as const), table, jobs: fc.array(fc.nat(), { maxLength: 3 }) },
   Insert: { table, partitions: few(name), label: optional(name), columns: optional(few(name)), rows: some(few(expr)) },
+  InsertSelect: { table, partitions: few(name), label: optional(name), columns: optional(some(name)), query: is('SELECT 1, a FROM t') },
+  RenameTables: { renames: some(fc.record({ from: table, to: table })) },
   CreateComputeGroup: { name, ifNotExists: flag, properties },
   DropComputeGroup: { ...dropped, force: flag },
   AlterComputeGroup: { name, properties: someProperties },

@@ -179,6 +179,8 @@ const DENIED: Readonly<Record<StatementKind, readonly [sql: string, outcome: str
   TruncateTable: ['TRUNCATE TABLE d.t', '1142'],
   AlterTable: ['ALTER TABLE d.t RENAME x', '1142'],
   CancelAlterTable: ['CANCEL ALTER TABLE COLUMN FROM d.t', '1142'],
+  InsertSelect: ['INSERT INTO d.t SELECT 1', '1142'],
+  RenameTables: ['RENAME TABLE d.t TO d.u', '1142'],
   Insert: ['INSERT INTO d.t VALUES (1)', '1142'],
 
   WarmUp: ['WARM UP COMPUTE GROUP dst WITH COMPUTE GROUP src', '1227'],
