@@ -89,6 +89,8 @@ export interface UploadOptions extends CallOptions {
    * there, so a caller for whom it matters looks first.
    */
   readonly ifNoneMatch?: '*';
+  /** An earlier upload of this key may have been cut off: what the store keeps of it goes. */
+  readonly isRetry?: boolean;
 }
 
 export interface PutOptions extends CallOptions {

@@ -19,6 +19,7 @@ import {
   resourceOf,
   statusOf,
 } from './cooldown_plan.ts';
+import { LeadBatch } from './lead_batch.ts';
 import { CooldownResources } from './cooldown_resources.ts';
 import { type CooldownCounts, newCounts } from './counts.ts';
 import { CooldownFailure, isFailure } from './failure.ts';
@@ -64,6 +65,7 @@ export class CooldownEngine {
   readonly cooling: TabletCooling;
   readonly uploads: SegmentUploads;
   readonly #options: CooldownEngineOptions;
+  readonly #leads: LeadBatch;
   readonly #controls = new Map<TabletId, Control>();
   readonly #running = new Map<Lane, Map<TabletId, Promise<void>>>([
     ['LEAD', new Map()],
@@ -89,6 +91,7 @@ export class CooldownEngine {
     const open = options.resource;
     this.resources = new CooldownResources({ open, random, leaseLeftMs, ...probing });
     const { counts } = this;
+    this.#leads = new LeadBatch(store);
     this.uploads = new SegmentUploads({ local: local.store, config, clock, log, counts });
     const { uploads } = this;
     this.cooling = new TabletCooling({ store, local, uploads, clock, log, counts });
@@ -215,10 +218,7 @@ export class CooldownEngine {
     const stopTimer = clock.after(CONF_WAIT_MS, () => {
       isLate(undefined);
     });
-    const setting = this.turns.hold(
-      tabletId,
-      async () => await Promise.resolve(this.#setLead(conf)),
-    );
+    const setting = this.turns.hold(tabletId, async () => await this.#setLead(conf));
     setting.catch(() => undefined);
     try {
       return await Promise.race([setting, late]);
@@ -227,9 +227,9 @@ export class CooldownEngine {
     }
   }
 
-  #setLead(conf: CooldownConf): ConfOutcome {
+  async #setLead(conf: CooldownConf): Promise<ConfOutcome> {
     const { store, log } = this.#options;
-    const outcome = store.setLead(conf);
+    const outcome = await this.#leads.set(conf);
     const { tabletId, replicaId, term } = conf;
     if (outcome.outcome === 'CONFLICT') {
       log.error('two replicas for one term', { tabletId, term, replicaId, known: outcome.lead });

@@ -9,7 +9,6 @@
  * Verified is: the size, by HEAD; the content, by the etag where it is the MD5 of what was sent
  * (S3 without encryption by KMS), else by reading the object back and its crc32.
  */
-import { setImmediate } from 'node:timers/promises';
 import type { Config } from '../../base/config.ts';
 import type { RowsetId, TabletId } from '../../base/ids.ts';
 import {
@@ -48,12 +47,20 @@ export interface UploadTarget {
   readonly isConditional: boolean;
 }
 
+export interface UploadRowset {
+  readonly rowsetId: RowsetId;
+  readonly segments: readonly SegmentMeta[];
+  /** Whether an earlier upload of it may have been cut off. */
+  readonly isRetry?: boolean;
+}
+
 /** One segment on its way. */
 interface Sending {
   readonly remote: ObjectStore;
   readonly isConditional: boolean;
   readonly key: string;
   readonly segment: SegmentMeta;
+  readonly isRetry: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -67,6 +74,8 @@ export class SegmentUploads {
   readonly #options: SegmentUploadsOptions;
   readonly #slots: DownloadSlots;
   readonly #rate: DownloadRate;
+  /** Stores whose etags tell nothing of the content: no use in computing what they do not tell. */
+  readonly #untelling = new WeakSet<ObjectStore>();
 
   constructor(options: SegmentUploadsOptions) {
     const { config, clock } = options;
@@ -90,16 +99,14 @@ export class SegmentUploads {
   async upload(
     target: UploadTarget,
     tabletId: TabletId,
-    rowsets: readonly {
-      readonly rowsetId: RowsetId;
-      readonly segments: readonly SegmentMeta[];
-    }[],
+    rowsets: readonly UploadRowset[],
     signal: AbortSignal,
   ): Promise<void> {
     const segments = rowsets.flatMap((rowset) =>
       rowset.segments.map((segment) => ({
         key: segmentKey(tabletId, rowset.rowsetId, segment.segment),
         segment,
+        isRetry: rowset.isRetry ?? false,
       })),
     );
     const abort = new AbortController();
@@ -166,12 +173,12 @@ export class SegmentUploads {
 
   /** `replacing`: the etag of a damaged object in its place. */
   async #send(sending: Sending, replacing: string | undefined): Promise<Sent> {
-    const { remote, isConditional, key, segment, signal } = sending;
-    const sums = new ContentSums();
+    const { remote, isConditional, key, segment, isRetry, signal } = sending;
+    const sums = new ContentSums(!this.#untelling.has(remote));
     const isMultipart = segment.bytes > PIECE_BYTES;
     if (!isMultipart) {
       const body = await this.#readLocal(sending, 0, segment.bytes);
-      sums.add(body);
+      await sums.add(body);
       this.#check(key, sums, segment);
       await this.throttle(body.byteLength, signal);
       const condition =
@@ -186,9 +193,7 @@ export class SegmentUploads {
         await this.throttle(length, signal);
         if (buffer === undefined || buffer.byteLength < length) buffer = new Uint8Array(length);
         const piece = await this.#readLocal(sending, offset, length, buffer);
-        sums.add(piece);
-        // Hashing takes some 20 ms a piece; heartbeats run in the same thread.
-        await setImmediate();
+        await sums.add(piece);
         return piece;
       },
       check: (): void => {
@@ -197,7 +202,7 @@ export class SegmentUploads {
     };
     const isNew = replacing === undefined && isConditional;
     const condition = isNew ? { ifNoneMatch: '*' as const } : {};
-    await remote.upload(key, source, { ...condition, signal });
+    await remote.upload(key, source, { ...condition, isRetry, signal });
     return { sums, isMultipart };
   }
 
@@ -232,6 +237,7 @@ export class SegmentUploads {
       throw damaged(key, `it has ${meta.size} of ${segment.bytes} bytes after its upload`);
     }
     if (sums.isTold(meta.etag, isMultipart)) return;
+    if (!ContentSums.isDigest(meta.etag)) this.#untelling.add(remote);
     const problem = await this.#readBack(sending);
     if (problem !== undefined) throw damaged(key, `${problem} after its upload`);
   }

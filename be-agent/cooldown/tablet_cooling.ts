@@ -206,14 +206,18 @@ export class TabletCooling {
     const { tabletId, resource, signal } = turn;
     const { store, uploads, clock } = this.#options;
     const { resourceId } = resource;
+    const begun = new Set(store.uploads(tabletId).map(({ rowsetId }) => rowsetId));
+    const sent = rowsets.map(({ rowsetId, segments }) => {
+      return { rowsetId, segments, isRetry: begun.has(rowsetId) };
+    });
     store.batch(() => {
-      for (const { rowsetId, segments } of rowsets) {
+      for (const { rowsetId, segments } of sent) {
         if (segments.length === 0) continue;
         store.beginUpload({ tabletId, rowsetId, resourceId, startedMs: clock.now() });
       }
     });
     try {
-      await uploads.upload(resource, tabletId, rowsets, signal);
+      await uploads.upload(resource, tabletId, sent, signal);
     } catch (error) {
       if (isLocalDamage(error)) store.markBad(tabletId, (error as Error).message);
       throw error;

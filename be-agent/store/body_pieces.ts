@@ -2,12 +2,15 @@
 import { type BodySource, ObjectStoreError } from '../../base/ports.ts';
 import { throwIfAborted } from './retry.ts';
 
-/** S3 wants 5 MiB at least for every part but the last. */
-export const PIECE_BYTES = 8 * 2 ** 20;
+/**
+ * S3 wants 5 MiB at least for every part but the last. With 8 MiB a radosgw took segments of 16 MiB
+ * at 0.55 of the speed of single PUTs: a part costs little, the requests around them do.
+ */
+export const PIECE_BYTES = 16 * 2 ** 20;
 /** S3's limit. */
 const PIECES_MAX = 10_000;
 
-/** Pieces of 8 MiB, or larger ones where there would be too many. */
+/** Pieces of 16 MiB, or larger ones where there would be too many. */
 export function pieceBytes(size: number): number {
   return Math.max(PIECE_BYTES, Math.ceil(size / PIECES_MAX));
 }

@@ -3,6 +3,7 @@
  * deleting, which are rare, over the SDK, which is loaded when it is first needed (it costs
  * hundreds of milliseconds of a start).
  */
+import { createHash } from 'node:crypto';
 import { ObjectStoreError } from '../../base/ports.ts';
 import type {
   BodySource,
@@ -100,8 +101,8 @@ export class S3Store implements ObjectStore {
   }
 
   /**
-   * A multipart upload, one part after the other, each tried again by itself. What a crash has left
-   * of earlier ones for this key is deleted: its parts cost and are in no listing.
+   * A multipart upload, one part after the other, each tried again by itself. Of a retry the parts
+   * that a crash has left are deleted: they cost and are in no listing.
    */
   async upload(
     key: string,
@@ -113,8 +114,10 @@ export class S3Store implements ObjectStore {
     throwIfAborted(key, signal);
     const uploadId = await this.#control.createMultipart(key, signal);
     try {
-      // Not everybody may list uploads.
-      await this.#control.abortOthers(key, uploadId, signal).catch(() => undefined);
+      if (options.isRetry === true) {
+        // Not everybody may list uploads.
+        await this.#control.abortOthers(key, uploadId, signal).catch(() => undefined);
+      }
       const etags: string[] = [];
       for await (const body of pieces(source, key, signal)) {
         const query = { partNumber: String(etags.length + 1), uploadId };
@@ -122,13 +125,12 @@ export class S3Store implements ObjectStore {
       }
       source.check?.();
       await this.#complete(key, uploadId, etags, options);
+      return { etag: multipartEtag(etags) };
     } catch (error) {
       // Also when the outcome is unknown: of a completed upload nothing is left to be aborted.
       await this.#control.abortMultipart(key, uploadId).catch(() => undefined);
       throw error;
     }
-    // The answer to the completion has no etag on Ceph.
-    return { etag: (await this.head(key, signal === undefined ? {} : { signal }))?.etag ?? '' };
   }
 
   async *list(prefix: string, options: CallOptions = {}): AsyncGenerator<readonly ObjectMeta[]> {
@@ -267,6 +269,13 @@ export class S3Store implements ObjectStore {
     const answer = await this.#http.send(call, request, () => undefined);
     return { etag: bareEtag(answer.header('etag') ?? '') };
   }
+}
+
+/** As S3 makes it; the answer to the completion has none on Ceph. */
+function multipartEtag(parts: readonly string[]): string {
+  const hash = createHash('md5');
+  for (const part of parts) hash.update(Buffer.from(part, 'hex'));
+  return `${hash.digest('hex')}-${parts.length}`;
 }
 
 function isKind(error: unknown, kind: ObjectStoreError['kind']): boolean {

@@ -88,7 +88,7 @@ describe('cooling by a leader', () => {
 
   it('uploads large segments in pieces and verifies them', async () => {
     const world = new World({ replicas: 2 });
-    await world.load(2, [9 * 2 ** 20 + 17, 5]);
+    await world.load(2, [17 * 2 ** 20 + 17, 5]);
     await world.conf(1, 1);
     await world.clock.run(DUE_MS);
     expect(await world.clock.runUntil(() => world.isCooled(2), LONG_MS)).toBe(true);

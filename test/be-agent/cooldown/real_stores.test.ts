@@ -100,7 +100,7 @@ describe('a directory', () => {
   it('cools, claims, merges and collects', async () => {
     const open = async (): Promise<FileStore> => await FileStore.open(root, deps);
     const stores = [await open(), await open(), await open()];
-    await run(stores, 9 * 2 ** 20);
+    await run(stores, 17 * 2 ** 20);
     for (const store of stores) await store.close();
   }, 60_000);
 });
@@ -125,7 +125,7 @@ if (missing !== undefined) {
       const spec = { kind: 's3', endpoint, region, accessKey, secretKey } as const;
       const place = { bucket: 'cold', rootPath: 'root', usePathStyle: true };
       const store = new S3Store({ ...spec, ...place }, deps);
-      await run([store, store], 17 * 2 ** 20);
+      await run([store, store], 33 * 2 ** 20);
       await store.close();
     }, 60_000);
   });

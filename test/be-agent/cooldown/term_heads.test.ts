@@ -58,7 +58,7 @@ describe('a store without conditional writes', () => {
 
   it('cools, follows and hands over to the next leader', async () => {
     const of = world();
-    await of.load(2, [100, 9 * 2 ** 20]);
+    await of.load(2, [100, 17 * 2 ** 20]);
     await of.load(3, []);
     await of.conf(1, 1);
     await of.clock.run(DUE_MS);

@@ -264,7 +264,7 @@ export function storeContract(name: string, open: () => Promise<OpenedStore>): v
         };
       };
 
-      it.each([1, 8 * 2 ** 20, 8 * 2 ** 20 + 1, 19 * 2 ** 20 + 5])(
+      it.each([1, 16 * 2 ** 20, 16 * 2 ** 20 + 1, 35 * 2 ** 20 + 5])(
         'stores %d bytes that come in pieces',
         async (size) => {
           const body = pattern(size);
