@@ -99,7 +99,8 @@ export class TabletReports {
     const { backendId, incarnation, kind } = report;
     const life = this.#lives.get(backendId);
     const alive = registry.status(backendId)?.incarnation;
-    if (life?.earlier.includes(incarnation) === true) this.#refuse(report);
+    // Unless its heartbeats go on: two processes had the same id, and the other one is gone.
+    if (life?.earlier.includes(incarnation) === true && alive !== incarnation) this.#refuse(report);
     const isOther = alive !== undefined && alive !== incarnation;
     if (life?.incarnation === incarnation) {
       // A younger life of it has been heard of since.
@@ -111,7 +112,7 @@ export class TabletReports {
     const before = life === undefined ? [] : [life.incarnation, ...life.earlier];
     const made: Life = {
       incarnation,
-      earlier: before.slice(0, EARLIER_LIVES_MAX),
+      earlier: before.filter((each) => each !== incarnation).slice(0, EARLIER_LIVES_MAX),
       seq: -1,
       round: 0,
       hasFull: false,

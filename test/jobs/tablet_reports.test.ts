@@ -197,6 +197,19 @@ describe('lives of a backend', () => {
     expect(reports.counts.refused).toBe(2);
   });
 
+  it('an earlier one whose heartbeats go on is the present one again', () => {
+    reports.receive(full([replica(11)]));
+    // A second process of the same id, for a while.
+    alive = 'b';
+    reports.receive(full([replica(12)], 1, 'b'));
+    alive = 'a';
+    const changes = { ...full([replica(11)], 2), kind: 'CHANGES' as const };
+    expect(reports.receive(changes)).toEqual({ again: [], sendFull: true });
+    expect(reports.receive(full([replica(11)], 3)).sendFull).toBe(false);
+    expect(stored()).toEqual([11]);
+    expect(() => reports.receive(full([replica(12)], 2, 'b'))).toThrow('earlier life');
+  });
+
   it('what was known counts until the new one has reported in full', () => {
     reports.receive(full([replica(11), replica(12)]));
     alive = 'b';
