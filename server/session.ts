@@ -28,6 +28,7 @@ import { sessionCharsets } from './session_charsets.ts';
 import type { Selects } from './selects.ts';
 import type { Services } from './services.ts';
 import type { SessionState } from './session_state.ts';
+import { ShowTexts } from './show_texts.ts';
 import { StatementAbort } from './statement_abort.ts';
 
 export interface SessionDeps {
@@ -48,6 +49,11 @@ const LISTS = /^(?:Show|Describe$|Help$)/;
 /** Kinds that count against MAX_UPDATES_PER_HOUR. */
 const CHANGES =
   /^(?:Create|Alter|Drop|Rename|Truncate|Insert|Grant|Revoke|SetPassword|WarmUp$|Cancel|Pause|Resume|Retry|Add|Decommission|AdminSet|SetDefault|Unset)/;
+
+const SHOWS = new ShowTexts();
+
+type Reader = Pick<StatementReader, 'next'>;
+const NO_MORE: Reader = { next: () => undefined };
 
 /** Characters of a statement in a log line. */
 const LOGGED_STATEMENT_MAX = 1000;
@@ -90,8 +96,10 @@ export class Session implements SessionHandler {
   /** `valueBytes`: of values bound into the text, which max_statement_bytes does not count. */
   async *query(sql: string, options: QueryOptions, valueBytes = 0): AsyncGenerator<QueryStep> {
     const { state } = this.#deps;
-    const reader = this.#reader(sql, options.allowMulti, valueBytes);
-    let parsed = this.#read(reader, sql);
+    const known = SHOWS.get(sql);
+    const reader =
+      known === undefined ? this.#reader(sql, options.allowMulti, valueBytes) : NO_MORE;
+    let parsed = known ?? this.#read(reader, sql);
     while (parsed !== undefined) {
       const { statement } = parsed;
       this.#deps.onStatement();
@@ -103,6 +111,8 @@ export class Session implements SessionHandler {
         const result = audited.counted(await this.#execute(statement, abort));
         // What follows is read now: the answer to this one says whether there is more.
         next = this.#readAhead(reader);
+        const isAll = known === undefined && next === undefined && parsed.start === 0;
+        if (isAll && LISTS.test(statement.kind)) SHOWS.keep(sql, parsed);
         yield {
           result,
           get warnings() {
@@ -283,7 +293,7 @@ export class Session implements SessionHandler {
     audited.end();
   }
 
-  #read(reader: StatementReader, sql: string) {
+  #read(reader: Reader, sql: string) {
     try {
       return reader.next();
     } catch (error) {
@@ -294,7 +304,7 @@ export class Session implements SessionHandler {
   }
 
   /** The next statement, or why it cannot be read: that comes after the answer to this one. */
-  #readAhead(reader: StatementReader) {
+  #readAhead(reader: Reader) {
     try {
       return reader.next();
     } catch (error) {
