@@ -94,7 +94,7 @@ export const CONFIG = {
   streaming_load_max_bytes: { type: 'bytes', default: 10 * 2 ** 30, min: 1, max: TIB, ...MUTABLE, agent: true, help: 'Largest body of one stream load, bytes.' },
   segment_max_bytes: { type: 'bytes', default: 64 * 2 ** 20, min: 2 ** 16, max: 2 ** 30, ...MUTABLE, agent: true, help: 'Raw bytes of rows collected before a segment is written.' },
   replica_write_lag_ms: { type: 'int', default: 10_000, min: 10, max: INT_MAX, ...MUTABLE, agent: true, help: 'Milliseconds that a load waits for the replicas that have not written yet when a majority has; then it goes on without them, and they are repaired later.' },
-  report_tablet_interval_seconds: { type: 'int', default: 60, min: 1, max: 86_400, ...MUTABLE, agent: true, help: 'Seconds between reports of a backend about its replicas; what is important is reported within a second.' },
+  report_tablet_interval_seconds: { type: 'int', default: 60, min: 1, max: 86_400, ...MUTABLE, agent: true, help: 'Seconds between reports of a backend about its replicas, at most; what changes is reported within a second or a few.' },
   load_memory_bytes: { type: 'bytes', default: 128 * 2 ** 20, min: 2 ** 20, max: TIB, ...MUTABLE, agent: true, help: 'Raw bytes of rows one load holds in memory over all its tablets; past it the largest are written.' },
   stream_load_default_timeout_second: { type: 'int', default: 259_200, min: 1, max: 604_800, ...MUTABLE, help: 'Seconds after which an unfinished load is aborted.' },
   label_keep_max_second: { type: 'int', default: 259_200, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which the label of a finished load is remembered.' },

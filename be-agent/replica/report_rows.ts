@@ -115,6 +115,10 @@ export class ReportRows {
     }
   }
 
+  get partitions(): number {
+    return this.#sums.size;
+  }
+
   sums(): PartitionSum[] {
     return [...this.#sums].map(([partitionId, { replicas, hash }]) => ({
       partitionId,

@@ -14,6 +14,13 @@ import { type CooldownStatusOf, ReportRows } from './report_rows.ts';
 
 /** Milliseconds for which important changes are collected. */
 const COLLECT_MS = 500;
+/**
+ * Milliseconds for which other changes (loads) are collected: this, and so much more per partition,
+ * whose sum is in every report. With 1,000 partitions and 100 backends under load the server takes
+ * ten reports a second, 6 % of a core.
+ */
+const COLLECT_LOADS_MS = 1000;
+const COLLECT_LOADS_MS_PER_PARTITION = 10;
 /** Milliseconds until a report that failed, or a full one that the server asks for, is tried again. */
 const AGAIN_MS = 1000;
 const CALL_TIMEOUT_MS = 30_000;
@@ -53,8 +60,8 @@ export class ReplicaReports {
   #needsFull = true;
   #seq = 0;
   #isSending = false;
-  /** Something important happened while a report was being sent. */
-  #isUrgent = false;
+  /** How soon the next report has to follow the one that is being sent, milliseconds. */
+  #wantedMs = Number.POSITIVE_INFINITY;
   #stopTimer: () => void = () => undefined;
   /** Monotonic milliseconds of the next report. */
   #nextMs = Number.POSITIVE_INFINITY;
@@ -72,6 +79,7 @@ export class ReplicaReports {
     this.#stopListening = this.#deps.store.onChange((tabletId) => {
       this.#dirty.add(tabletId);
       if (this.#rows.isImportant(tabletId)) this.soon();
+      else this.#within(this.#loadsMs());
     });
     this.#schedule(0);
   }
@@ -94,13 +102,21 @@ export class ReplicaReports {
 
   /** Reports soon. */
   soon(): void {
-    if (this.#isSending) this.#isUrgent = true;
-    else this.#schedule(COLLECT_MS);
+    this.#within(COLLECT_MS);
   }
 
   now(): void {
-    if (this.#isSending) this.#isUrgent = true;
-    else this.#schedule(0);
+    this.#within(0);
+  }
+
+  /** After the report that is on its way, if there is one. */
+  #within(ms: number): void {
+    if (this.#isSending) this.#wantedMs = Math.min(this.#wantedMs, ms);
+    else this.#schedule(ms);
+  }
+
+  #loadsMs(): number {
+    return COLLECT_LOADS_MS + COLLECT_LOADS_MS_PER_PARTITION * this.#rows.partitions;
   }
 
   /** The earlier of what is planned and this. */
@@ -120,7 +136,7 @@ export class ReplicaReports {
   async #report(): Promise<void> {
     const { config, log, counts } = this.#deps;
     this.#isSending = true;
-    this.#isUrgent = false;
+    this.#wantedMs = Number.POSITIVE_INFINITY;
     let pauseMs = config.get('report_tablet_interval_seconds') * 1000;
     try {
       this.#seq += 1;
@@ -137,7 +153,7 @@ export class ReplicaReports {
     }
     this.#isSending = false;
     if (this.#unsettled > 0) pauseMs = Math.min(pauseMs, AGAIN_MS * 2 ** (this.#unsettled - 1));
-    this.#schedule(this.#isUrgent ? Math.min(pauseMs, COLLECT_MS) : pauseMs);
+    this.#schedule(Math.min(pauseMs, this.#wantedMs));
   }
 
   async #sendFull(): Promise<{ again: readonly PartitionId[]; sendFull: boolean }> {
