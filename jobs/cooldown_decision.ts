@@ -21,9 +21,18 @@ export interface ReplicaView extends ReplicaDef {
   readonly has: CooldownLead | undefined;
 }
 
-/** What is being made or copied reports when it is there, and hears of its leader then. */
-export function canHear(state: ReplicaDef['state']): boolean {
-  return state !== 'CREATING' && state !== 'CLONING';
+/** What is being copied, or is not there yet, hears of its leader later. */
+export function canHear(state: ReplicaDef['state'], report: ReplicaReport | undefined): boolean {
+  switch (state) {
+    case 'NORMAL':
+    case 'DECOMMISSIONING':
+      return true;
+    case 'CREATING':
+      return report !== undefined;
+    case 'CLONING':
+    case 'DROPPING':
+      return false;
+  }
 }
 
 export interface TabletView {
@@ -194,7 +203,7 @@ function isLed(view: TabletView, { leaderDeadMs }: DecisionTerms): boolean {
 function pushOf({ tabletId, lead, replicas }: TabletView): Decision | undefined {
   if (lead === undefined) return undefined;
   const isBehind = ({ isAlive, state, report, has }: ReplicaView): boolean =>
-    isAlive && canHear(state) && report !== undefined && (has?.term ?? 0) < lead.term;
+    isAlive && canHear(state, report) && report !== undefined && (has?.term ?? 0) < lead.term;
   if (!replicas.some(isBehind)) return undefined;
   return { kind: 'PUSH', conf: { tabletId, ...lead }, reason: 'replicas did not have the term' };
 }

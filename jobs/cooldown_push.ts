@@ -74,7 +74,7 @@ export class CooldownPush {
     const leader = replicas.find(({ replicaId }) => replicaId === conf.replicaId);
     if (leader === undefined || liveness.deadMs(leader.backendId) >= leaderDeadMs) return [];
     return replicas.flatMap(({ backendId, state, replicaId }) => {
-      if (!canHear(state)) return [];
+      if (!canHear(state, board.get(backendId, tabletId, replicaId))) return [];
       if (missing.get(backendId)?.has(tabletId) === true) return [];
       if ((board.leadOf(backendId, tabletId)?.term ?? 0) >= term) return [];
       const counts = liveness.counts(backendId) || replicaId === conf.replicaId;

@@ -36,6 +36,8 @@ const SWEEP_MS = 60_000;
 const WAIT_FOR_REPORT_MS = 5000;
 /** and when something must happen that is noticed anyway. */
 const WAIT_MS = 30_000;
+/** Tablets with replicas that are being made or copied are looked at so often. */
+const UNMADE_MS = 5000;
 /** Tablets of a cancelled job get no other one before. */
 const CANCELLED_PAUSE_MS = 60_000;
 /** A tablet is not pushed again sooner, whatever its replicas say. */
@@ -96,6 +98,9 @@ export class CooldownScheduler {
   readonly #waiting = new Map<TabletId, Waiting>();
   /** When a job of the tablet ended, on the monotonic clock, until all have the term. */
   readonly #pushedMs = new Map<TabletId, number>();
+  /** Tablets with replicas that are being made or copied. */
+  readonly #unmade = new Set<TabletId>();
+  #unmadeMs = -Infinity;
   readonly #leads = new Map<BackendId, number>();
   readonly #askedMs = new Map<BackendId, number>();
   /** Dead for long enough; their tablets were looked at then. */
@@ -308,6 +313,10 @@ export class CooldownScheduler {
 
   #endWaits(): void {
     const now = this.#deps.clock.monotonic();
+    if (now - this.#unmadeMs >= UNMADE_MS) {
+      this.#unmadeMs = now;
+      for (const tabletId of this.#unmade) this.#dirty.add(tabletId);
+    }
     for (const [tabletId, { untilMs }] of this.#waiting) {
       if (untilMs <= now) this.#dirty.add(tabletId);
     }
@@ -338,11 +347,16 @@ export class CooldownScheduler {
   async #look(tabletId: TabletId, views: TabletViews, wanted: Wanted): Promise<void> {
     const view = await views.of(tabletId);
     if (view === undefined) {
+      this.#unmade.delete(tabletId);
       this.#waiting.delete(tabletId);
       this.#pushedMs.delete(tabletId);
       return;
     }
     this.#tellImpossible(view);
+    // Nothing tells when the catalog has it as NORMAL.
+    const isMade = view.replicas.every(({ state }) => state !== 'CREATING' && state !== 'CLONING');
+    if (isMade) this.#unmade.delete(tabletId);
+    else this.#unmade.add(tabletId);
     const decision = decide(view, this.#terms(tabletId));
     if (decision.kind !== 'WAIT') this.#waiting.delete(tabletId);
     switch (decision.kind) {

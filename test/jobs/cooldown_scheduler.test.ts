@@ -402,6 +402,26 @@ describe('backends that restart', () => {
   });
 });
 
+describe('replicas that are being made or copied', () => {
+  it('hear of their leader as soon as they are there', async () => {
+    await oneTablet();
+    const [first, second, third] = world.replicasOf(tablet);
+    if (first === undefined || second === undefined || third === undefined) throw new Error();
+    // Reported, but the server was killed before it noted that; and one that is not there yet.
+    await world.catalog.replicas.setState(second, ['NORMAL'], 'CREATING');
+    await world.catalog.replicas.setState(third, ['NORMAL'], 'CLONING');
+    world.heartbeats();
+    world.reportAll();
+    await world.round();
+    expect(await world.jobs()).toMatchObject([{ state: 'FINISHED' }]);
+    expect(termsOf()).toEqual([1, 1, undefined]);
+    // The catalog's change alone reaches nobody.
+    await world.catalog.replicas.setState(third, ['CLONING'], 'NORMAL');
+    await world.round(6000);
+    expect(termsOf()).toEqual([1, 1, 1]);
+  });
+});
+
 describe('many tablets', () => {
   it('a dropped one leaves its job and harms none of the other 99 (defects 20, 21)', async () => {
     for (const backend of world.backends.values()) backend.loses = 'requests';
