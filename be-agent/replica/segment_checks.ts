@@ -12,8 +12,8 @@ import type { LocalSegments } from './local_segments.ts';
 
 /** Bytes read at once. */
 const READ_BYTES = 4 * MIB;
-/** Bytes of segments whose checksums are compared before a scan begins, some 0.2 s of one core. */
-const CHECKED_BEFORE_READING_BYTES = 256 * MIB;
+/** Bytes of segments whose checksums are compared before a scan begins: a second of a slow disk. */
+const CHECKED_BEFORE_READING_BYTES = 64 * MIB;
 const CHECKS_AT_ONCE = 8;
 /** Segments that are known to be whole; more than these are compared again. */
 const TRUSTED_MAX = 200_000;
