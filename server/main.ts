@@ -173,6 +173,9 @@ async function serve(flags: ServeFlags): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     log,
+    onShutdown: () => {
+      process.kill(process.pid, 'SIGTERM');
+    },
     onLeaseLost: () => {
       // Two servers on one catalog: this one has nothing to say any more.
       log.error('another server has taken over the data directory; stopping', { dataDir });

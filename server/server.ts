@@ -68,6 +68,8 @@ export interface ServerOptions {
   readonly log: Log;
   /** Another server has taken over the data directory: this one must go. */
   readonly onLeaseLost?: () => void;
+  /** SHUTDOWN: what SIGTERM does; absent: the statement is not supported. */
+  readonly onShutdown?: () => void;
 }
 
 export interface Address {
@@ -265,6 +267,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     jobProcesses: new JobProcesses({ catalog, clock, warmUps, alters }),
     connections: listener.connections,
     locks: new NamedLocks(clock),
+    shutDown: options.onShutdown,
     statements: () => front.sessions?.questions ?? 0,
     metrics: async () => (await front.metrics?.samples()) ?? [],
     startedMs: clock.now(),

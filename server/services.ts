@@ -64,6 +64,8 @@ export interface Services {
   readonly connections: ConnectionRegistry;
   /** GET_LOCK. */
   readonly locks: NamedLocks;
+  /** Begins a graceful shutdown; undefined: nobody may but the operating system. */
+  readonly shutDown?: (() => void) | undefined;
   /** Statements executed so far. */
   readonly statements: () => number;
   /** What `/metrics` tells. */

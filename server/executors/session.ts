@@ -65,6 +65,14 @@ export const tableKeys: Executor<'TableKeys'> = async ({ table }, { services, se
   return OK;
 };
 
+/** Answered before the connection ends; running statements get their grace period. */
+export const shutdown: Executor<'Shutdown'> = (_, { services }) => {
+  const { shutDown } = services;
+  if (shutDown === undefined) throw new SqlError('NOT_SUPPORTED', { what: 'SHUTDOWN' });
+  shutDown();
+  return OK;
+};
+
 export const unlockTables: Executor<'UnlockTables'> = () => OK;
 export const empty: Executor<'Empty'> = () => OK;
 

@@ -54,6 +54,7 @@ import {
   releaseSavepoint,
   rollback,
   savepoint,
+  shutdown,
   tableKeys,
   unlockTables,
   unsupported,
@@ -197,7 +198,7 @@ export const EXECUTORS: {
   TableMaintenance: tableMaintenance,
   TableKeys: tableKeys,
   Do: doExpressions,
-  Shutdown: LATER,
+  Shutdown: shutdown,
   Empty: empty,
   Unsupported: unsupported,
 

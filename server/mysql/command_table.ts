@@ -58,6 +58,7 @@ const ROWS: Readonly<Record<number, Command>> = {
   0x03: row('Query',            query),
   0x04: row('Field List',       fieldList),
   0x07: row('Refresh',          (target) => ok(target)),
+  0x08: row('Shutdown',         (target) => runQuery(target, 'SHUTDOWN')),
   0x09: row('Statistics',       statistics),
   0x0c: row('Kill',             processKill),
   0x0d: row('Debug',            (target) => encodeEnd(target.out.packets, target.replyState())),

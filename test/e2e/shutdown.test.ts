@@ -87,6 +87,21 @@ async function endlessStatement(on: ServerProcess): Promise<void> {
   });
 });
 
+describe('SHUTDOWN', () => {
+  it('is answered, and ends the server as SIGTERM does; mysqladmin sends it as a command', async () => {
+    await server.sql("CREATE USER plain IDENTIFIED BY 'x'");
+    const plain = await server.connect({ user: 'plain', password: 'x' });
+    await expect(plain.query('SHUTDOWN')).rejects.toMatchObject({ errno: 1227 });
+    const { pid } = server;
+    const connection = await server.connect();
+    connection.on('error', () => undefined);
+    await connection.query('SHUTDOWN');
+    await until('the end', () => !isThere(pid));
+    expect(await server.terminate()).toBe(0);
+    await server.launch();
+  });
+});
+
 describe('SIGTERM', () => {
   it('lets a load that is under way end, or undoes it whole', async () => {
     const text = csvLines(0, 100_000, 30);
