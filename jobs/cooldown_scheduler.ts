@@ -268,8 +268,11 @@ export class CooldownScheduler {
 
   /** A backend that died or came back, or has been dead for long: what it has is looked at. */
   async #lookAtBackends(): Promise<void> {
-    const { catalog } = this.#deps;
+    const { board, catalog } = this.#deps;
+    const reported = board.backends();
     const backends = (await catalog.backends.list()).map(({ backendId }) => backendId);
+    const known = new Set(backends);
+    for (const backendId of reported) if (!known.has(backendId)) board.forget(backendId);
     const turned = new Set(this.liveness.look(backends));
     for (const backendId of backends) {
       const isLong = this.liveness.deadMs(backendId) >= this.#leaderDeadMs();

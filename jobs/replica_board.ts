@@ -90,6 +90,11 @@ export class ReplicaBoard {
     backend.acks.set(tabletId, { replicaId, term, incarnation });
   }
 
+  /** Those of which something is known. */
+  backends(): BackendId[] {
+    return [...this.#backends.keys()];
+  }
+
   /** Replicas that are reported. */
   get size(): number {
     let size = 0;

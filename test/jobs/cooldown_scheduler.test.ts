@@ -505,6 +505,23 @@ describe('statements', () => {
   });
 });
 
+it('what a backend reported that was dropped is forgotten', async () => {
+  world.heartbeats();
+  table = await world.table({ replicas: 2, policy: false });
+  world.reportAll();
+  await world.round();
+  const replicas = world.tablets(table).flatMap((one) => world.replicasOf(one));
+  const [spare] = [...world.backends.values()].filter((backend) =>
+    replicas.every(({ backendId }) => backendId !== backend.backendId),
+  );
+  if (spare === undefined) throw new Error('no backend to spare');
+  expect(world.board.backends()).toContain(spare.backendId);
+  await world.catalog.backends.drop(spare.backendId);
+  world.backends.delete(spare.backendId);
+  await world.round();
+  expect(world.board.backends()).toHaveLength(2);
+});
+
 it('a table without a policy gets no leader; with one bound later it does', async () => {
   world.heartbeats();
   table = await world.table({ policy: false });
