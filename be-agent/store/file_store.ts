@@ -313,8 +313,8 @@ export class FileStore implements ObjectStore {
     const path = this.#path(key);
     for (let race = 0; ; race += 1) {
       await this.#files.mkdir(dirname(path));
-      await this.#refuseSymlinks(key);
       try {
+        await this.#refuseSymlinks(key);
         if (options.ifMatch !== undefined) await this.#requireEtag(key, options.ifMatch);
         // link(2) fails when the name exists, so creation is atomic among all processes.
         if (options.ifNoneMatch === undefined) await this.#files.rename(temp, path);
@@ -325,7 +325,7 @@ export class FileStore implements ObjectStore {
         if (errno === 'EEXIST' && options.ifNoneMatch !== undefined) {
           throw this.#error('PRECONDITION', key, 'put: the object exists already');
         }
-        // A delete pruned the directory between mkdir and rename.
+        // A delete pruned the directory after mkdir.
         if (errno !== 'ENOENT' || race >= PRUNE_RACES_MAX) throw error;
       }
     }

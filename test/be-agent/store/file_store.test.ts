@@ -253,6 +253,34 @@ describe('FileStore on its directory', () => {
   });
 });
 
+describe('a directory that is pruned while something is put there', () => {
+  it.each(['realpath', 'rename'] as const)('is made again before %s', async (moment) => {
+    const root = await temporary();
+    let races = 0;
+    const pruned = async (path: string): Promise<void> => {
+      if (!path.startsWith(join(root, 'data', '7')) || races === 3) return;
+      races += 1;
+      await systemFiles.rmdir(join(root, 'data', '7'));
+      await systemFiles.rmdir(join(root, 'data'));
+    };
+    const store = await FileStore.open(root, deps, {
+      ...systemFiles,
+      realpath: async (path) => {
+        if (moment === 'realpath') await pruned(path);
+        return await systemFiles.realpath(path);
+      },
+      rename: async (from, to) => {
+        if (moment === 'rename') await pruned(to);
+        await systemFiles.rename(from, to);
+      },
+    });
+    await store.put('data/7/a.dat', bytes('x'));
+    expect(text(await store.get('data/7/a.dat'))).toBe('x');
+    expect(races).toBe(3);
+    await store.close();
+  });
+});
+
 describe('systemFiles.mkdir', () => {
   it('makes missing parents and tells the first directory made', async () => {
     const root = await temporary();
