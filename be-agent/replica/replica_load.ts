@@ -160,7 +160,8 @@ export class ReplicaLoad implements LoadSink {
       [...this.#lanes.values()].map(async ({ peer, address }) => {
         const own = rowsets.filter(({ tabletId }) => this.#replicaOn(address.backendId, tabletId));
         try {
-          if (own.length > 0) await peer.discard(txnId, own, ended.signal);
+          if (own.length === 0) return;
+          await orAborted(peer.discard(txnId, own, ended.signal), ended.signal);
         } catch (error) {
           const { backendId } = address;
           log.info('what a failed load left is dropped later', {
@@ -254,10 +255,10 @@ export class ReplicaLoad implements LoadSink {
         else known.push(target);
       }
     }
+    const done = new Set<Lane>();
     const lag = new LagTimer(this.#deps, () => {
       this.#giveUp([...perLane.keys()].filter((lane) => !done.has(lane)));
     });
-    const done = new Set<Lane>();
     await Promise.all(
       [...perLane].map(async ([lane, own]) => {
         try {
@@ -265,6 +266,8 @@ export class ReplicaLoad implements LoadSink {
         } catch (error) {
           this.#deps.signal.throwIfAborted();
           this.#fail(lane, String(error instanceof Error ? error.message : error));
+          // Without a majority there is nothing to wait for.
+          for (const target of own) this.#requireLanes(target, this.#lanesOf(target));
           return;
         } finally {
           done.add(lane);

@@ -152,6 +152,14 @@ describe('a load into replicas', () => {
     }
   });
 
+  it('fails at once when there cannot be a majority, although somebody hangs', async () => {
+    await createTable(cluster, table);
+    fault(2, { putSegment: hung });
+    fault(3, { putSegment: lost });
+    const loading = load(cluster, loadTarget(3, [2, 3]), 1, ROWS);
+    await expect(loading).rejects.toThrow(/written on 1 of 2 replicas, 2 are needed/);
+  });
+
   it('fails at its first bad row, and leaves nothing', async () => {
     await createTable(cluster, table);
     await expect(load(cluster, table, 1, [...ROWS, ['x', 'y']])).rejects.toThrow(/row 5/);
