@@ -5,7 +5,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { Command, InvalidArgumentError } from 'commander';
-import { runSchedules, runScope } from './cooldown/command.ts';
+import { runSchedules, runScope, runSeeds } from './cooldown/command.ts';
 import { COOL_PLANTS, type CoolPlantName, isCoolPlantName } from './cooldown/plants.ts';
 import { SCOPES, type ScopeName, isScopeName } from './cooldown/scopes.ts';
 import { PLANTS, type PlantName, isPlantName } from './plants.ts';
@@ -122,7 +122,17 @@ async function namedSchedules(list: string): Promise<void> {
   if (!(await runSchedules(wanted, options.trace, say))) process.exitCode = 1;
 }
 
+async function cooldownRuns(): Promise<void> {
+  const { plant, trace, events, quiet } = options;
+  if (!isCoolPlantName(plant)) throw new Error(`${plant} is of another world`);
+  const start = options.seed ?? randomInt(SEEDS);
+  const length = events === undefined ? {} : { events };
+  const request = { ...length, first: start, runs: options.runs, plant, trace, quiet };
+  if (!(await runSeeds(request, say))) process.exitCode = 1;
+}
+
 if (options.schedules !== undefined) await namedSchedules(options.schedules);
 else if (options.scope !== undefined) await exploreScope(options.scope);
+else if (options.world === 'cooldown') await cooldownRuns();
 else if (isPlantName(options.plant)) await warmUpRuns(options.plant);
 else throw new Error(`${options.plant} is of another world`);

@@ -1,6 +1,8 @@
 /** What `npm run sim -- --world cooldown` does: seeds, small scopes and named schedules. */
+import { SEEDS } from '../seeded_random.ts';
 import { explore, rerun } from './explorer.ts';
 import { COOL_PLANTS, type CoolPlantName, isCoolPlantName } from './plants.ts';
+import { simulateCooldown } from './random_run.ts';
 import { SCHEDULES, isScheduleName, runSchedule } from './schedules.ts';
 import { SCOPES, type ScopeName, scopeScenario } from './scopes.ts';
 
@@ -73,4 +75,45 @@ export async function runSchedules(
     if ((failure === undefined) !== (plant === 'none')) isGood = false;
   }
   return isGood;
+}
+
+export interface SeedsRequest {
+  readonly first: number;
+  readonly runs: number;
+  readonly events?: number;
+  readonly plant: CoolPlantName;
+  readonly trace: boolean;
+  readonly quiet: boolean;
+}
+
+/** Runs one seed after the other; stops at the first that fails. True: none did. */
+export async function runSeeds(
+  { first, runs, events, plant, trace, quiet }: SeedsRequest,
+  say: (line: string) => void,
+): Promise<boolean> {
+  say(`seed ${first}, runs ${runs}`);
+  for (let run = 0; run < runs; run += 1) {
+    const seed = (first + run) % SEEDS;
+    const result = await simulateCooldown({
+      seed,
+      plant,
+      ...(events === undefined ? {} : { events }),
+      ...(trace ? { print: say } : {}),
+    });
+    const { failure, options, digest, counts, lastLines } = result;
+    if (!quiet) say(`seed ${seed} options ${JSON.stringify(options)}`);
+    const outcome = failure === undefined ? 'ok' : `FAILED ${failure.invariant}`;
+    say(`seed ${seed} ${outcome} digest ${digest} ${JSON.stringify(counts)}`);
+    if (failure === undefined) continue;
+    say(`invariant '${failure.invariant}' does not hold in seed ${seed}`);
+    say(`  ${failure.claim}`);
+    say(`  ${failure.problem}`);
+    if (!trace) for (const line of lastLines) say(`  ${line}`);
+    const length = events === undefined ? '' : ` --events ${events}`;
+    const planted = plant === 'none' ? '' : ` --plant ${plant}`;
+    const again = `--world cooldown --seed ${seed}${length}${planted}`;
+    say(`again: npm run sim -- ${again} --trace`);
+    return false;
+  }
+  return true;
 }

@@ -79,6 +79,7 @@ function cooled(seen: Seen): Problem {
       if (state.version !== visible) return `${what} has version ${state.version} of ${visible}`;
       // Files of loads that failed are another matter: they wait for the next search.
       const listed = cooledOf(state.rowsets)
+        .filter(({ rowsetId }) => seen.history.localOnce.has(`${disk.name}/${rowsetId}`))
         .flatMap(({ rowsetId, segments }) =>
           segments.map(({ segment }) => segmentKey(tabletId, rowsetId, segment)),
         )

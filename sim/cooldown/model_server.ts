@@ -245,7 +245,9 @@ export class ModelServer implements Endpoint, ControlSeen {
       }),
     );
     const prepared = written.flat();
-    const isEnough = prepared.length > tablet.replicas.length / 2;
+    // Only complete ones count: else each replica may miss another version in the end.
+    const complete = prepared.filter(({ missingFrom }) => missingFrom === undefined);
+    const isEnough = complete.length > tablet.replicas.length / 2;
     await this.#durable(life);
     if (tablet.isDropped) return false;
     if (isEnough) {
@@ -400,6 +402,7 @@ export class ModelServer implements Endpoint, ControlSeen {
       else {
         this.#reconcile(life, tablet);
         void this.#repairOne(life, tablet);
+        this.#dropStrangers(life, tablet);
       }
     }
     life.process.schedule(tickMs, 'server timer', () => {
@@ -427,6 +430,16 @@ export class ModelServer implements Endpoint, ControlSeen {
       return;
     }
     if (lead !== undefined) this.#push(life, tablet, { tabletId, ...lead });
+  }
+
+  /** A backend that was away may come back with a replica that has a successor. */
+  #dropStrangers(life: Life, { tabletId, replicas }: ModelTablet): void {
+    for (const { backendId, report } of life.board.ofTablet(tabletId)) {
+      const { replicaId } = report;
+      if (replicas.some((one) => one.replicaId === replicaId)) continue;
+      const request = { replicas: [{ tabletId, replicaId }] };
+      void this.#call(life, backendId, 'dropReplicas', request);
+    }
   }
 
   /** A backend that does not have the policy as it is now gets it. */
@@ -461,6 +474,8 @@ export class ModelServer implements Endpoint, ControlSeen {
       const { backendId } = replica;
       if (!this.knows(backendId)) continue;
       const report = this.#reportOf(life, tabletId, replica);
+      if (report !== undefined) delete replica.isNew;
+      else if (replica.isNew === true) replica.missingFrom ??= 0;
       if (report === undefined && replica.isNew !== true) {
         const replicaId = this.#nextId<ReplicaId>();
         const successor = { replicaId, backendId, missingFrom: 0, isNew: true };
@@ -477,7 +492,6 @@ export class ModelServer implements Endpoint, ControlSeen {
       await this.#durable(life);
       if (tablet.visibleVersion > upTo) continue;
       delete replica.missingFrom;
-      delete replica.isNew;
       this.#changed();
     }
   }
@@ -571,7 +585,9 @@ export class ModelServer implements Endpoint, ControlSeen {
         lost: () => new SqlError('AGENT_LOST', what),
       });
       return true;
-    } catch {
+    } catch (error) {
+      const text = `server: ${name} on be-${to}: ${String(error)}`;
+      this.#deps.trace.note(this.#deps.time.nowMs, text);
       return false;
     }
   }

@@ -19,7 +19,7 @@ import { untilQuiet } from '../quiet.ts';
 import { SeededRandom } from '../seeded_random.ts';
 import { SimNetwork } from '../sim_network.ts';
 import { Trace } from '../trace.ts';
-import { type SimProcess, VirtualTime } from '../virtual_time.ts';
+import { type SimEvent, type SimProcess, VirtualTime } from '../virtual_time.ts';
 import { Bucket, type BucketCall, type Fate } from './bucket.ts';
 import { BucketView } from './bucket_view.ts';
 import { Content } from './content.ts';
@@ -35,7 +35,7 @@ export const RESOURCE = id<ResourceId>(900);
 const POLICY = id<StoragePolicyId>(901);
 const FIRST_TABLET = 1000;
 /** A run that takes more goes round in circles. */
-const STEPS_MAX = 60_000;
+const STEPS_MAX = 200_000;
 
 export interface ModelOptions {
   readonly seed: number;
@@ -48,6 +48,8 @@ export interface ModelOptions {
   readonly agentConfig?: Readonly<Record<string, string>>;
   /** Seconds after which data is cold. */
   readonly ttlSeconds?: number;
+  /** Largest amount that a backend's wall clock is off, milliseconds. */
+  readonly skewMsMax?: number;
 }
 
 /** Short times, so that a scenario is over in a virtual minute. */
@@ -79,11 +81,16 @@ export class ModelWorld {
   readonly #graceMs: number;
   #unheard: string | undefined;
   #steps = 0;
+  #loads = 0;
   readonly #onUnhandled = (error: unknown): void => {
     if (error instanceof Error && error.message === LIFE_IS_OVER) return;
     this.#unheard ??= error instanceof Error ? (error.stack ?? error.message) : String(error);
   };
 
+  /** Called after an event was fired and before anything settles: where crashes at an await are. */
+  afterEvent: (event: SimEvent) => Promise<void> = async () => {
+    await Promise.resolve();
+  };
   /** What becomes of a call of the bucket. */
   fate: (call: BucketCall) => Fate;
 
@@ -150,7 +157,7 @@ export class ModelWorld {
         fate: (call) => this.fate(call),
         latencyMs,
         writeMs,
-        skewMsMax: 0,
+        skewMsMax: options.skewMsMax ?? 0,
         backend: (backendId) => this.backends.find((one) => one.backendId === backendId),
       });
       this.backends.push(backend);
@@ -200,7 +207,10 @@ export class ModelWorld {
       this.#steps += 1;
       if (this.#steps > STEPS_MAX) this.#unheard ??= `${STEPS_MAX} steps, and no end`;
       const event = this.time.step(endMs);
-      if (event !== undefined) this.trace.tick(event.atMs, event.label);
+      if (event !== undefined) {
+        this.trace.tick(event.atMs, event.label);
+        await this.afterEvent(event);
+      }
       if (!(await untilQuiet())) this.#unheard ??= 'something goes round in circles';
     }
     return true;
@@ -256,10 +266,22 @@ export class ModelWorld {
   }
 
   async load(rows: number, at = 0): Promise<boolean> {
-    const tabletId = this.tabletId(at);
-    const next = (this.journal.tablets.get(tabletId)?.visibleVersion ?? 0) + 1;
-    const names = Array.from({ length: rows }, (_, row) => `t${at}v${next}r${row}`);
-    return (await this.finish(this.server.load(tabletId, names))) ?? false;
+    return (await this.finish(this.#load(rows, at))) ?? false;
+  }
+
+  /** A load that nobody waits for. */
+  startLoad(rows: number, at: number): void {
+    void this.#load(rows, at);
+  }
+
+  async #load(rows: number, at: number): Promise<boolean> {
+    this.#loads += 1;
+    const names = Array.from({ length: rows }, (_, row) => `t${at}l${this.#loads}r${row}`);
+    return await this.server.load(this.tabletId(at), names);
+  }
+
+  killTwins(): void {
+    for (const twin of this.#twins.splice(0)) twin.close();
   }
 
   /** A second process on a copy of a backend's disk. */

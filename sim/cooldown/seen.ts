@@ -63,6 +63,8 @@ export class History {
   /** Rowset lists by meta id and back. */
   readonly listOfMeta = new Map<string, string>();
   readonly metaOfList = new Map<string, string>();
+  /** `disk/rowset` that a replica has read from its disk: such files go when they are cooled. */
+  readonly localOnce = new Set<string>();
   /** Versions that were visible, by tablet; stays when the table is dropped. */
   readonly tablets = new Set<TabletId>();
 }

@@ -66,6 +66,9 @@ export class CooldownWatch implements BucketWatcher {
       return;
     }
     this.#last.set(key, after);
+    for (const { rowsetId, place } of after.rowsets) {
+      if (place.kind === 'local') seen.history.localOnce.add(`${disk.name}/${rowsetId}`);
+    }
     // Of a table that is gone nobody keeps count any more.
     if (seen.control.visibleVersion(tabletId) === undefined) return;
     const change = { disk, tabletId, before, after };
