@@ -61,6 +61,7 @@ export const ERRORS = {
   NOT_SUPPORTED:           row(1235, '42000', 'not supported yet: {what}'),
   UNKNOWN_EXPLAIN_FORMAT:  row(1791, 'HY000', "Unknown EXPLAIN format name: '{name}'; allowed: TRADITIONAL, TREE, JSON"),
   BAD_JSON_PATH:           row(3143, '42000', "Invalid JSON path expression '{path}'"),
+  JSON_TOO_DEEP:           row(3157, '22032', 'The JSON document exceeds the maximum depth.'),
   BAD_JSON:                row(3141, '22032', 'Invalid JSON text in an argument of a function'),
   IDENT_TOO_LONG:          row(1059, '42000', "Identifier name '{name}' is too long (limit {limit} characters)"),
   INVALID_CHARACTER:       row(1300, 'HY000', "Invalid {charset} character string: '{bytes}'"),

@@ -23,6 +23,7 @@ import {
 import { parseByPattern } from './date_parse.ts';
 import { decimalKey, decimalOfKey } from './exact_decimal.ts';
 import { likeMatcher, regexpMatcher } from './patterns.ts';
+import { MORE_FUNCTIONS } from './text_and_time_functions.ts';
 import { toLocal, toUtc } from './time_zones.ts';
 import { roundDecimal } from './value_storage.ts';
 
@@ -187,6 +188,7 @@ function timeValue(value: LibraryValue): bigint | undefined {
 /** All of them take any number of arguments; the speller has checked how many. */
 // prettier-ignore
 export const LIBRARY: Readonly<Record<string, LibraryFunction>> = {
+  ...MORE_FUNCTIONS,
   upper: strict((value) => text(value).toUpperCase()),
   lower: strict((value) => text(value).toLowerCase()),
   concat_ws: (separator = null, ...rest) =>

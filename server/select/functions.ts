@@ -130,7 +130,10 @@ const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
   FIELD: own('field', 2, MANY, BIGINT), ELT: own('elt', 2, MANY, STRING), FIND_IN_SET: own('find_in_set', 2, 2, BIGINT),
   INSERT: own('insert', 4, 4, STRING), STRCMP: own('strcmp', 2, 2, BIGINT), FORMAT: own('format', 2, 2, STRING),
   SUBSTRING_INDEX: own('substring_index', 3, 3, STRING), QUOTE: own('quote', 1, 1, STRING),
-  REGEXP_LIKE: heavy('regexp', 2, 2, BIGINT), INET_ATON: own('inet_aton', 1, 1, BIGINT),
+  REGEXP_LIKE: heavy('regexp', 2, 2, BIGINT), REGEXP_REPLACE: heavy('regexp_replace', 3, 5, STRING),
+  REGEXP_SUBSTR: heavy('regexp_substr', 2, 4, STRING), REGEXP_INSTR: heavy('regexp_instr', 2, 4, BIGINT),
+  JSON_KEYS: own('json_keys', 1, 1, STRING), JSON_LENGTH: own('json_length', 1, 1, BIGINT), JSON_TYPE: own('json_type', 1, 1, STRING),
+  JSON_CONTAINS: own('json_contains', 2, 2, BIGINT), JSON_PRETTY: own('json_pretty', 1, 1, STRING), INET_ATON: own('inet_aton', 1, 1, BIGINT),
   JSON_VALID: native('json_valid', 1, 1, BIGINT), JSON_UNQUOTE: own('json_unquote', 1, 1, STRING),
   JSON_EXTRACT: spelled(2, 2, STRING, (args) => `(${at(args, 0)} -> ${at(args, 1)})`),
 
@@ -149,7 +152,11 @@ const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
   RAND: spelled(0, 1, DOUBLE, () => '((random() & 9007199254740991) / 9007199254740992.0)'),
 
   // dates; NOW() and its like are in session_functions.ts
-  DATE: own('date', 1, 1, DATE), TIMESTAMP: own('datetime', 1, 1, DATETIME), TIME: own('time', 1, 1, TIME),
+  DATE: own('date', 1, 1, DATE),
+  TIMESTAMP: spelled(1, 2, DATETIME, (args) => (args.length === 1 ? `mysql_datetime(${at(args, 0)})` : `mysql_addtime(mysql_datetime(${at(args, 0)}), ${at(args, 1)})`)),
+  ADDTIME: own('addtime', 2, 2, undefined), SUBTIME: own('subtime', 2, 2, undefined), MAKETIME: own('maketime', 3, 3, TIME),
+  TO_SECONDS: own('to_seconds', 1, 1, BIGINT), PERIOD_ADD: own('period_add', 2, 2, BIGINT), PERIOD_DIFF: own('period_diff', 2, 2, BIGINT),
+  TIME: own('time', 1, 1, TIME),
   YEAR: part('YEAR'), QUARTER: part('QUARTER'), MONTH: part('MONTH'), DAY: dayOfMonth, DAYOFMONTH: dayOfMonth,
   HOUR: part('HOUR'), MINUTE: part('MINUTE'), SECOND: part('SECOND'), MICROSECOND: part('MICROSECOND'),
   DAYOFWEEK: part('DAYOFWEEK'), WEEKDAY: part('WEEKDAY'), DAYOFYEAR: part('DAYOFYEAR'),

@@ -92,14 +92,19 @@ const POSIX: Readonly<Record<string, string>> = {
  * throws. Run it only where it can be killed: JavaScript's engine backtracks.
  */
 export const regexpMatcher: (pattern: string) => Matcher = cached((pattern) => {
+  const expression = compileRegexp(pattern);
+  return (value) => expression.test(value);
+});
+
+/** Without regard to case. Throws BAD_REGEXP. */
+export function compileRegexp(pattern: string): RegExp {
   const source = pattern
     .replaceAll(/\[:(\w+):\]/g, (whole, name: string) => POSIX[name] ?? whole)
     .replaceAll('[[:<:]]', '\\b')
     .replaceAll('[[:>:]]', '\\b');
   try {
-    const expression = new RegExp(source, 'iu');
-    return (value) => expression.test(value);
+    return new RegExp(source, 'iu');
   } catch (error) {
     throw new SqlError('BAD_REGEXP', { pattern }, { cause: error });
   }
-});
+}
