@@ -1,7 +1,7 @@
 /**
  * Who uploads which tablet: elections and pushes, level-triggered. A tablet is looked at when
- * something about it has changed, and all of them once a minute; what it needs is decided anew
- * each time (`cooldown_decision.ts`) and becomes a job of at most 100 tablets. What does not fit
+ * something about it has changed, and all of them once a minute or longer; what it needs is decided
+ * anew each time (`cooldown_decision.ts`) and becomes a job of at most 100 tablets. What does not fit
  * into the queue waits for a later round.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -27,11 +27,10 @@ import {
 import { CooldownJobs } from './cooldown_jobs.ts';
 import { CooldownNow } from './cooldown_now.ts';
 import { CooldownPush } from './cooldown_push.ts';
+import { CooldownSweep } from './cooldown_sweep.ts';
 import type { ReplicaBoard } from './replica_board.ts';
 
 const TICK_MS = 1000;
-/** All tablets with a policy or a lead are looked at so often. */
-const SWEEP_MS = 60_000;
 /** A tablet without an eligible replica is looked at again after this: when a report may help, */
 const WAIT_FOR_REPORT_MS = 5000;
 /** and when something must happen that is noticed anyway. */
@@ -49,8 +48,6 @@ const TABLETS_PER_TURN = 500;
 /** Final jobs that are kept, and how many are forgotten per tick. */
 const JOBS_KEPT_MAX = 1000;
 const EXPIRE_PER_TICK = 50;
-/** Leads of dropped tablets forgotten in one transaction. */
-const FORGET_MAX = 1000;
 /** Impossible terms that are remembered, to tell each once. */
 const TOLD_MAX = 10_000;
 const CALL_TIMEOUT_MS = 5000;
@@ -93,6 +90,7 @@ export class CooldownScheduler {
   readonly liveness: BackendLiveness;
   readonly #jobs: CooldownJobs;
   readonly #now: CooldownNow;
+  readonly #sweep: CooldownSweep;
   /** To be looked at. */
   readonly #dirty = new Set<TabletId>();
   readonly #waiting = new Map<TabletId, Waiting>();
@@ -101,13 +99,11 @@ export class CooldownScheduler {
   /** Tablets with replicas that are being made or copied. */
   readonly #unmade = new Set<TabletId>();
   #unmadeMs = -Infinity;
-  readonly #leads = new Map<BackendId, number>();
   readonly #askedMs = new Map<BackendId, number>();
   /** Dead for long enough; their tablets were looked at then. */
   readonly #longDead = new Set<BackendId>();
   readonly #told = new Set<string>();
   readonly #stopListening: (() => void)[] = [];
-  #sweptMs: number | undefined;
   #stopTimer: () => void = () => undefined;
   #ticking: Promise<void> | undefined;
   #tickAgain = false;
@@ -120,6 +116,7 @@ export class CooldownScheduler {
     const shared = { ...deps, liveness: this.liveness };
     this.push = new CooldownPush(shared);
     this.#now = new CooldownNow(shared);
+    this.#sweep = new CooldownSweep(deps);
     this.#jobs = new CooldownJobs({
       ...deps,
       push: this.push,
@@ -246,7 +243,7 @@ export class CooldownScheduler {
       if (!this.#isLoaded) await this.#jobs.load();
       this.#isLoaded = true;
       await this.#lookAtBackends();
-      await this.#sweep();
+      await this.#sweep.tick((tabletId) => this.#dirty.add(tabletId));
       this.#endWaits();
       await this.#decideDirty();
       this.#jobs.step();
@@ -280,37 +277,12 @@ export class CooldownScheduler {
       if (isLong) this.#longDead.add(backendId);
       else this.#longDead.delete(backendId);
     }
-    if (this.#sweptMs === undefined) return;
+    if (!this.#sweep.hasBegun) return;
     for (const backendId of turned) {
       for (const { tabletId } of catalog.replicas.ofBackend(backendId)) {
         this.#dirty.add(tabletId);
         this.#waiting.delete(tabletId);
       }
-    }
-  }
-
-  async #sweep(): Promise<void> {
-    const { catalog, clock } = this.#deps;
-    const now = clock.monotonic();
-    if (this.#sweptMs !== undefined && now - this.#sweptMs < SWEEP_MS) return;
-    this.#sweptMs = now;
-    for (const partitionId of catalog.storagePolicies.boundPartitions()) {
-      for (const { tabletId } of catalog.tablets.ofPartition(partitionId))
-        this.#dirty.add(tabletId);
-      if (this.#dirty.size % TABLETS_PER_TURN === 0) await nextTurn();
-    }
-    const gone: TabletId[] = [];
-    this.#leads.clear();
-    for (const tabletId of catalog.cooldown.ledTablets()) {
-      this.#dirty.add(tabletId);
-      const isGone =
-        catalog.tablets.get(tabletId) === undefined &&
-        catalog.replicas.ofTablet(tabletId).length === 0;
-      if (isGone) gone.push(tabletId);
-      else this.#countLead(tabletId, catalog.cooldown.lead(tabletId)?.replicaId, 1);
-    }
-    for (let at = 0; at < gone.length; at += FORGET_MAX) {
-      await catalog.cooldown.forgetLeads(gone.slice(at, at + FORGET_MAX));
     }
   }
 
@@ -374,9 +346,7 @@ export class CooldownScheduler {
       case 'ELECT':
         wanted.elections.push(decision.election);
         wanted.reasons.add(decision.reason);
-        // So that the next ones of this round go to other backends.
-        this.#leads.set(decision.backendId, (this.#leads.get(decision.backendId) ?? 0) + 1);
-        this.#countLead(tabletId, decision.election.before?.replicaId, -1);
+        this.#sweep.elected(tabletId, decision.election.before?.replicaId, decision.backendId);
         return;
       case 'WAIT':
         this.#wait(tabletId, decision);
@@ -447,21 +417,13 @@ export class CooldownScheduler {
     const version = this.#waiting.get(tabletId)?.version;
     return {
       leaderDeadMs: this.#leaderDeadMs(),
-      leadsOf: (backendId) => this.#leads.get(backendId) ?? 0,
+      leadsOf: (backendId) => this.#sweep.leadsOf(backendId),
       ...(version === undefined ? {} : { version }),
     };
   }
 
   #leaderDeadMs(): number {
     return this.#deps.config.get('cooldown_leader_dead_seconds') * 1000;
-  }
-
-  #countLead(tabletId: TabletId, replicaId: ReplicaId | undefined, by: number): void {
-    if (replicaId === undefined) return;
-    const backendId = this.#deps.catalog.replicas.get(tabletId, replicaId)?.backendId;
-    if (backendId !== undefined) {
-      this.#leads.set(backendId, (this.#leads.get(backendId) ?? 0) + by);
-    }
   }
 
   /** Once for each term of a tablet: it ends with the higher term that follows. */

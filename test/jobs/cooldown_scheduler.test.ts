@@ -439,6 +439,9 @@ describe('many tablets', () => {
     await world.round(6000);
     expect(await world.jobs()).toMatchObject([{ state: 'FINISHED', tablets: 100 }]);
     for (const one of world.tablets(keep)) expect(termsOf(one)).toEqual([1, 1, 1]);
+    // Nobody will ask for the term of what is gone.
+    await world.round(61_000);
+    expect(new Set(world.catalog.cooldown.ledTablets())).toEqual(new Set(world.tablets(keep)));
   });
 
   it('more than fit into the queue wait for a later round, and lose nothing (defects 2, 24)', async () => {
