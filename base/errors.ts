@@ -269,6 +269,7 @@ export const ERRORS = {
   WARM_UP_WAIT_FAILED:     row(6101, 'HY000', 'warm-up job {id} failed: {why}'),
   WARM_UP_WAIT_CANCELLED:  row(6102, 'HY000', 'warm-up job {id} was cancelled: {why}'),
   WARM_UP_WAIT_TIMEOUT:    row(6103, 'HY000', 'warm-up job {id} did not end within {seconds} seconds; it is {state}{why}'),
+  BAD_PROC_PATH:           row(1105, 'HY000', "Proc path '{path}' does not exist; allowed: {allowed}"),
   BAD_HOTSPOT_PATH:        row(1105, 'HY000', "Invalid path '{path}'; allowed: '/', '/group' and '/group/db.table'"),
 
   // config

@@ -70,6 +70,7 @@ import { setDefaultRole, setRole } from './roles.ts';
 import { showCreateUser } from './show_create_user.ts';
 import { showGrants, showRoles } from './show_grants.ts';
 import { showCreateOther, showReplication, tableMaintenance } from './show_missing.ts';
+import { showProc } from './show_proc.ts';
 import { showLoad, showStreamLoad, showTransaction } from './show_loads.ts';
 import {
   describe,
@@ -242,7 +243,7 @@ export const EXECUTORS: {
   ShowLoad: showLoad,
   ShowStreamLoad: showStreamLoad,
   ShowTransaction: showTransaction,
-  ShowProc: LATER,
+  ShowProc: showProc,
   ShowReplication: showReplication,
   ShowProfiles: showProfiles,
 

@@ -211,6 +211,21 @@ describe('SHOW and its table of information_schema', () => {
     expect(Number(count?.['n'])).toBe(listed.length);
   });
 
+  it('SHOW PROC has the places that scripts look at', async () => {
+    const places = await show.objects("SHOW PROC '/'");
+    expect(places.map(({ name }) => name)).toEqual(['backends', 'dbs', 'frontends', 'resources']);
+    expect(await show.objects("SHOW PROC '/backends'")).toEqual(
+      await show.objects('SHOW BACKENDS'),
+    );
+    const [database] = await show.objects("SHOW PROC '/dbs'");
+    expect(database).toMatchObject({ DbName: 'd', TableNum: 1n });
+    const [table] = await show.objects(`SHOW PROC '/dbs/${String(database?.['DbId'])}/'`);
+    expect(table).toMatchObject({ TableName: 't', PartitionNum: 1n, PartitionType: 'RANGE' });
+    for (const path of ['', 'backends', '/x', '/dbs/1', '/backends/1', '/dbs/1/2']) {
+      expect(await show.error(`SHOW PROC '${path}'`)).toMatch(/^1105 Proc path '/);
+    }
+  });
+
   it('takes filters in SHOW GRANTS and SHOW CACHE HOTSPOT as well', async () => {
     expect(await show.objects("SHOW GRANTS FOR u LIKE '%USAGE%'")).toHaveLength(1);
     expect(await show.objects("SHOW GRANTS FOR u LIKE 'no%'")).toEqual([]);
