@@ -41,8 +41,8 @@ interface Entry {
   readonly missing: MissingReplicas;
   /** While a step is taken. */
   running: Promise<void> | undefined;
-  /** On the monotonic clock. */
-  readonly sinceMs: number;
+  /** When its turn came, on the monotonic clock. */
+  sinceMs: number;
   resendMs: number;
 }
 
@@ -188,6 +188,7 @@ export class CooldownJobs {
     }
     switch (job.state) {
       case 'PENDING':
+        entry.sinceMs = clock.monotonic();
         await this.#move(job, 'activated');
         return true;
       case 'SEND_CONF':
