@@ -77,9 +77,8 @@ export class ReplicaUpkeep {
   /** All that is due now. */
   async round(): Promise<void> {
     this.#ticks += 1;
-    await this.#dropDropping();
-    await this.#createCreating();
-    await this.#compareReported();
+    // Side by side: a backend that hangs holds up nothing but the next round.
+    await Promise.all([this.#dropDropping(), this.#createCreating(), this.#compareReported()]);
     if (this.#ticks % VERSIONS_EVERY_TICKS !== 0) return;
     await this.#forgetVersions();
     await this.#deps.catalog.resources.forgetDropped();
@@ -141,51 +140,65 @@ export class ReplicaUpkeep {
     const { catalog } = this.#deps;
     if (catalog.replicas.countIn('CREATING') === 0) return;
     const tables = new Tables(catalog);
-    for (const [backendId, replicas] of byBackend(catalog.replicas.inState('CREATING'))) {
-      const wanted: NewReplica[] = [];
-      for (const { tabletId, replicaId } of replicas) {
-        // Not there: the statement that creates it still runs, and sees to it itself.
-        const tablet = catalog.tablets.get(tabletId);
-        if (tablet === undefined) continue;
-        const { tableId, partitionId, indexId } = tablet;
-        const policyId = await tables.policyOf(tableId, partitionId);
-        const policy = policyId === undefined ? {} : { policyId };
-        wanted.push({ tabletId, replicaId, tableId, partitionId, indexId, ...policy });
-      }
-      if (wanted.length === 0) continue;
-      await this.#attempt(backendId, 'make replicas', async () => {
-        await createOn(this.#deps, backendId, wanted);
-      });
-    }
+    const creating = byBackend(catalog.replicas.inState('CREATING'));
+    await Promise.all(
+      [...creating].map(async ([backendId, replicas]) => {
+        const wanted: NewReplica[] = [];
+        for (const { tabletId, replicaId } of replicas) {
+          // Not there: the statement that creates it still runs, and sees to it itself.
+          const tablet = catalog.tablets.get(tabletId);
+          if (tablet === undefined) continue;
+          const { tableId, partitionId, indexId } = tablet;
+          const policyId = await tables.policyOf(tableId, partitionId);
+          const policy = policyId === undefined ? {} : { policyId };
+          wanted.push({ tabletId, replicaId, tableId, partitionId, indexId, ...policy });
+        }
+        if (wanted.length === 0) return;
+        await this.#attempt(backendId, 'make replicas', async () => {
+          await createOn(this.#deps, backendId, wanted);
+        });
+      }),
+    );
   }
 
   /** What backends have that they should not, and policies that they do not know of. */
   async #compareReported(): Promise<void> {
-    const { catalog, board } = this.#deps;
-    const tables = new Tables(catalog);
+    const tables = new Tables(this.#deps.catalog);
     const reported = new Map(this.#reported);
     this.#reported.clear();
-    for (const [backendId, tablets] of reported) {
-      const unknown: ReplicaKey[] = [];
-      const policies: PolicyOf[] = [];
-      for (const tabletId of tablets) {
-        const report = board.reportsOf(backendId)?.get(tabletId);
-        if (report === undefined) continue;
-        const { replicaId, partitionId } = report;
-        const replica = catalog.replicas.get(tabletId, replicaId);
-        if (replica?.backendId !== backendId) {
-          unknown.push({ tabletId, replicaId });
-          continue;
-        }
-        const tableId = catalog.tablets.get(tabletId)?.tableId;
-        if (tableId === undefined) continue;
-        const policyId = await tables.policyOf(tableId, partitionId);
-        if (policyId !== report.policyId) policies.push(policyOf(tabletId, policyId));
+    await Promise.all(
+      [...reported].map(async ([backendId, tablets]) => {
+        const { unknown, policies } = await this.#compare(backendId, tablets, tables);
+        if (await this.#correct(backendId, unknown, policies)) return;
+        const open = [...unknown, ...policies].map(({ tabletId }) => tabletId);
+        this.#onReport({ backendId, tablets: open });
+      }),
+    );
+  }
+
+  async #compare(
+    backendId: BackendId,
+    tablets: ReadonlySet<TabletId>,
+    tables: Tables,
+  ): Promise<{ readonly unknown: ReplicaKey[]; readonly policies: PolicyOf[] }> {
+    const { catalog, board } = this.#deps;
+    const unknown: ReplicaKey[] = [];
+    const policies: PolicyOf[] = [];
+    for (const tabletId of tablets) {
+      const report = board.reportsOf(backendId)?.get(tabletId);
+      if (report === undefined) continue;
+      const { replicaId, partitionId } = report;
+      const replica = catalog.replicas.get(tabletId, replicaId);
+      if (replica?.backendId !== backendId) {
+        unknown.push({ tabletId, replicaId });
+        continue;
       }
-      if (await this.#correct(backendId, unknown, policies)) continue;
-      const open = [...unknown, ...policies].map(({ tabletId }) => tabletId);
-      this.#onReport({ backendId, tablets: open });
+      const tableId = catalog.tablets.get(tabletId)?.tableId;
+      if (tableId === undefined) continue;
+      const policyId = await tables.policyOf(tableId, partitionId);
+      if (policyId !== report.policyId) policies.push(policyOf(tabletId, policyId));
     }
+    return { unknown, policies };
   }
 
   async #correct(
