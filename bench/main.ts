@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import type { Bench, BenchContext } from './bench.ts';
 import { BLOCK_CACHE } from './block_cache.ts';
+import { COOLDOWN_ELECTION } from './cooldown_election.ts';
 import { COOLDOWN_UPLOAD } from './cooldown_upload.ts';
 import { EVENT_LAG } from './event_lag.ts';
 import { FRONT_DOOR } from './front_door.ts';
@@ -30,6 +31,7 @@ const BENCHES: readonly Bench[] = [
   JOB_CREATION,
   SHOW_500,
   TABLET_REPORTS,
+  COOLDOWN_ELECTION,
   COOLDOWN_UPLOAD,
 ];
 const SIGNAL_EXIT = 130;
