@@ -198,6 +198,30 @@ describe('a replicated table on three processes', () => {
     expect(error.message).toMatch(/9 replicas wanted/);
   });
 
+  it('stays when the decommissioning is cancelled', async () => {
+    const [first] = backends;
+    const clones = async (most: number): Promise<void> => {
+      await server.sql(`ADMIN SET FRONTEND CONFIG ("max_concurrent_replica_clones" = "${most}")`);
+    };
+    await clones(0);
+    await server.sql(`ALTER SYSTEM DECOMMISSION BACKEND "${first?.backendId}"`);
+    await until('replicas that are to go', async () =>
+      (await status()).some((row) => row['State'] === 'DECOMMISSIONING'),
+    );
+    const shown = async (): Promise<unknown> =>
+      (await backendsOf(server, 'g')).find(
+        (row) => Number(row['BackendId']) === first?.backendId,
+      )?.['SystemDecommissioned'];
+    expect(await shown()).toBe('true');
+    await server.sql(`CANCEL DECOMMISSION BACKEND "${first?.backendId}"`);
+    expect(await shown()).toBe('false');
+    await clones(64);
+    await healthy(2 * BUCKETS);
+    expect(await counted()).toEqual({ n: 7000, d: 7000 });
+    const error = await server.error(`CANCEL DECOMMISSION BACKEND "${first?.backendId}"`);
+    expect(error.message).toMatch(/is not being decommissioned/);
+  });
+
   it('moves away from a backend that is decommissioned, and from one that stays dead', async () => {
     const [first, second] = backends;
     await server.sql(`ALTER SYSTEM DECOMMISSION BACKEND "${first?.backendId}"`);
