@@ -44,6 +44,8 @@ export const ERRORS = {
   LOCAL_INFILE:            row(3948, '42000', 'Loading local data is disabled; this must be enabled on both the client and server sides (stream load over HTTP loads files)'),
   WRONG_ARGUMENTS:         row(1210, 'HY000', 'Incorrect arguments to {what}'),
   WRONG_LOCK_NAME:         row(3057, '42000', "Incorrect user-level lock name '{name}'."),
+  TOO_MANY_LOCKS:          row(1105, 'HY000', 'This session has {limit} user-level locks already'),
+  USER_VARIABLES_FULL:     row(1105, 'HY000', 'The user variables of this session would have more than {limit} bytes'),
   LOCK_DEADLOCK:           row(3058, 'HY000', 'Deadlock found when trying to get user-level lock; try rolling back transaction/releasing locks and restarting lock acquisition.'),
   QUERY_INTERRUPTED:       row(1317, '70100', 'Query execution was interrupted'),
   CONNECTION_KILLED:       row(1927, '70100', 'Connection was killed'),

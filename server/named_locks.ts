@@ -8,6 +8,9 @@ import type { Clock } from '../base/ports.ts';
 /** Characters of a name, as in MySQL. */
 const NAME_LENGTH_MAX = 64;
 
+/** Names that one session may have at once. */
+const LOCKS_PER_SESSION_MAX = 1000;
+
 interface Waiter {
   readonly owner: number;
   readonly grant: () => void;
@@ -22,6 +25,8 @@ interface Held {
 export class NamedLocks {
   readonly #clock: Clock;
   readonly #held = new Map<string, Held>();
+  /** How many names each session has. */
+  readonly #names = new Map<number, number>();
   /** What a session waits for: a session does one thing at a time. */
   readonly #waits = new Map<number, string>();
 
@@ -31,12 +36,13 @@ export class NamedLocks {
 
   /**
    * 1: it is the session's now; 0: not within the time (seconds; negative: as long as it takes).
-   * Throws WRONG_LOCK_NAME, LOCK_DEADLOCK, and what the signal is aborted with.
+   * Throws WRONG_LOCK_NAME, LOCK_DEADLOCK, TOO_MANY_LOCKS, and what the signal is aborted with.
    */
   async get(owner: number, name: string, seconds: number, signal: AbortSignal): Promise<bigint> {
     const key = keyOf(name);
     const held = this.#held.get(key);
     if (held === undefined) {
+      this.#count(owner, 1);
       this.#held.set(key, { owner, count: 1, waiters: [] });
       return 1n;
     }
@@ -74,6 +80,16 @@ export class NamedLocks {
       const at = held.waiters.indexOf(waiter);
       if (at >= 0) held.waiters.splice(at, 1);
     }
+  }
+
+  /** Names that a session has. Throws TOO_MANY_LOCKS. */
+  #count(owner: number, change: 1 | -1): void {
+    const names = (this.#names.get(owner) ?? 0) + change;
+    if (names > LOCKS_PER_SESSION_MAX) {
+      throw new SqlError('TOO_MANY_LOCKS', { limit: LOCKS_PER_SESSION_MAX });
+    }
+    if (names === 0) this.#names.delete(owner);
+    else this.#names.set(owner, names);
   }
 
   /** Whether the one who has it waits, over others perhaps, for what the asking session has. */
@@ -116,6 +132,7 @@ export class NamedLocks {
   }
 
   #pass(key: string, held: Held): void {
+    this.#count(held.owner, -1);
     const next = held.waiters.shift();
     if (next === undefined) {
       this.#held.delete(key);
@@ -123,6 +140,8 @@ export class NamedLocks {
     }
     held.owner = next.owner;
     held.count = 1;
+    // Who waits has asked for one thing only, so this is at most one above the limit.
+    this.#names.set(next.owner, (this.#names.get(next.owner) ?? 0) + 1);
     next.grant();
   }
 }

@@ -302,11 +302,22 @@ function refill<Key, Value>(map: Map<Key, Value>, values: ReadonlyMap<Key, Value
   for (const [key, value] of values) map.set(key, value);
 }
 
+/** Of all user variables of a session together, names included. */
+const USER_VARIABLES_BYTES_MAX = 32 * 2 ** 20;
+/** What a variable costs besides its name and text. */
+const USER_VARIABLE_BYTES = 64;
+
+function sizeOf(name: string, value: SqlValue): number {
+  const text = typeof value === 'string' ? Buffer.byteLength(value) : 0;
+  return USER_VARIABLE_BYTES + Buffer.byteLength(name) + text;
+}
+
 /** Values of one session over those of the server. */
 export class SessionVariables {
   readonly #globals: GlobalVariables;
   readonly #values = new Map<VariableName, Kept>();
   readonly #userVariables = new Map<string, SqlValue>();
+  #userBytes = 0;
 
   constructor(globals: GlobalVariables) {
     this.#globals = globals;
@@ -358,10 +369,12 @@ export class SessionVariables {
   snapshot(): () => void {
     const undoGlobals = this.#globals.snapshot();
     const [values, userVariables] = [new Map(this.#values), new Map(this.#userVariables)];
+    const userBytes = this.#userBytes;
     return () => {
       undoGlobals();
       refill(this.#values, values);
       refill(this.#userVariables, userVariables);
+      this.#userBytes = userBytes;
     };
   }
 
@@ -401,14 +414,24 @@ export class SessionVariables {
     return this.#userVariables.get(name.toLowerCase()) ?? null;
   }
 
+  /** Throws USER_VARIABLES_FULL. */
   setUserVariable(name: string, value: SqlValue): void {
-    this.#userVariables.set(name.toLowerCase(), value);
+    const key = name.toLowerCase();
+    const before = this.#userVariables.get(key);
+    const bytes =
+      this.#userBytes + sizeOf(key, value) - (before === undefined ? 0 : sizeOf(key, before));
+    if (bytes > USER_VARIABLES_BYTES_MAX) {
+      throw new SqlError('USER_VARIABLES_FULL', { limit: USER_VARIABLES_BYTES_MAX });
+    }
+    this.#userBytes = bytes;
+    this.#userVariables.set(key, value);
   }
 
   /** COM_RESET_CONNECTION: as after login. */
   reset(): void {
     this.#values.clear();
     this.#userVariables.clear();
+    this.#userBytes = 0;
   }
 
   number(name: VariableName): number {

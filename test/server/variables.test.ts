@@ -68,4 +68,19 @@ describe('system variables', () => {
     variables.reset();
     expect([variables.userVariable('a'), variables.timeZone]).toEqual([null, 'SYSTEM']);
   });
+
+  it('bounds what user variables hold', () => {
+    const variables = new SessionVariables(new GlobalVariables({}));
+    const text = 'x'.repeat(2 ** 20);
+    for (let at = 0; at < 31; at += 1) variables.setUserVariable(`v${at}`, text);
+    // The same one again takes no more.
+    for (let at = 0; at < 5; at += 1) variables.setUserVariable('v1', text);
+    expect(() => {
+      variables.setUserVariable('more', text);
+    }).toThrow('more than 33554432 bytes');
+    variables.setUserVariable('v1', null);
+    variables.setUserVariable('more', text);
+    variables.reset();
+    variables.setUserVariable('a', 'x'.repeat(30 * 2 ** 20));
+  });
 });
