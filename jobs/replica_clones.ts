@@ -32,6 +32,13 @@ export interface ReplicaClonesDeps {
   readonly onEnd: (tabletId: TabletId) => void;
 }
 
+/** Since the server started. */
+export interface CloneCounts {
+  readonly running: number;
+  readonly done: number;
+  readonly failed: number;
+}
+
 interface Running {
   readonly tabletId: TabletId;
   readonly backends: readonly BackendId[];
@@ -49,9 +56,15 @@ export class ReplicaClones {
   readonly #running = new Map<ReplicaId, Running>();
   readonly #failed = new Map<ReplicaId, Failed>();
   readonly #stopping = new AbortController();
+  #done = 0;
+  #errors = 0;
 
   constructor(deps: ReplicaClonesDeps) {
     this.#deps = deps;
+  }
+
+  get counts(): CloneCounts {
+    return { running: this.#running.size, done: this.#done, failed: this.#errors };
   }
 
   isRunning(tabletId: TabletId): boolean {
@@ -100,6 +113,7 @@ export class ReplicaClones {
     try {
       const version = await this.#call(replica, target, source);
       this.#failed.delete(replicaId);
+      this.#done += 1;
       await this.#cloned(replica, version);
       log.info('a replica was copied', { ...fields, version });
     } catch (error) {
@@ -148,6 +162,7 @@ export class ReplicaClones {
 
   #fail(replicaId: ReplicaId, why: string): void {
     const { clock } = this.#deps;
+    this.#errors += 1;
     const count = (this.#failed.get(replicaId)?.count ?? 0) + 1;
     const pauseMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** (count - 1));
     this.#failed.set(replicaId, { count, notBefore: clock.monotonic() + pauseMs, why });

@@ -14,7 +14,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendLiveness } from './backend_liveness.ts';
 import type { BackendRegistry } from './backend_registry.ts';
 import type { BoardChange, ReplicaBoard } from './replica_board.ts';
-import { ReplicaClones } from './replica_clones.ts';
+import { type CloneCounts, ReplicaClones } from './replica_clones.ts';
 import { ReplicaPlacement } from './replica_maker.ts';
 import {
   type BackendCondition,
@@ -126,6 +126,15 @@ export class ReplicaRepair {
   /** Of a tablet for which nothing can be done at the moment; '' otherwise. */
   waitsOf(tabletId: TabletId): string {
     return this.#waits.get(tabletId) ?? '';
+  }
+
+  get cloneCounts(): CloneCounts {
+    return this.#clones.counts;
+  }
+
+  /** Tablets that are not as they should be, or have not been looked at yet. */
+  get openTablets(): number {
+    return this.#noted.size;
   }
 
   /** Why the last copy to this replica failed; '' when it went well. */

@@ -3,6 +3,7 @@ import { Registry } from 'prom-client';
 import { type MetricDoc, counter, describe, gauge } from '../base/read_metrics.ts';
 import { registerCompactionMetrics } from './compaction_metrics.ts';
 import { registerCooldownMetrics } from './cooldown_metrics.ts';
+import { registerReplicaMetrics } from './replica_metrics.ts';
 import type { Services } from './services.ts';
 import { VERSION } from './version.ts';
 import { registerWarmUpMetrics } from './warm_up_metrics.ts';
@@ -51,6 +52,7 @@ export class ServerMetrics {
     registerWarmUpMetrics(metrics, services);
     registerCompactionMetrics(metrics, services);
     registerCooldownMetrics(metrics, services);
+    registerReplicaMetrics(metrics, services);
     gauge(
       metrics,
       { name: 'thermocline_connections', help: 'Open MySQL connections, logged in or not.' },

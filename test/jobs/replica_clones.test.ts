@@ -161,6 +161,8 @@ describe('copies of replicas', () => {
     world.calls.at(-1)?.end.resolve({ version: 2 });
     await world.settled();
     expect(world.clones.errorOf(id(101))).toBe('');
+    await world.settled();
+    expect(world.clones.counts).toEqual({ running: 0, done: 1, failed: 2 });
   });
 
   it('begin no more after the end', () => {
