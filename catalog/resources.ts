@@ -99,7 +99,8 @@ export class ResourceStore {
 
   /**
    * `place` is the first given property that says where the data lies, if there is one: what is
-   * there already would be lost. Throws RESOURCE_FIXED when a policy uses the resource then;
+   * there already would be lost. Throws RESOURCE_FIXED when a policy uses the resource then,
+   * RESOURCE_HAS_DATA when something lies there;
    * `StaleRow` when it was changed since `before` was read.
    */
   async alter(before: ResourceDef, body: ResourceBody, place: string | undefined): Promise<void> {
@@ -108,7 +109,7 @@ export class ResourceStore {
       if (place !== undefined && users.length > 0) {
         throw new SqlError('RESOURCE_FIXED', { name: place });
       }
-      if (place !== undefined) expectNoData(tx, before);
+      if (place !== undefined) expectNothing(tx, before);
       const { numUpdatedRows } = await tx.db
         .updateTable('resource')
         .set({ ...this.#columns(before.resourceId, body), version: before.version + 1 })
@@ -204,6 +205,15 @@ function expectNoData(
   );
   if (table === undefined) return;
   const what = `of partition ${table[1]} of table ${table[0]}`;
+  throw new SqlError('RESOURCE_HAS_DATA', { name, what });
+}
+
+/** Neither data nor objects that are still to be deleted. Throws RESOURCE_HAS_DATA. */
+function expectNothing(tx: WriteSession, resource: ResourceDef): void {
+  expectNoData(tx, resource);
+  const { resourceId, name } = resource;
+  if (leftIn(tx, resourceId) === 0) return;
+  const what = 'of dropped tables, and it is being deleted';
   throw new SqlError('RESOURCE_HAS_DATA', { name, what });
 }
 

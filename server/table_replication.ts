@@ -7,6 +7,8 @@ import type { ComputeGroupDef, Replication, TableDef } from '../base/schema.ts';
 import { REPLICATION_NUM_MAX, isReplicated } from '../base/schema.ts';
 import { badProperty, readProperties } from '../parser/properties.ts';
 import type { Properties } from '../parser/statement.ts';
+import { defaultGroup } from './access/default_group.ts';
+import { type ExecContext, rightsOf } from './executors/executor.ts';
 import type { Services } from './services.ts';
 
 type Property = Properties[number];
@@ -77,17 +79,17 @@ function readAllocation(property: Property): { readonly tag: string; readonly nu
 
 /**
  * undefined: the table is shared, because it says nothing of replicas or of cooling. Throws
- * BAD_PROPERTY, DUPLICATE_PROPERTY, UNKNOWN_COMPUTE_GROUP.
+ * BAD_PROPERTY, DUPLICATE_PROPERTY, UNKNOWN_COMPUTE_GROUP, PRIVILEGE_NEEDED.
  */
 export async function readReplication(
   properties: Properties,
   hasPolicy: boolean,
-  services: Pick<Services, 'catalog'>,
+  context: ExecContext,
 ): Promise<Replication | undefined> {
   if (!hasPolicy && !properties.some(isReplicationKey)) return undefined;
   const { num, group: name } = readAsked(properties);
-  const group = await groupNamed(name, services);
-  const { computeGroupId } = group;
+  const { services } = context;
+  const { computeGroupId } = await usableGroup(name, context);
   if (num !== undefined) return { replicationNum: num, computeGroupId };
   const backends = await services.catalog.backends.ofGroup(computeGroupId);
   const enabled = backends.filter(({ adminState }) => adminState === 'ENABLED').length;
@@ -95,16 +97,20 @@ export async function readReplication(
   return { replicationNum, computeGroupId };
 }
 
-async function groupNamed(
+/** The group named, which the user may use, or his first one. */
+async function usableGroup(
   name: string | undefined,
-  { catalog }: Pick<Services, 'catalog'>,
+  context: ExecContext,
 ): Promise<ComputeGroupDef> {
-  if (name !== undefined) return await catalog.computeGroups.get(name);
-  const groups = (await catalog.computeGroups.list()).toSorted(
-    (a, b) => a.computeGroupId - b.computeGroupId,
-  );
-  const [first] = groups;
-  if (first !== undefined) return first;
+  const { computeGroups } = context.services.catalog;
+  const rights = rightsOf(context);
+  if (name !== undefined) {
+    const group = await computeGroups.get(name);
+    if (rights.mayUse('COMPUTE_GROUP', name)) return group;
+    throw new SqlError('PRIVILEGE_NEEDED', { privilege: 'USAGE_PRIV' });
+  }
+  const first = defaultGroup(await computeGroups.list(), rights);
+  if (first !== undefined) return await computeGroups.get(first);
   throw new SqlError('UNKNOWN_COMPUTE_GROUP', { name: '(default)', existing: 'none' });
 }
 
@@ -124,7 +130,7 @@ export async function partitionReplicas(
   }
   const { num, group } = readAsked(properties);
   if (group !== undefined && first !== undefined) {
-    const { computeGroupId, name } = await groupNamed(group, services);
+    const { computeGroupId, name } = await services.catalog.computeGroups.get(group);
     if (computeGroupId !== table.replication.computeGroupId) {
       const what = `the compute group of the table, not '${name}': partitions are where it is`;
       throw badProperty(first, what);

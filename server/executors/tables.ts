@@ -106,7 +106,7 @@ async function create(
   );
   for (const list of specs.values()) readProperties(withoutReplication(withoutPolicy(list)), {});
   const isReplicating = policies.any || [...specs.values()].flat().some(isReplicationKey);
-  const replication = await readReplication(statement.properties, isReplicating, services);
+  const replication = await readReplication(statement.properties, isReplicating, context);
   if (replication !== undefined) expectReplicable(statement, settings);
   const vault = await vaultOf(settings, services);
   const { partitions, ...body } = definition;
