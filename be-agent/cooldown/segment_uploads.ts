@@ -93,8 +93,8 @@ export class SegmentUploads {
 
   /**
    * All segments of these rowsets are in the target and verified when it resolves. Rejects with the
-   * first failure when none is on its way any more. Only for the leader, and only for rowsets that
-   * no manifest names: an object of their names that is damaged is replaced.
+   * first failure when none is on its way any more. Only for the leader: an object of
+   * their names that is damaged is replaced.
    */
   async upload(
     target: UploadTarget,

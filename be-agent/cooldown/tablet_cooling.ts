@@ -3,7 +3,7 @@
  * verify, manifest, HEAD, the swap in agent.db in one durable step, and then the local files go
  * (DESIGN 5.6). A crash between any two of them leaves something that the next turn goes on with.
  */
-import type { TabletId } from '../../base/ids.ts';
+import type { RowsetId, TabletId } from '../../base/ids.ts';
 import type { Clock, Log } from '../../base/ports.ts';
 import type { CooldownLead, ReplicaRowset } from '../../base/replica.ts';
 import { segmentKey } from '../../base/schema.ts';
@@ -180,13 +180,17 @@ export class TabletCooling {
     throw new CooldownFailure('NOT_ALIGNED', alignment.why);
   }
 
-  /** A local copy goes only when the objects that replace it are there, in their size. */
+  /**
+   * A local copy goes only when the objects that replace it are there, in their size. What is not,
+   * the leader writes again from its own copy; a follower keeps its copy and waits for that.
+   */
   async #requireObjects(turn: TurnOf, rowsets: readonly ReplicaRowset[]): Promise<void> {
     const { tabletId, resource, signal } = turn;
     const objects = rowsets.flatMap(({ rowsetId, segments }) =>
-      segments.map(({ segment, bytes }) => ({
-        key: segmentKey(tabletId, rowsetId, segment),
-        bytes,
+      segments.map((segment) => ({
+        key: segmentKey(tabletId, rowsetId, segment.segment),
+        rowsetId,
+        segment,
       })),
     );
     for (let at = 0; at < objects.length; at += HEADS_AT_ONCE) {
@@ -194,12 +198,32 @@ export class TabletCooling {
       const metas = await Promise.all(
         part.map(async ({ key }) => await resource.store.head(key, { signal })),
       );
-      for (const [index, { key, bytes }] of part.entries()) {
+      for (const [index, { key, rowsetId, segment }] of part.entries()) {
         const size = metas[index]?.size;
-        if (size === undefined) throw damaged(key, 'a manifest names it, and it is missing');
-        if (size !== bytes) throw damaged(key, `it has ${size} of ${bytes} bytes`);
+        if (size === segment.bytes) continue;
+        const problem =
+          size === undefined
+            ? damaged(key, 'a manifest names it, and it is missing')
+            : damaged(key, `it has ${size} of ${segment.bytes} bytes`);
+        if (!this.#hasCopyAsLeader(turn, rowsetId)) throw problem;
+        this.#options.log.warn('a published object is written again', {
+          key,
+          why: problem.message,
+        });
+        await this.#options.uploads.upload(
+          resource,
+          tabletId,
+          [{ rowsetId, segments: [segment] }],
+          signal,
+        );
       }
     }
+  }
+
+  #hasCopyAsLeader(turn: TurnOf, wanted: RowsetId): boolean {
+    const { replicaId, rowsets } = this.#replica(turn);
+    if (replicaId !== turn.lead.replicaId) return false;
+    return localOnes(rowsets).some(({ rowsetId }) => rowsetId === wanted);
   }
 
   async #upload(turn: TurnOf, rowsets: readonly ReplicaRowset[]): Promise<void> {

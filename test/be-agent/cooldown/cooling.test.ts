@@ -161,6 +161,24 @@ describe('what is damaged', () => {
     expect(await world.clock.runUntil(() => world.isCooled(2), LONG_MS)).toBe(true);
   });
 
+  it.each([undefined, 5])(
+    'writes a lost object again when it leads, %s bytes left',
+    async (left) => {
+      const world = new World({ replicas: 3 });
+      await world.load(2, [100, 50]);
+      await world.conf(1, 1, [world.node(1)]);
+      await world.clock.run(DUE_MS + 5000);
+      expect(world.node(1).cooledVersion).toBe(2);
+      const [key = ''] = world.dataKeys();
+      if (left === undefined) await world.bucket.delete([key]);
+      else await world.bucket.put(key, new Uint8Array(left));
+      await world.conf(2, 2);
+      expect(await world.clock.runUntil(() => world.isCooled(2), LONG_MS)).toBe(true);
+      await world.check();
+      expect(world.node(2).engine.counts).toMatchObject({ claimed: 1, published: 0 });
+    },
+  );
+
   it('does not follow a manifest that is not what HEAD says', async () => {
     const world = new World({ replicas: 2 });
     await world.load(2);
