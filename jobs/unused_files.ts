@@ -50,13 +50,20 @@ export class UnusedFiles {
   ): Promise<UnusedFilesQuestion[]> {
     const views = new TabletViews(this.#deps);
     const accepted: UnusedFilesQuestion[] = [];
+    const refused: { readonly tabletId: TabletId; readonly why: string }[] = [];
     for (const question of questions) {
       const { tabletId } = question;
       const view = await views.of(tabletId);
       const why =
         view === undefined ? 'there is no such tablet' : this.#whyNot(view, question, from);
       if (why === undefined) accepted.push(question);
-      else this.#deps.log.info('unused remote files may not go', { tabletId, why });
+      else refused.push({ tabletId, why });
+    }
+    // One line a request: a leader asks for many tablets, and again and again.
+    const [first] = refused;
+    if (first !== undefined) {
+      const tablets = refused.length;
+      this.#deps.log.info('unused remote files may not go', { backendId: from, tablets, first });
     }
     return accepted;
   }
