@@ -68,6 +68,7 @@ describe('KILL QUERY', () => {
     `EXPLAIN ANALYZE ${ENDLESS}`,
     'DO SLEEP(1000)',
     `SET @a = (${ENDLESS})`,
+    `INSERT INTO t (id) ${ENDLESS}`,
     `SELECT SLEEP(1000) FROM t`,
     `SELECT COUNT(*) FROM t a, t b, t c, t d`,
     `PREPARE s FROM 'SELECT SLEEP(1000)'; EXECUTE s`,
@@ -89,7 +90,13 @@ describe('KILL QUERY', () => {
 });
 
 describe('max_execution_time', () => {
-  it.each([ENDLESS, 'DO SLEEP(1000)', `EXPLAIN ANALYZE ${ENDLESS}`])('ends %s', async (sql) => {
+  it.each([
+    ENDLESS,
+    'DO SLEEP(1000)',
+    `EXPLAIN ANALYZE ${ENDLESS}`,
+    `INSERT INTO t (id) ${ENDLESS}`,
+    `SET @a = (${ENDLESS})`,
+  ])('ends %s', async (sql) => {
     await one.query('SET max_execution_time = 200');
     expect(await errnoOf(one.query(sql))).toBe(3024);
     await one.query('SET max_execution_time = 0');
