@@ -197,15 +197,21 @@ export class ReplicaStore {
       .map(([partitionId, version]) => ({ partitionId: id<PartitionId>(partitionId), version }));
   }
 
-  /** Partitions that have rows of versions, above `after`, with their highest version. */
-  versionedPartitions(after: number, limit: number): PublishedVersion[] {
-    return this.#session.bulk
-      .all<[number, number]>(
-        `SELECT partition_id, max(version) FROM replica_version
-         WHERE partition_id > ? GROUP BY partition_id ORDER BY partition_id LIMIT ?`,
-        [after, limit],
-      )
-      .map(([partitionId, version]) => ({ partitionId: id<PartitionId>(partitionId), version }));
+  /** Partitions above `after` of which versions are known, in the order of their ids. */
+  versionedPartitions(after: number, limit: number): PartitionId[] {
+    const found: PartitionId[] = [];
+    // One look-up each: a partition whose replica is away has a row for each of its loads.
+    for (let last = after; found.length < limit;) {
+      const [row] = this.#session.bulk.all<[PartitionId]>(
+        `SELECT partition_id FROM replica_version WHERE partition_id > ?
+         ORDER BY partition_id LIMIT 1`,
+        [last],
+      );
+      if (row === undefined) break;
+      [last] = row;
+      found.push(row[0]);
+    }
+    return found;
   }
 
   /** Nobody will ask for the partition's versions up to this one any more; how many were known. */

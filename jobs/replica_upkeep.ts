@@ -263,11 +263,11 @@ export class ReplicaUpkeep {
     const { catalog } = this.#deps;
     const { replicas } = catalog;
     const found = replicas.versionedPartitions(this.#lastPartition, PARTITIONS_PER_LOOK);
-    for (const { partitionId } of found) {
+    for (const partitionId of found) {
       const reported = this.#reportedVersion(partitionId);
       if (reported > 0) await replicas.forgetVersions(partitionId, reported);
     }
-    this.#lastPartition = found.length < PARTITIONS_PER_LOOK ? 0 : (found.at(-1)?.partitionId ?? 0);
+    this.#lastPartition = found.length < PARTITIONS_PER_LOOK ? 0 : (found.at(-1) ?? 0);
   }
 
   /** The version that every replica of the partition has; 0 when one has not reported. */
