@@ -94,16 +94,18 @@ export class SegmentUploads {
   /**
    * All segments of these rowsets are in the target and verified when it resolves. Rejects with the
    * first failure when none is on its way any more. Only for the leader: an object of
-   * their names that is damaged is replaced.
+   * their names that is damaged is replaced. Returns rowsets of which something was there already.
    */
   async upload(
     target: UploadTarget,
     tabletId: TabletId,
     rowsets: readonly UploadRowset[],
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<ReadonlySet<RowsetId>> {
+    const reused = new Set<RowsetId>();
     const segments = rowsets.flatMap((rowset) =>
       rowset.segments.map((segment) => ({
+        rowsetId: rowset.rowsetId,
         key: segmentKey(tabletId, rowset.rowsetId, segment.segment),
         segment,
         isRetry: rowset.isRetry ?? false,
@@ -114,11 +116,12 @@ export class SegmentUploads {
     // Not more promises than can do something: a rowset may have thousands of segments.
     const rest = segments.values();
     const worker = async (): Promise<void> => {
-      for (const each of rest) {
+      for (const { rowsetId, ...each } of rest) {
         await this.#slots.acquire(both);
         try {
           const { store: remote, isConditional } = target;
-          await this.#one({ remote, isConditional, ...each, signal: both });
+          const isSent = await this.#one({ remote, isConditional, ...each, signal: both });
+          if (!isSent) reused.add(rowsetId);
         } finally {
           this.#slots.release();
         }
@@ -137,17 +140,18 @@ export class SegmentUploads {
     await Promise.all(workers);
     signal.throwIfAborted();
     if (failure !== undefined) throw failure.error;
+    return reused;
   }
 
-  async #one(sending: Sending): Promise<void> {
+  /** False: it was there already. */
+  async #one(sending: Sending): Promise<boolean> {
     const { remote, isConditional, key, segment, signal } = sending;
     const { counts } = this.#options;
     // A large body has no condition that all stores keep, so it is looked for first.
     if (segment.bytes > PIECE_BYTES || !isConditional) {
       const there = await remote.head(key, { signal });
       if (there !== undefined) {
-        await this.#settleExisting(sending, there);
-        return;
+        return await this.#settleExisting(sending, there);
       }
     }
     for (let send = 1; ; send += 1) {
@@ -156,15 +160,14 @@ export class SegmentUploads {
         await this.#verify(sending, sent);
         counts.uploadedObjects += 1;
         counts.uploadedBytes += segment.bytes;
-        return;
+        return true;
       } catch (error) {
         const isUnknown = isKind(error, 'UNKNOWN_OUTCOME');
         if (!isUnknown && !isKind(error, 'PRECONDITION')) throw error;
         const there = await remote.head(key, { signal });
         if (there !== undefined) {
           if (isUnknown) counts.uploadedBytes += segment.bytes;
-          await this.#settleExisting(sending, there);
-          return;
+          return await this.#settleExisting(sending, there);
         }
         if (send >= SENDS_MAX) throw error;
       }
@@ -242,8 +245,8 @@ export class SegmentUploads {
     if (problem !== undefined) throw damaged(key, `${problem} after its upload`);
   }
 
-  /** The object is as it should be, or has been replaced when it resolves. */
-  async #settleExisting(sending: Sending, there: ObjectMeta): Promise<void> {
+  /** The object is as it should be, or has been replaced (true) when it resolves. */
+  async #settleExisting(sending: Sending, there: ObjectMeta): Promise<boolean> {
     const { key, segment } = sending;
     const { counts, log } = this.#options;
     const problem =
@@ -252,7 +255,7 @@ export class SegmentUploads {
         : `it has ${there.size} of ${segment.bytes} bytes`;
     if (problem === undefined) {
       counts.reusedObjects += 1;
-      return;
+      return false;
     }
     log.warn('an unpublished object of a resource is damaged and is replaced', { key, problem });
     let sent: Sent;
@@ -266,6 +269,7 @@ export class SegmentUploads {
     await this.#verify(sending, sent);
     counts.replacedObjects += 1;
     counts.uploadedBytes += segment.bytes;
+    return true;
   }
 
   async #readBack({ remote, key, segment, signal }: Sending): Promise<string | undefined> {

@@ -62,9 +62,9 @@ export class TabletCooling {
       if (replica.isBad) {
         throw new CooldownFailure('NOT_READY', 'this replica is damaged and uploads nothing');
       }
-      await this.#upload(turn, picked);
+      const reused = await this.#upload(turn, picked);
       try {
-        published = await this.#publish(turn, published, picked);
+        published = await this.#publish(turn, published, picked, reused);
       } catch (error) {
         if (!isMoved(error)) throw error;
         published = await this.takeOver(turn);
@@ -226,7 +226,8 @@ export class TabletCooling {
     return localOnes(rowsets).some(({ rowsetId }) => rowsetId === wanted);
   }
 
-  async #upload(turn: TurnOf, rowsets: readonly ReplicaRowset[]): Promise<void> {
+  /** Rowsets of which something was in the resource already. */
+  async #upload(turn: TurnOf, rowsets: readonly ReplicaRowset[]): Promise<ReadonlySet<RowsetId>> {
     const { tabletId, resource, signal } = turn;
     const { store, uploads, clock } = this.#options;
     const { resourceId } = resource;
@@ -241,7 +242,7 @@ export class TabletCooling {
       }
     });
     try {
-      await uploads.upload(resource, tabletId, sent, signal);
+      return await uploads.upload(resource, tabletId, sent, signal);
     } catch (error) {
       if (isLocalDamage(error)) store.markBad(tabletId, (error as Error).message);
       throw error;
@@ -252,11 +253,12 @@ export class TabletCooling {
     turn: TurnOf,
     published: Published | undefined,
     picked: readonly ReplicaRowset[],
+    reused: ReadonlySet<RowsetId>,
   ): Promise<Published> {
     const { resourceId } = turn.resource;
     const add = picked.map((rowset) => remoteRowset(rowset, resourceId));
     const list = [...cooledRowsets(this.#leader(turn).rowsets), ...add];
-    const next = await this.#publishList(turn, published, list, { remove: picked, add });
+    const next = await this.#publishList(turn, published, list, { remove: picked, add, reused });
     this.#options.counts.cooledRowsets += picked.length;
     return next;
   }
@@ -265,7 +267,11 @@ export class TabletCooling {
     turn: TurnOf,
     published: Published | undefined,
     list: readonly ReplicaRowset[],
-    change: { readonly remove: readonly ReplicaRowset[]; readonly add: readonly ReplicaRowset[] },
+    change: {
+      readonly remove: readonly ReplicaRowset[];
+      readonly add: readonly ReplicaRowset[];
+      readonly reused?: ReadonlySet<RowsetId>;
+    },
   ): Promise<Published> {
     const { tabletId, lead, resource, signal } = turn;
     const { store, local, counts, log } = this.#options;
@@ -274,6 +280,12 @@ export class TabletCooling {
     // From here on nothing is interrupted: a HEAD on its way is waited for.
     const next = await resource.publications.publish(tabletId, published, lead, list);
     counts.published += 1;
+    // What was nobody's until now may have been collected by a leader of an older term that stood
+    // still before its deletion. From here on it is named, and the local copy is still there.
+    await this.#requireObjects(
+      turn,
+      change.add.filter(({ rowsetId }) => change.reused?.has(rowsetId)),
+    );
     const { metaId, cooledVersion } = next.head;
     const replicaId = lead.replicaId;
     const remove = change.remove.map(({ rowsetId }) => rowsetId);

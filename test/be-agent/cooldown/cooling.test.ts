@@ -1,5 +1,6 @@
 /** What leaders and followers do without crashes; see crashes.test.ts for those. */
 import { describe, expect, it } from '@jest/globals';
+import type { ObjectStore } from '../../../base/ports.ts';
 import { TABLET, TTL_SECONDS, World } from './cooling_world.ts';
 
 const DUE_MS = TTL_SECONDS * 1000 + 1000;
@@ -178,6 +179,38 @@ describe('what is damaged', () => {
       expect(world.node(2).engine.counts).toMatchObject({ claimed: 1, published: 0 });
     },
   );
+
+  it('keeps its copy until what it found there is named, and still there', async () => {
+    // A collector of an older term, which stood still, deletes what was nobody's when it listed.
+    const lost: string[] = [];
+    const world = new World({
+      bucketOf: (bucket) =>
+        new Proxy<ObjectStore>(bucket, {
+          get: (target, property) => {
+            const value: unknown = Reflect.get(target, property, target);
+            if (property !== 'put' || typeof value !== 'function') {
+              return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+            }
+            return async (key: string, ...rest: unknown[]): Promise<unknown> => {
+              if (key.endsWith('/HEAD')) await bucket.delete(lost.splice(0));
+              return (await Reflect.apply(value, target, [key, ...rest])) as unknown;
+            };
+          },
+        }),
+    });
+    await world.load(2, [100, 50]);
+    for (const key of world.node(1).disk.keys()) {
+      await world.bucket.put(key, await world.node(1).disk.get(key));
+      lost.push(key);
+    }
+    await world.conf(1, 1);
+    await world.clock.run(DUE_MS);
+    expect(await world.clock.runUntil(() => world.isCooled(2), LONG_MS)).toBe(true);
+    expect(lost).toEqual([]);
+    await world.check();
+    const { counts } = world.node(1).engine;
+    expect(counts).toMatchObject({ reusedObjects: 2, uploadedObjects: 2, published: 1 });
+  });
 
   it('does not follow a manifest that is not what HEAD says', async () => {
     const world = new World({ replicas: 2 });
