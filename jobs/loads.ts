@@ -13,6 +13,7 @@ import { type TableDef, isReplicated } from '../base/schema.ts';
 import type { SqlValue } from '../base/values.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendRegistry } from './backend_registry.ts';
+import { LoadWriters } from './load_writers.ts';
 import { Periodic } from './periodic.ts';
 import { loadReplicas, settleAborted, settleVisible, txnOutcomes } from './replica_loads.ts';
 import { untilStarted } from './starting_backends.ts';
@@ -53,10 +54,13 @@ export interface InsertedRows {
 export class LoadCoordinator {
   readonly #deps: LoadsDeps;
   readonly #housekeeping: Periodic;
+  readonly #writers: LoadWriters;
+  #stopListening: () => void = () => undefined;
   #turn = 0;
 
   constructor(deps: LoadsDeps) {
     this.#deps = deps;
+    this.#writers = new LoadWriters(deps.registry);
     this.#housekeeping = new Periodic({
       ...deps,
       what: 'house-keeping of loads',
@@ -69,18 +73,26 @@ export class LoadCoordinator {
 
   start(): void {
     this.#housekeeping.start();
+    this.#stopListening = this.#deps.registry.onHeartbeat(() => {
+      for (const txnId of this.#writers.lost()) void this.#abortLost(txnId);
+    });
   }
 
   async close(): Promise<void> {
+    this.#stopListening();
     await this.#housekeeping.close();
   }
 
-  /** Throws BAD_DB, NO_SUCH_TABLE, BAD_LABEL. */
+  /**
+   * `writer`: the backend that will say how it ended, and if it is started again, that is the end.
+   * Throws BAD_DB, NO_SUCH_TABLE, BAD_LABEL.
+   */
   async begin(
     database: string,
     tableName: string,
     label: string,
     timeoutMs: number,
+    writer?: BackendId,
   ): Promise<BeginLoadReply> {
     const { catalog } = this.#deps;
     const table = await catalog.tables.get(database, tableName);
@@ -95,6 +107,7 @@ export class LoadCoordinator {
       const existingStatus = state === 'VISIBLE' ? 'FINISHED' : 'RUNNING';
       return { status: 'LABEL_EXISTS', txnId, existingStatus };
     }
+    if (writer !== undefined) this.#writers.begun(txnId, writer);
     const target = catalog.tables.loadTarget(table);
     if (!isReplicated(table)) return { status: 'BEGUN', txnId, target };
     const replicas = await loadReplicas(this.#deps, table);
@@ -108,11 +121,13 @@ export class LoadCoordinator {
   async commit(txnId: TxnId, outcome: LoadOutcome, writer: BackendId): Promise<void> {
     const { rowsets, prepared } = outcome;
     await this.#deps.catalog.commitLoad(txnId, rowsets, outcome, writer, prepared);
+    this.#writers.ended(txnId);
     if (prepared !== undefined) await settleVisible(this.#deps, txnId, prepared);
   }
 
   async abort(txnId: TxnId, reason: string): Promise<void> {
     const { catalog } = this.#deps;
+    this.#writers.ended(txnId);
     await catalog.loads.abort(txnId, reason);
     const load = await catalog.loads.find(txnId);
     const table = load === undefined ? undefined : await catalog.tables.byId(load.tableId);
@@ -184,6 +199,18 @@ export class LoadCoordinator {
     const backendId = alive[this.#turn % Math.max(1, alive.length)];
     if (backendId === undefined) throw new SqlError('NO_ALIVE_BACKEND', { name: computeGroupName });
     return backendId;
+  }
+
+  /** It may have been committed a moment ago: then there is nothing to abort. */
+  async #abortLost(txnId: TxnId): Promise<void> {
+    try {
+      await this.abort(txnId, 'its backend was started again');
+    } catch (error) {
+      this.#deps.log.info('a load of a backend that was started again could not be aborted', {
+        txnId,
+        error: String(error),
+      });
+    }
   }
 
   async #tick(): Promise<void> {

@@ -77,7 +77,7 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
         const account = await passwords.expect(request.credentials);
         await expectLoad(deps, account, request, from);
         const { database, table, label, timeoutMs } = request;
-        return await loads.begin(database, table, label, timeoutMs);
+        return await loads.begin(database, table, label, timeoutMs, from);
       });
     },
     commitLoad: async ({ txnId, outcome }, from) => {
