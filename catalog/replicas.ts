@@ -31,6 +31,8 @@ type ReplicaRow = [
   version: number,
 ];
 
+/** Rows of versions that one transaction deletes. */
+const VERSIONS_PER_TRANSACTION = 1500;
 const COLUMNS = 'replica_id, tablet_id, backend_id, state, missing_from, missing_to, version';
 
 /**
@@ -216,12 +218,22 @@ export class ReplicaStore {
 
   /** Nobody will ask for the partition's versions up to this one any more; how many were known. */
   async forgetVersions(partitionId: PartitionId, upTo: number): Promise<number> {
-    return this.#session.write(async (tx) =>
-      tx.bulk.run('DELETE FROM replica_version WHERE partition_id = ? AND version <= ?', [
-        partitionId,
-        upTo,
-      ]),
-    );
+    let forgotten = 0;
+    for (;;) {
+      const [row] = this.#session.bulk.all<[number | null]>(
+        'SELECT min(version) FROM replica_version WHERE partition_id = ?',
+        [partitionId],
+      );
+      const first = row?.[0] ?? Infinity;
+      if (first > upTo) return forgotten;
+      const last = Math.min(upTo, first + VERSIONS_PER_TRANSACTION - 1);
+      forgotten += await this.#session.write(async (tx) =>
+        tx.bulk.run('DELETE FROM replica_version WHERE partition_id = ? AND version <= ?', [
+          partitionId,
+          last,
+        ]),
+      );
+    }
   }
 }
 
