@@ -6,6 +6,7 @@
 import { randomInt } from 'node:crypto';
 import { Command, InvalidArgumentError } from 'commander';
 import { runSchedules, runScope, runSeeds } from './cooldown/command.ts';
+import type { ControlKind } from './cooldown/random_run.ts';
 import { COOL_PLANTS, type CoolPlantName, isCoolPlantName } from './cooldown/plants.ts';
 import { SCOPES, type ScopeName, isScopeName } from './cooldown/scopes.ts';
 import { PLANTS, type PlantName, isPlantName } from './plants.ts';
@@ -14,6 +15,7 @@ import { type RunResult, simulate } from './simulation.ts';
 
 interface Arguments {
   readonly world: World;
+  readonly control: ControlKind;
   readonly scope?: ScopeName;
   readonly deviations: number;
   readonly runsMax: number;
@@ -40,6 +42,11 @@ function worldName(text: string): World {
   throw new InvalidArgumentError('warm-up or cooldown');
 }
 
+function controlKind(text: string): ControlKind {
+  if (text === 'real' || text === 'model') return text;
+  throw new InvalidArgumentError('real or model');
+}
+
 function plantName(text: string): PlantName | CoolPlantName {
   if (isPlantName(text) || isCoolPlantName(text)) return text;
   const names = [...Object.keys(PLANTS), ...Object.keys(COOL_PLANTS)];
@@ -54,6 +61,7 @@ function scopeName(text: string): ScopeName {
 const program = new Command('sim')
   .description('Runs the deterministic simulation of warm-up jobs, or of cooldown.')
   .option('--world <world>', 'warm-up or cooldown', worldName, 'warm-up')
+  .option('--control <kind>', 'cooldown: real or model control plane', controlKind, 'real')
   .option('--scope <name>', 'cooldown: explore a small scope', scopeName)
   .option('--deviations <n>', 'of a scope: most things that go otherwise in a run', whole, 1)
   .option('--runs-max <n>', 'of a scope: most runs', whole, 20_000)
@@ -123,11 +131,12 @@ async function namedSchedules(list: string): Promise<void> {
 }
 
 async function cooldownRuns(): Promise<void> {
-  const { plant, trace, events, quiet } = options;
+  const { plant, trace, events, quiet, control } = options;
   if (!isCoolPlantName(plant)) throw new Error(`${plant} is of another world`);
   const start = options.seed ?? randomInt(SEEDS);
   const length = events === undefined ? {} : { events };
-  const request = { ...length, first: start, runs: options.runs, plant, trace, quiet };
+  const basics = { first: start, runs: options.runs, plant, control, trace, quiet };
+  const request = { ...length, ...basics };
   if (!(await runSeeds(request, say))) process.exitCode = 1;
 }
 

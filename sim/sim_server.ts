@@ -62,14 +62,17 @@ export class SimServer implements Endpoint {
   readonly name = 'server';
   readonly dir: string;
   readonly backends = new Map<BackendId, SimBackend>();
+  readonly #makeBackend: (backendId: BackendId) => SimBackend;
   #world: BackendWorld | undefined;
   #process: SimProcess | undefined;
   #life: Life | undefined;
   #catalog: Catalog | undefined;
   #lives = 0;
 
-  constructor(dir: string) {
+  /** `makeBackend`: of another kind than those of warm-up jobs. */
+  constructor(dir: string, makeBackend?: (backendId: BackendId) => SimBackend) {
     this.dir = dir;
+    this.#makeBackend = makeBackend ?? ((backendId) => new SimBackend(backendId, this.world));
   }
 
   /** The server and the backends know each other: said once, before the first start. */
@@ -309,7 +312,7 @@ export class SimServer implements Endpoint {
   }
 
   #backend(backendId: BackendId): SimBackend {
-    const known = this.backends.get(backendId) ?? new SimBackend(backendId, this.world);
+    const known = this.backends.get(backendId) ?? this.#makeBackend(backendId);
     this.backends.set(backendId, known);
     return known;
   }

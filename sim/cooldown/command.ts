@@ -2,7 +2,7 @@
 import { SEEDS } from '../seeded_random.ts';
 import { explore, rerun } from './explorer.ts';
 import { COOL_PLANTS, type CoolPlantName, isCoolPlantName } from './plants.ts';
-import { simulateCooldown } from './random_run.ts';
+import { type ControlKind, simulateCooldown } from './random_run.ts';
 import { SCHEDULES, isScheduleName, runSchedule } from './schedules.ts';
 import { SCOPES, type ScopeName, scopeScenario } from './scopes.ts';
 
@@ -82,13 +82,14 @@ export interface SeedsRequest {
   readonly runs: number;
   readonly events?: number;
   readonly plant: CoolPlantName;
+  readonly control: ControlKind;
   readonly trace: boolean;
   readonly quiet: boolean;
 }
 
 /** Runs one seed after the other; stops at the first that fails. True: none did. */
 export async function runSeeds(
-  { first, runs, events, plant, trace, quiet }: SeedsRequest,
+  { first, runs, events, plant, control, trace, quiet }: SeedsRequest,
   say: (line: string) => void,
 ): Promise<boolean> {
   say(`seed ${first}, runs ${runs}`);
@@ -97,6 +98,7 @@ export async function runSeeds(
     const result = await simulateCooldown({
       seed,
       plant,
+      control,
       ...(events === undefined ? {} : { events }),
       ...(trace ? { print: say } : {}),
     });
@@ -111,7 +113,8 @@ export async function runSeeds(
     if (!trace) for (const line of lastLines) say(`  ${line}`);
     const length = events === undefined ? '' : ` --events ${events}`;
     const planted = plant === 'none' ? '' : ` --plant ${plant}`;
-    const again = `--world cooldown --seed ${seed}${length}${planted}`;
+    const model = control === 'model' ? ' --control model' : '';
+    const again = `--world cooldown${model} --seed ${seed}${length}${planted}`;
     say(`again: npm run sim -- ${again} --trace`);
     return false;
   }

@@ -3,7 +3,7 @@
  * are lists of row names, so that whoever has bytes can say which rows they are.
  */
 import { crc32 } from 'node:zlib';
-import type { RowsetId, TabletId } from '../../base/ids.ts';
+import type { RowsetId, TabletId, TxnId } from '../../base/ids.ts';
 import type { SegmentMeta } from '../../base/schema.ts';
 
 /** The body of a segment with these rows. */
@@ -24,6 +24,10 @@ export function segmentMeta(segment: number, body: Uint8Array, rows: number): Se
 export class Content {
   /** By tablet: rows of each version. */
   readonly #versions = new Map<TabletId, Map<number, readonly string[]>>();
+  readonly #loaded = new Map<
+    string,
+    { readonly rows: readonly string[]; readonly bytes: number }
+  >();
   readonly #built = new Map<RowsetId, readonly string[]>();
   /** Bytes of all rowsets that became visible, once per tablet. */
   logicalBytes = 0;
@@ -35,6 +39,17 @@ export class Content {
 
   rowsOfRowset(rowsetId: RowsetId): readonly string[] | undefined {
     return this.#built.get(rowsetId);
+  }
+
+  /** What a transaction has for a tablet, before it is visible. */
+  loaded(txnId: TxnId, tabletId: TabletId, rows: readonly string[], bytes: number): void {
+    this.#loaded.set(`${txnId}/${tabletId}`, { rows, bytes });
+  }
+
+  /** The transaction made this version of the tablet. */
+  committed(txnId: TxnId, tabletId: TabletId, version: number): void {
+    const { rows, bytes } = this.#loaded.get(`${txnId}/${tabletId}`) ?? { rows: [], bytes: 0 };
+    this.visible(tabletId, version, rows, bytes);
   }
 
   visible(tabletId: TabletId, version: number, rows: readonly string[], bytes: number): void {

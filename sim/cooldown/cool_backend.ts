@@ -6,13 +6,18 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import type { FrontendPort } from '../../base/agent_messages.ts';
+import type {
+  AgentCalls,
+  FrontendPort,
+  LoadOutcome,
+  LoadRequest,
+} from '../../base/agent_messages.ts';
 import { Config } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { BackendId, RowsetId, TabletId } from '../../base/ids.ts';
 import type { Clock, Log, ObjectStore } from '../../base/ports.ts';
 import type { BackendAddress } from '../../base/replica.ts';
-import { segmentKey } from '../../base/schema.ts';
+import { type NewRowset, segmentKey } from '../../base/schema.ts';
 import { Cooldown } from '../../be-agent/cooldown/cooldown.ts';
 import { LocalSegments } from '../../be-agent/replica/local_segments.ts';
 import type { ReplicaPeer } from '../../be-agent/replica/peers.ts';
@@ -29,7 +34,7 @@ import type { Trace } from '../trace.ts';
 import { SimProcess, type VirtualTime } from '../virtual_time.ts';
 import type { Bucket, BucketCall, Fate } from './bucket.ts';
 import { BucketView } from './bucket_view.ts';
-import { rowsOfBody, segmentBody, segmentMeta } from './content.ts';
+import { type Content, rowsOfBody, segmentBody, segmentMeta } from './content.ts';
 import { whileAlive } from './life_guard.ts';
 import { LocalDisk } from './local_disk.ts';
 import { rowMerge } from './row_merge.ts';
@@ -49,6 +54,7 @@ export interface CoolWorld {
   readonly plant: CoolPlant;
   readonly server: Endpoint;
   readonly watch: CooldownWatch;
+  readonly content: Content;
   readonly agentConfig: Readonly<Record<string, string>>;
   readonly logFor: (process: SimProcess) => Log;
   readonly fate: (call: BucketCall) => Fate;
@@ -226,14 +232,77 @@ export class CoolBackend implements Endpoint, DiskSeen {
   async #answer(life: Life, name: string, request: unknown): Promise<unknown> {
     if (name.startsWith('peer:')) {
       const args = request as readonly unknown[];
+      // One that comes twice may make a file again that was deleted: a leftover of a load.
+      if (name === 'peer:putSegment') this.#world.watch.written(this, args[1] as RowsetId);
       const method = Reflect.get(life.host.own, name.slice('peer:'.length)) as PeerMethod;
       return await Reflect.apply(method, life.host.own, [...args, NEVER]);
     }
     const handler = life.host.handlers[name as ReplicaCallName] as
       | ((request: unknown, signal: AbortSignal) => unknown)
       | undefined;
-    if (handler === undefined) throw new SqlError('NOT_SUPPORTED', { what: name });
-    return await handler(request, NEVER);
+    if (handler !== undefined) return await handler(request, NEVER);
+    switch (name) {
+      case 'ping':
+        return { incarnation: life.incarnation };
+      case 'configure':
+        life.config.replace((request as AgentCalls['configure']['request']).values);
+        return {};
+      case 'load':
+        return await this.#load(life, request as LoadRequest);
+      case 'deleteObjects':
+        return await this.#deleteObjects(life, request as AgentCalls['deleteObjects']['request']);
+      case 'dropCached':
+        return {};
+      default:
+        throw new SqlError('NOT_SUPPORTED', { what: name });
+    }
+  }
+
+  /** Rows go to the buckets of the first partition by their number; what they hold is their key. */
+  async #load(life: Life, { txnId, target, rows }: LoadRequest): Promise<LoadOutcome> {
+    const [partition] = target.table.partitions;
+    const buckets = target.tablets[0] ?? [];
+    const sink = life.host.sink(txnId, target, NEVER);
+    if (sink === undefined || partition === undefined) throw new Error('not a replicated table');
+    const byTablet = new Map<TabletId, string[]>();
+    for (const [at, [key]] of rows.entries()) {
+      const tabletId = buckets[at % buckets.length];
+      if (tabletId === undefined) continue;
+      byTablet.set(tabletId, [...(byTablet.get(tabletId) ?? []), `k${String(key)}`]);
+    }
+    const rowsets: NewRowset[] = [];
+    try {
+      for (const [tabletId, names] of byTablet) {
+        const rowsetId = Buffer.from(this.#random.bytes(16)).toString('hex') as RowsetId;
+        const body = segmentBody(names);
+        const meta = segmentMeta(0, body, names.length);
+        this.#world.content.loaded(txnId, tabletId, names, body.length);
+        await sink.add({ tabletId, rowsetId }, { meta, body });
+        const { partitionId } = partition;
+        const sums = { rows: names.length, bytes: body.length, segments: [meta] };
+        rowsets.push({ rowsetId, tabletId, partitionId, ...sums });
+      }
+      const done = await sink.finish(rowsets);
+      const loadedRows = rows.length;
+      return { ...done, loadedRows, filteredRows: 0, unselectedRows: 0, loadBytes: loadedRows };
+    } catch (error) {
+      await sink.discard();
+      throw error;
+    }
+  }
+
+  async #deleteObjects(
+    { view }: Life,
+    { prefixes }: AgentCalls['deleteObjects']['request'],
+  ): Promise<AgentCalls['deleteObjects']['reply']> {
+    let deleted = 0;
+    for (const prefix of prefixes) {
+      for await (const page of view.list(prefix)) {
+        await view.delete(page.map(({ key }) => key));
+        deleted += page.length;
+      }
+    }
+    return { deleted };
   }
 
   #open(): ReplicaStore {
@@ -344,7 +413,8 @@ export class CoolBackend implements Endpoint, DiskSeen {
       diskTotalBytes: 2 ** 41,
     };
     try {
-      await frontend.call('heartbeat', request, { timeoutMs: CALL_TIMEOUT_MS });
+      const reply = await frontend.call('heartbeat', request, { timeoutMs: CALL_TIMEOUT_MS });
+      if (Object.keys(reply.config).length > 0) config.replace(reply.config);
     } catch {
       // The next one comes all the same.
     }

@@ -9,6 +9,7 @@ import type { SimEvent } from '../virtual_time.ts';
 import type { BucketCall, Fate } from './bucket.ts';
 import type { CoolBackend } from './cool_backend.ts';
 import { ModelWorld } from './model_world.ts';
+import { RealWorld } from './real_world.ts';
 import { COOL_PLANTS, type CoolPlantName } from './plants.ts';
 
 export interface CoolRunOptions {
@@ -42,6 +43,9 @@ export interface CoolRunOptions {
   };
 }
 
+/** Who elects: the real control plane, or the model of one, which is quicker. */
+export type ControlKind = 'real' | 'model';
+
 export interface CoolRunResult {
   readonly seed: number;
   readonly options: CoolRunOptions;
@@ -55,6 +59,7 @@ export interface CoolRunRequest {
   readonly seed: number;
   readonly events?: number;
   readonly plant: CoolPlantName;
+  readonly control: ControlKind;
   readonly print?: (line: string) => void;
 }
 
@@ -101,10 +106,11 @@ export function drawCoolOptions(random: SeededRandom, events?: number): CoolRunO
 }
 
 export async function simulateCooldown(request: CoolRunRequest): Promise<CoolRunResult> {
-  const { seed, events, plant, print } = request;
+  const { seed, events, plant, print, control } = request;
   const random = new SeededRandom(seed);
   const options = drawCoolOptions(random.fork(), events);
-  const world = new ModelWorld({
+  const World = control === 'real' ? RealWorld : ModelWorld;
+  const world = new World({
     seed: random.int(2 ** 31),
     backends: options.backends,
     tablets: options.tablets,
@@ -151,7 +157,7 @@ function agentConfig(
 
 class RandomRun {
   readonly counts: Record<string, number> = { loads: 0, faults: 0 };
-  readonly #world: ModelWorld;
+  readonly #world: RealWorld | ModelWorld;
   readonly #options: CoolRunOptions;
   readonly #random: SeededRandom;
   readonly #twins = new Set<number>();
@@ -159,7 +165,7 @@ class RandomRun {
   /** A backend dies so many promise jobs after its next event. */
   #armed: { readonly backend: CoolBackend; readonly jobs: number } | undefined;
 
-  constructor(world: ModelWorld, options: CoolRunOptions, random: SeededRandom) {
+  constructor(world: RealWorld | ModelWorld, options: CoolRunOptions, random: SeededRandom) {
     this.#world = world;
     this.#options = options;
     this.#random = random.fork();

@@ -5,12 +5,13 @@
 import type { Failure } from '../simulation.ts';
 import { publishedManifest } from './remote_objects.ts';
 import type { Expected } from './liveness.ts';
-import { type ModelOptions, ModelWorld } from './model_world.ts';
+import { ModelWorld } from './model_world.ts';
+import type { WorldOptions } from './world_core.ts';
 import { COOL_PLANTS, type CoolPlantName } from './plants.ts';
 
 export interface Schedule {
   readonly story: string;
-  readonly options: Pick<ModelOptions, 'backends'> & Partial<ModelOptions>;
+  readonly options: Pick<WorldOptions, 'backends'> & Partial<WorldOptions>;
   /** What happens; returns what must be true in the end when it is not all of it. */
   readonly run: (world: ModelWorld) => Promise<Partial<Expected> | undefined>;
 }

@@ -8,7 +8,8 @@ import { type BucketCall, FATES, type Fate } from './bucket.ts';
 import { type ChosenFault, ChoiceTime } from './choice_time.ts';
 import type { ExploredRun, Scenario } from './explorer.ts';
 import type { Expected } from './liveness.ts';
-import { type ModelOptions, ModelWorld } from './model_world.ts';
+import { ModelWorld } from './model_world.ts';
+import type { WorldOptions } from './world_core.ts';
 import { type CoolPlant, NOTHING_PLANTED } from './plants.ts';
 
 const FAULT_KINDS = ['crash', 'pause', 'lead', 'server', 'fate', 'disk'] as const;
@@ -84,7 +85,7 @@ export function scopeScenario(
       return fates.length === 1 ? 'ok' : (fates[choose(fates)] ?? 'ok');
     };
     const { backends, agentConfig = {} } = scope;
-    const options: ModelOptions = { seed: 1, backends, tablets: 1, time, fate, plant, agentConfig };
+    const options: WorldOptions = { seed: 1, backends, tablets: 1, time, fate, plant, agentConfig };
     const world = new ModelWorld(print === undefined ? options : { ...options, print });
     try {
       await world.setUp();

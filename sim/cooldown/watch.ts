@@ -3,7 +3,7 @@
  * thing that is wrong is kept; the run ends with it after the step.
  */
 import type { UnusedFilesQuestion } from '../../base/agent_messages.ts';
-import type { TabletId } from '../../base/ids.ts';
+import type { RowsetId, TabletId } from '../../base/ids.ts';
 import type { CooldownConf } from '../../base/replica.ts';
 import type { ReplicaState } from '../../be-agent/replica/replica_store.ts';
 import type { Failure } from '../simulation.ts';
@@ -85,6 +85,11 @@ export class CooldownWatch implements BucketWatcher {
     );
     const problem = isNeeded === true ? `${disk.name} deletes ${key}, which it reads` : undefined;
     this.found(LOCAL_KEPT, problem);
+  }
+
+  /** A load has sent a segment, perhaps again. */
+  written(disk: DiskSeen, rowsetId: RowsetId): void {
+    this.#seen().history.localOnce.delete(`${disk.name}/${rowsetId}`);
   }
 
   /** The disk was replaced by an empty one. */
