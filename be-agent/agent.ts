@@ -75,6 +75,8 @@ export interface AgentOptions {
   readonly otherPortWillDo: boolean;
   /** See `StartAgent`. */
   readonly clusterToken: string;
+  /** Where the server is; absent: it is this process. */
+  readonly serverHost?: string;
   readonly config: Config;
   readonly clock: Clock;
   readonly random: Random;
@@ -146,7 +148,7 @@ export class Agent {
     const { frontend, random } = options;
     const incarnation = Buffer.from(random.bytes(8)).toString('hex');
     const stores = new VaultStores(frontend, { config, clock, random, log });
-    const peers = new HttpPeers(options.clusterToken);
+    const peers = new HttpPeers(options.clusterToken, options.serverHost);
     const remotePeers: Peers = (address) => peers.peer(address);
     const replicas = await ReplicaHost.open({ ...options, incarnation, stores, remotePeers });
     const agent = new Agent(options, { cache, incarnation, stores, replicas, peers });

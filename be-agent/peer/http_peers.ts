@@ -18,9 +18,12 @@ const OK = 200;
 
 export class HttpPeers {
   readonly #authorization: string;
+  readonly #serverHost: string;
   readonly #pools = new Map<string, Pool>();
 
-  constructor(clusterToken: string) {
+  /** `serverHost`: where backends are reached that listen on all addresses of the server. */
+  constructor(clusterToken: string, serverHost = '127.0.0.1') {
+    this.#serverHost = serverHost;
     this.#authorization = `Bearer ${clusterToken}`;
   }
 
@@ -49,7 +52,8 @@ export class HttpPeers {
     throw failureOf(bytes) ?? new Error(`it answered ${answer.statusCode}`);
   }
 
-  #pool({ host, httpPort }: BackendAddress): Pool {
+  #pool({ host: named, httpPort }: BackendAddress): Pool {
+    const host = named === '0.0.0.0' || named === '::' ? this.#serverHost : named;
     const origin = `http://${host.includes(':') ? `[${host}]` : host}:${httpPort}`;
     const known = this.#pools.get(origin);
     if (known !== undefined) return known;

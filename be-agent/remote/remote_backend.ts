@@ -142,6 +142,7 @@ export class RemoteBackend {
       httpPort,
       otherPortWillDo: false,
       clusterToken,
+      serverHost: new URL(this.#http.url).hostname.replace(/^\[(.*)\]$/, '$1'),
       config,
       clock,
       random,

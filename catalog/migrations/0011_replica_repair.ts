@@ -1,4 +1,7 @@
-/** Replicas that are being copied, added or taken away. */
+/**
+ * Nothing: what is being copied, added or taken away is told by the rows of the replicas themselves.
+ * The step only has its number.
+ */
 import type { Migration } from './migration.ts';
 
 const STATEMENTS: readonly string[] = [];

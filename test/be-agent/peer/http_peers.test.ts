@@ -123,6 +123,12 @@ describe('HTTP peers', () => {
     });
   });
 
+  it('reach an embedded backend that listens on all addresses where the server is', async () => {
+    const far = new HttpPeers(TOKEN, HOST);
+    await far.peer({ ...address, host: '0.0.0.0' }).releaseSnapshot('x', signal);
+    await far.close();
+  });
+
   it('say who cannot be reached', async () => {
     await server.close(0);
     await expect(putBody()).rejects.toMatchObject({
