@@ -1,6 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { AgentTransport } from '../../base/agent_messages.ts';
+import { Config } from '../../base/config.ts';
+import { SqlError } from '../../base/errors.ts';
 import { id } from '../../base/ids.ts';
 import type { BackendId, TxnId } from '../../base/ids.ts';
+import { systemRandom } from '../../base/system_ports.ts';
+import { LoadCoordinator } from '../../jobs/loads.ts';
 import { loadReplicas, settleVisible, txnOutcomes } from '../../jobs/replica_loads.ts';
 import { ReplicaPlacement } from '../../jobs/replica_maker.ts';
 import { COUNTS, beginLoad, rowsetsFor } from '../catalog/fixture.ts';
@@ -79,6 +84,67 @@ describe('a load', () => {
     const [partition] = table.partitions;
     const versions = [{ partitionId: partition?.partitionId, version: 2 }];
     expect(told[0]?.request.txns).toEqual([{ txnId, state: 'VISIBLE', versions }]);
+  });
+});
+
+describe('an INSERT', () => {
+  const lost = (backend: BackendId): SqlError =>
+    new SqlError('AGENT_LOST', { backend, what: 'load', timeoutMs: 1 });
+
+  async function insert(answer: (backendId: BackendId, calls: number) => SqlError | undefined) {
+    world = await ReplicaWorld.open(['a', 'b', 'c']);
+    const table = await world.table('t', 3);
+    const asked: BackendId[] = [];
+    const transport: AgentTransport = {
+      call: async (backendId, name, request, options) => {
+        if (name !== 'load') return await world.transport.call(backendId, name, request, options);
+        asked.push(backendId);
+        const refusal = answer(backendId, asked.length);
+        if (refusal !== undefined) throw refusal;
+        const rowsets = rowsetsFor(world.catalog, table, 1);
+        const outcome = { ...COUNTS, rowsets, unselectedRows: 0, prepared: world.prepared(table) };
+        return outcome;
+      },
+    };
+    const deps = { ...world.deps, transport, config: new Config(), random: systemRandom };
+    const loads = new LoadCoordinator(deps);
+    const { signal } = new AbortController();
+    const rows = {
+      table,
+      columns: ['k'],
+      rows: [[1]],
+      label: 'once',
+      computeGroupName: 'g',
+      signal,
+    };
+    return { asked, table, done: loads.insert(rows) };
+  }
+
+  it('is begun again by another backend when the one that writes is lost', async () => {
+    const { asked, table, done } = await insert((backend, calls) =>
+      calls === 1 ? lost(backend) : undefined,
+    );
+    expect((await done).label).toBe('once');
+    expect(new Set(asked).size).toBe(2);
+    const known = await world.catalog.tables.get('d', 't');
+    expect(known.partitions[0]?.visibleVersion).toBe(2);
+    const loads = await world.catalog.loads.list(table.databaseId, 10);
+    expect(loads.map(({ state }) => state).toSorted()).toEqual(['ABORTED', 'VISIBLE']);
+    // All backends were told that the first try is nothing.
+    const aborted = world
+      .heard('settleTxns')
+      .filter(({ request }) => request.txns.some(({ state }) => state === 'ABORTED'));
+    expect(aborted).toHaveLength(3);
+  });
+
+  it('fails when all are lost, or when it is the rows that are wrong', async () => {
+    const { asked, done } = await insert((backend) => lost(backend));
+    await expect(done).rejects.toMatchObject({ code: 'AGENT_LOST' });
+    expect(asked).toHaveLength(3);
+    await world.close();
+    const wrong = await insert(() => new SqlError('LOAD_FAILED', { why: 'row 1' }));
+    await expect(wrong.done).rejects.toMatchObject({ code: 'LOAD_FAILED' });
+    expect(wrong.asked).toHaveLength(1);
   });
 });
 
