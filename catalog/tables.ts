@@ -243,13 +243,13 @@ export class TableStore {
   }
 
   /**
-   * How many replicas tablets should have: of all partitions and those to come, or of partitions
-   * by name. Replicas are added and removed afterwards. Of a replicated table. Throws BAD_TABLE,
+   * How many replicas tablets should have: of all partitions and those to come, of these only, or
+   * of partitions by name. Replicas are added and removed afterwards. Of a replicated table. Throws BAD_TABLE,
    * UNKNOWN_PARTITION.
    */
   async setReplicationNum(
     tableId: TableId,
-    target: 'table' | readonly string[],
+    target: 'table' | 'default' | readonly string[],
     replicationNum: number,
   ): Promise<void> {
     await this.#session.write(async (tx) => {
@@ -260,18 +260,17 @@ export class TableStore {
         "SELECT partition_id, name FROM partition_def WHERE table_id = ? AND state = 'NORMAL'",
         [tableId],
       );
-      const unknown =
-        target === 'table'
-          ? undefined
-          : target.find((name) => there.every((row) => row[1] !== name));
+      const named =
+        target === 'table' ? there.map(([, name]) => name) : target === 'default' ? [] : target;
+      const unknown = named.find((name) => there.every((row) => row[1] !== name));
       if (unknown !== undefined) {
         throw new SqlError('UNKNOWN_PARTITION', { partition: unknown, table: before.name });
       }
       const replication =
-        target === 'table' ? { ...body.replication, replicationNum } : body.replication;
+        typeof target === 'string' ? { ...body.replication, replicationNum } : body.replication;
       await alterTable(tx, before, { definition: toJson({ ...body, replication }) });
       for (const [partitionId, name] of there) {
-        if (target !== 'table' && !target.includes(name)) continue;
+        if (!named.includes(name)) continue;
         tx.bulk.run('UPDATE partition_def SET replication_num = ? WHERE partition_id = ?', [
           replicationNum,
           partitionId,

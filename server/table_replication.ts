@@ -42,6 +42,24 @@ export function withoutReplication(properties: Properties): Properties {
   return properties.filter((property) => !isReplicationKey(property));
 }
 
+/** Doris's prefix for what counts for partitions to come only. */
+const DEFAULT_PREFIX = 'default.';
+
+function isDefaultKey({ key }: Property): boolean {
+  return key.startsWith(DEFAULT_PREFIX) && KEYS.has(key.slice(DEFAULT_PREFIX.length));
+}
+
+/** Of ALTER TABLE ... SET: `default.replication_num` and the like, without their prefix. */
+export function replicationDefaults(properties: Properties): Properties {
+  return properties
+    .filter(isDefaultKey)
+    .map((property) => ({ ...property, key: property.key.slice(DEFAULT_PREFIX.length) }));
+}
+
+export function withoutDefaults(properties: Properties): Properties {
+  return properties.filter((property) => !isDefaultKey(property));
+}
+
 /** Throws BAD_PROPERTY, DUPLICATE_PROPERTY. */
 function readAsked(properties: Properties): Asked {
   const own = properties.filter(isReplicationKey);

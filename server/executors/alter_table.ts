@@ -22,7 +22,12 @@ import {
 } from './policy_binding.ts';
 import { setReplicas } from './replica_number.ts';
 import { makerOf, readTableProperties, refuseSystemDatabase } from './tables.ts';
-import { partitionReplicas, withoutReplication } from '../table_replication.ts';
+import {
+  partitionReplicas,
+  replicationDefaults,
+  withoutDefaults,
+  withoutReplication,
+} from '../table_replication.ts';
 
 export const alterTable: Executor<'AlterTable'> = async (statement, context) => {
   const { db, table: name } = tableNameOf(statement.table, context.session);
@@ -92,7 +97,7 @@ async function alterOnce(
       await catalog.tables.set(tableId, { comment: action.comment });
       return;
     case 'SetProperties': {
-      const settings = readTableProperties(action.properties, context);
+      const settings = readTableProperties(withoutDefaults(action.properties), context);
       if (settings.vaultName !== undefined) {
         throw new SqlError('NOT_SUPPORTED', { what: 'changing the storage vault of a table' });
       }
@@ -102,6 +107,7 @@ async function alterOnce(
       const policy = policyNamed(action.properties);
       if (policy !== undefined) await setTablePolicy(table, policy, context);
       await setReplicas(table, 'table', action.properties, context);
+      await setReplicas(table, 'default', replicationDefaults(action.properties), context);
       await catalog.tables.set(tableId, { properties, ttlSeconds });
       return;
     }

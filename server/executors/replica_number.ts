@@ -6,12 +6,12 @@ import { isReplicationKey, partitionReplicas } from '../table_replication.ts';
 import type { ExecContext } from './executor.ts';
 
 /**
- * Of all partitions and those to come, or of some, as far as the properties say something of it.
+ * Of all partitions and those to come, only of these, or of some, as far as the properties say something of it.
  * Throws BAD_PROPERTY, UNKNOWN_PARTITION, REPLICA_NO_ROOM, NOT_SUPPORTED for a shared table.
  */
 export async function setReplicas(
   table: TableDef,
-  target: 'table' | readonly string[],
+  target: 'table' | 'default' | readonly string[],
   properties: Properties,
   { services }: ExecContext,
 ): Promise<void> {

@@ -167,6 +167,9 @@ describe('replicas', () => {
     await server.sql(`ALTER TABLE d.a ADD PARTITION p3 VALUES LESS THAN ("30")
       ("replication_num"="3")`);
     expect(await shown()).toEqual(['1', '2', '3']);
+    await server.sql('ALTER TABLE d.a SET ("default.replication_num"="1")');
+    await server.sql('ALTER TABLE d.a ADD PARTITION p4 VALUES LESS THAN ("40")');
+    expect(await shown()).toEqual(['1', '2', '3', '1']);
     await server.sql('CREATE TABLE d.b LIKE d.a');
     await server.sql('INSERT INTO d.b VALUES (1), (11), (21)');
     expect(await keys('d.b')).toEqual([1, 11, 21]);
