@@ -8,9 +8,7 @@ import { backendsOf } from './warm_up_steps.ts';
 let server: ServerProcess;
 
 beforeAll(async () => {
-  server = await ServerProcess.start({
-    args: ['--embedded', 'g=3', '--set', 'heartbeat_interval_ms=100'],
-  });
+  server = await ServerProcess.start({ args: ['--embedded', 'g=3'] });
   await server.sql('CREATE DATABASE d');
   await server.sql(`CREATE TABLE d.t (k INT, v VARCHAR(20)) DUPLICATE KEY(k)
     DISTRIBUTED BY HASH(k) BUCKETS 2 PROPERTIES("replication_num"="3")`);
