@@ -1,5 +1,6 @@
 /** What connections cost in memory: those that do nothing, and one that does not read. */
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BenchContext, Figure } from './bench.ts';
 import { ServerProcess, type ServerOptions } from './server_process.ts';
@@ -13,9 +14,8 @@ const POLL_MS = 200;
 const STILL_MS = 3000;
 const KB = 1000;
 const MIB_IN_MB = 2 ** 20 / 1e6;
-const FLIGHTS = fileURLToPath(
-  new URL('../node_modules/vega-datasets/data/flights-3m.parquet', import.meta.url),
-);
+const DATASETS = fileURLToPath(new URL('../node_modules/vega-datasets/data/', import.meta.url));
+const FLIGHTS = 'flights-3m.parquet';
 
 /** Growth of the resident set of a fresh server by connections that have logged in and wait. */
 export async function connectionMemory(
@@ -99,7 +99,7 @@ async function loadFlights(server: ServerProcess): Promise<void> {
   );
   const [port = 0] = await backendPorts(client, 'write_group');
   const load = { db: 'bench', table: 'flights', label: 'flights', headers: { format: 'parquet' } };
-  await streamLoad(port, { ...load, body: await readFile(FLIGHTS) });
+  await streamLoad(port, { ...load, body: await readFile(join(DATASETS, FLIGHTS)) });
   await rowsOf(client, 'SELECT COUNT(*) FROM bench.flights');
   await client.end();
 }
