@@ -1,6 +1,12 @@
 /** SELECT, and the statements that need its engine: SET, DO. */
 import { SqlError } from '../../base/errors.ts';
-import { OK, type OkResult, type RowsResult, type SqlRow, type SqlValue } from '../../base/values.ts';
+import {
+  OK,
+  type OkResult,
+  type RowsResult,
+  type SqlRow,
+  type SqlValue,
+} from '../../base/values.ts';
 import { formatExpr } from '../../parser/format_expr.ts';
 import type { Expr } from '../../parser/statement.ts';
 import type { ExecContext, Executor } from './executor.ts';

@@ -61,9 +61,7 @@ describe('SHOW DATABASES and SHOW TABLES', () => {
     ]);
     expect(await show.text('SHOW CREATE TABLE mysql.db')).toEqual([
       'Table | Create Table',
-      expect.stringMatching(
-        /^db \| CREATE TABLE `db` \(\n {2}`Host` varchar\(512\) NOT NULL,/,
-      ),
+      expect.stringMatching(/^db \| CREATE TABLE `db` \(\n {2}`Host` varchar\(512\) NOT NULL,/),
     ]);
     expect(await show.text("SHOW FULL TABLES FROM information_schema LIKE 'warm%'")).toEqual([
       'Tables_in_information_schema (warm%) | Table_type',

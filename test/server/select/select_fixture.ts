@@ -2,13 +2,7 @@
 import type { ScanPredicate } from '../../../base/agent_messages.ts';
 import { SILENT_LOG } from '../../../base/ports.ts';
 import { systemClock } from '../../../base/system_ports.ts';
-import type {
-  ColumnType,
-  RowsResult,
-  SqlRow,
-  SqlValue,
-  Warning,
-} from '../../../base/values.ts';
+import type { ColumnType, RowsResult, SqlRow, SqlValue, Warning } from '../../../base/values.ts';
 import { InformationSchema } from '../../../server/information_schema/information_schema.ts';
 import type { InformationSchemaSource } from '../../../server/information_schema/source.ts';
 import { SelectEngine, type SelectOptions } from '../../../server/select/select_engine.ts';
