@@ -85,7 +85,7 @@ async function backendOf(
   if (known !== undefined && remembered !== undefined) {
     return await rememberedBackend(deps, request, remembered, known.generation);
   }
-  const added = await catalog.backends.findByAddress(address.host, address.httpPort);
+  const added = await atAddress(catalog, address);
   if (added !== undefined) return await addedBackend(deps, request, added);
   if (known !== undefined) {
     const name = `"${address.host}:${address.httpPort}"`;
@@ -93,6 +93,14 @@ async function backendOf(
     throw new Refused(`backend ${known.backendId} was dropped; ${again}`);
   }
   return { backend: await newBackend(deps, request, address), generation: 1 };
+}
+
+/** Port 0 is no address yet: many processes that take any free port begin with it. */
+async function atAddress(
+  catalog: Catalog,
+  { host, httpPort }: Address,
+): Promise<BackendDef | undefined> {
+  return httpPort === 0 ? undefined : await catalog.backends.findByAddress(host, httpPort);
 }
 
 async function rememberedBackend(
