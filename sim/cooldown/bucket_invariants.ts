@@ -120,7 +120,7 @@ export const BUCKET_INVARIANTS: readonly BucketInvariant[] = [
       if (after !== undefined || parts.kind === 'other') return undefined;
       const { tabletId } = parts;
       if (seen.control.visibleVersion(tabletId) !== undefined) return undefined;
-      const holder = seen.disks().find((disk) => disk.get(tabletId) !== undefined);
+      const holder = seen.disks().find((disk) => !disk.isTwin && disk.get(tabletId) !== undefined);
       return holder === undefined ? undefined : `${key} was deleted, ${holder.name} has a replica`;
     },
   },

@@ -197,7 +197,8 @@ class RandomRun {
   // -- what people do
 
   #event(): void {
-    const { tablets, drops } = this.#options;
+    // A second process of a replica that is gone may upload whenever it likes.
+    const { tablets, drops, faults } = this.#options;
     const random = this.#random;
     const at = random.int(tablets);
     const what = random.int(20);
@@ -208,7 +209,8 @@ class RandomRun {
     else if (what === 17) {
       const backend = random.pick(this.#world.backends);
       backend?.cooldown?.coolNow([this.#world.tabletId(at)]);
-    } else if (drops && at > 0) this.#world.server.drop(this.#world.tabletId(at));
+    } else if (drops && faults.twinMs === 0 && at > 0)
+      this.#world.server.drop(this.#world.tabletId(at));
   }
 
   #lead(at: number): void {

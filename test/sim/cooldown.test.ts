@@ -3,9 +3,10 @@
  * schedules, small scopes, and every defect of the first version of the mechanism with the
  * invariant that finds it.
  */
+import { randomInt } from 'node:crypto';
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from '@jest/globals';
-import { CANARIES, NOT_EXPRESSED, SCOPES } from './cooldown_defects.ts';
+import { CANARIES, KNOWN_SEEDS, NOT_EXPRESSED, SCOPES } from './cooldown_defects.ts';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
 const OUTPUT_BYTES_MAX = 64 * 2 ** 20;
@@ -73,9 +74,35 @@ describe('the simulation of cooldown', () => {
   );
 
   it('finds a stale leader by itself that nothing fences', () => {
-    const args = ['--scope', 'two-replicas', '--deviations', '2', '--runs-max', '4000'];
-    const { exitCode, output } = sim(...args, '--plant', 'no-fencing');
+    const args = ['--scope', 'two-replicas', '--deviations', '1', '--plant', 'no-fencing'];
+    const { exitCode, output } = sim(...args);
     expect(output).toMatch(/invariant 'I3-one-publisher' does not hold/);
+    const [, again] = /^again: npm run sim -- (.*) --trace$/m.exec(output) ?? [];
+    const script = /--script "([^"]*)"/.exec(again ?? '')?.[1] ?? '';
+    expect(sim(...args, '--script', script).output).toContain("invariant 'I3-one-publisher'");
     expect(exitCode).toBe(1);
+  });
+
+  it.each(KNOWN_SEEDS)('holds in seed $seed, where $found', ({ seed, control }) => {
+    expectHeld(sim('--quiet', '--control', control, '--seed', String(seed)));
+  });
+
+  it('gives the same trace twice for the same seed', () => {
+    const args = ['--seed', '2', '--events', '8', '--trace'];
+    const [once, again] = [sim(...args), sim(...args)];
+    expectHeld(once);
+    expect(again.output).toBe(once.output);
+  });
+
+  const first = randomInt(2 ** 31);
+  it.each([
+    { control: 'real', seed: 1, runs: 3 },
+    { control: 'model', seed: 1, runs: 20 },
+    { control: 'real', seed: first, runs: 5 },
+    { control: 'model', seed: first, runs: 30 },
+  ])('holds in $runs seeds from $seed on, $control control plane', ({ control, seed, runs }) => {
+    process.stdout.write(`cooldown: ${control} seeds ${seed} to ${seed + runs - 1}\n`);
+    const seeds = ['--seed', String(seed), '--runs', String(runs)];
+    expectHeld(sim('--quiet', '--control', control, '--events', '12', ...seeds));
   });
 });

@@ -195,8 +195,24 @@ export const NOT_EXPRESSED: readonly NotExpressed[] = [
   { defect: '2.2 #30 tests that set the state that they check', reason: 'it is about tests' },
 ];
 
+/** Explored in every run of the tests; the others are for `npm run sim`. */
 export const SCOPES = [
   { scope: 'two-replicas', runsMin: 800 },
   { scope: 'one-replica', runsMin: 200 },
-  { scope: 'server-failover', runsMin: 500 },
 ] as const;
+
+export interface KnownCoolSeed {
+  readonly seed: number;
+  readonly control: 'real' | 'model';
+  /** What was wrong. */
+  readonly found: string;
+}
+
+/** Seeds that once found something. */
+export const KNOWN_SEEDS: readonly KnownCoolSeed[] = [
+  {
+    seed: 127,
+    control: 'model',
+    found: 'a backend was refused for ever after a second process with its id had reported',
+  },
+];
