@@ -16,8 +16,7 @@ beforeEach(async () => {
   await catalog.computeGroups.create('g');
 });
 afterEach(async () => {
-  await catalog.close();
-  fixture.remove();
+  await fixture.remove();
 });
 
 async function register(process: string, httpPort: number): Promise<Admission> {
