@@ -29,6 +29,7 @@ import { CooldownNow } from './cooldown_now.ts';
 import { CooldownPush } from './cooldown_push.ts';
 import { CooldownSweep } from './cooldown_sweep.ts';
 import type { ReplicaBoard } from './replica_board.ts';
+import type { SnapshotHolds } from './snapshot_holds.ts';
 
 const TICK_MS = 1000;
 /** A tablet without an eligible replica is looked at again after this: when a report may help, */
@@ -60,6 +61,8 @@ export interface CooldownDeps {
   readonly registry: BackendRegistry;
   readonly transport: AgentTransport;
   readonly board: ReplicaBoard;
+  /** Of queries: what they read is not collected. */
+  readonly holds: SnapshotHolds;
 }
 
 interface Waiting {

@@ -2,6 +2,9 @@
  * Whether a leader may delete objects of a tablet that its list does not name (DESIGN 5.7): only
  * when every replica is there, alive, and has reported the very same list in the same term, nobody
  * is busy with the tablet, and this server is still the one that rules.
+ *
+ * A query that began before all replicas had that list may read what is not in it any more, on any
+ * backend and until its end: what it holds (`snapshot_holds.ts`) has to be released first.
  */
 import type { FrontendCalls, UnusedFilesQuestion } from '../base/agent_messages.ts';
 import type { BackendId, TabletId } from '../base/ids.ts';
@@ -14,11 +17,17 @@ import {
   TabletViews,
   type ViewDeps,
 } from './cooldown_decision.ts';
+import type { SnapshotHolds } from './snapshot_holds.ts';
+
+/** Tablets whose marks are kept; the oldest are forgotten, and marked anew when they are asked for. */
+const MARKS_MAX = 100_000;
 
 export interface UnusedFilesDeps extends ViewDeps {
   readonly catalog: Catalog;
   readonly registry: Pick<BackendRegistry, 'status'>;
   readonly log: Log;
+  /** Of queries. */
+  readonly holds: SnapshotHolds;
   /** Whether the tablet's leadership is on its way to somebody. */
   readonly isChanging: (tabletId: TabletId) => boolean;
 }
@@ -26,8 +35,17 @@ export interface UnusedFilesDeps extends ViewDeps {
 type Request = FrontendCalls['confirmUnusedRemoteFiles']['request'];
 type Reply = FrontendCalls['confirmUnusedRemoteFiles']['reply'];
 
+/** When all replicas were first seen with a list: queries that began later read nothing else. */
+interface SeenList {
+  readonly term: number;
+  readonly metaId: string;
+  /** Of `SnapshotHolds`. */
+  readonly mark: number;
+}
+
 export class UnusedFiles {
   readonly #deps: UnusedFilesDeps;
+  readonly #seen = new Map<TabletId, SeenList>();
 
   constructor(deps: UnusedFilesDeps) {
     this.#deps = deps;
@@ -83,7 +101,22 @@ export class UnusedFiles {
       const why = this.#whyNotReplica(replica, term, metaId);
       if (why !== undefined) return `replica ${replica.replicaId}: ${why}`;
     }
-    return undefined;
+    // What it lacks may be in the bucket already, from a leader before it.
+    if ((leader.report?.version ?? 0) < partition.visibleVersion) return 'the leader is behind';
+    return this.#isReadNoMore(question) ? undefined : 'queries read what was there before';
+  }
+
+  /** Whether all queries have ended that began before all replicas had the list. */
+  #isReadNoMore({ tabletId, term, metaId }: UnusedFilesQuestion): boolean {
+    const { holds } = this.#deps;
+    const known = this.#seen.get(tabletId);
+    if (known?.term === term && known.metaId === metaId) return holds.isPast(known.mark);
+    const mark = holds.mark();
+    this.#seen.delete(tabletId);
+    this.#seen.set(tabletId, { term, metaId, mark });
+    const [oldest] = this.#seen.keys();
+    if (this.#seen.size > MARKS_MAX && oldest !== undefined) this.#seen.delete(oldest);
+    return holds.isPast(mark);
   }
 
   #whyNotReplica(

@@ -5,7 +5,7 @@
 import type { OpenScanRequest, ScanTablet } from '../../base/agent_messages.ts';
 import { SqlError } from '../../base/errors.ts';
 import { type BackendId, type RowsetId, type TabletId, type TxnId, id } from '../../base/ids.ts';
-import type { Log } from '../../base/ports.ts';
+import type { Clock, Log } from '../../base/ports.ts';
 import type { ReplicaRowset } from '../../base/replica.ts';
 import { type RowsetMeta, segmentKey } from '../../base/schema.ts';
 import type { ReadObject } from '../data/footer_cache.ts';
@@ -14,6 +14,7 @@ import type { LocalSegments } from './local_segments.ts';
 import type { OwnReplicas } from './own_replicas.ts';
 import type { ReplicaState, ReplicaStore } from './replica_store.ts';
 import { DamagedSegment, type LocalSegment } from './segment_checks.ts';
+import { StaleRowsets } from './stale_rowsets.ts';
 import type { TxnQuestions } from './txn_questions.ts';
 
 export interface ReplicaScansDeps {
@@ -22,6 +23,7 @@ export interface ReplicaScansDeps {
   readonly local: LocalSegments;
   readonly own: OwnReplicas;
   readonly questions: TxnQuestions;
+  readonly clock: Clock;
   readonly log: Log;
   readonly onDamage: (tabletId: TabletId, why: string) => void;
 }
@@ -39,9 +41,14 @@ type ReplicaTablet = ScanTablet & { readonly replica: NonNullable<ScanTablet['re
 
 export class ReplicaScans {
   readonly #deps: ReplicaScansDeps;
+  readonly #stale: StaleRowsets;
 
   constructor(deps: ReplicaScansDeps) {
     this.#deps = deps;
+    this.#stale = new StaleRowsets(deps.clock);
+    deps.store.onReplace((before, add) => {
+      this.#stale.replaced(before, add);
+    });
   }
 
   /** Throws REPLICA_MISSING, CONFUSED_REPLICA, REPLICA_BAD, REPLICA_BEHIND. */
@@ -122,10 +129,12 @@ export class ReplicaScans {
     const wanted = replica.version;
     if (state.version < wanted) throw this.#behind(state, wanted, state.version);
     const rowsets = state.rowsets.filter(({ endVersion }) => endVersion <= wanted);
-    // Merged with later ones: that version is not there any more.
     const last = rowsets.at(-1)?.endVersion ?? -1;
-    if (last !== wanted) throw this.#behind(state, wanted, last);
-    return rowsets;
+    if (last === wanted) return rowsets;
+    // Merged with later ones since the query began.
+    const before = this.#stale.upTo(state, wanted);
+    if (before !== undefined) return before;
+    throw this.#behind(state, wanted, last);
   }
 
   #behind({ tabletId, replicaId }: ReplicaState, wanted: number, version: number): SqlError {

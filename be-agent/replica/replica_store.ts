@@ -80,11 +80,15 @@ export interface PreparedTxn {
   readonly rowsets: readonly PreparedRowset[];
 }
 
+/** Gets the replica as it was, and what has taken the place of some of its rowsets. */
+type ReplaceListener = (before: ReplicaState, add: readonly ReplicaRowset[]) => void;
+
 export class ReplicaStore {
   readonly #tables: ReplicaTables;
   readonly #backend: BackendId | string;
   readonly #replicas = new Map<TabletId, ReplicaState>();
   readonly #listeners = new Set<(tabletId: TabletId) => void>();
+  readonly #replaceListeners = new Set<ReplaceListener>();
   /** Changes of the running transaction: in memory only when they are on disk. */
   #uncommitted: Map<TabletId, ReplicaState | undefined> | undefined;
 
@@ -362,7 +366,16 @@ export class ReplicaStore {
       const meta = metaId === undefined ? {} : { metaId };
       this.#changed(tabletId, { ...known, ...meta, rowsets, version });
     });
+    for (const listener of this.#replaceListeners) listener(known, change.add);
     return true;
+  }
+
+  /** Called with each change of `replace`; the transaction that it is part of may still fail. */
+  onReplace(listener: ReplaceListener): () => void {
+    this.#replaceListeners.add(listener);
+    return () => {
+      this.#replaceListeners.delete(listener);
+    };
   }
 
   /** A local segment is missing or damaged. */

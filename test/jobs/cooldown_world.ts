@@ -19,6 +19,7 @@ import { BackendRegistry } from '../../jobs/backend_registry.ts';
 import { Cooldown } from '../../jobs/cooldown.ts';
 import type { CooldownScheduler } from '../../jobs/cooldown_scheduler.ts';
 import { ReplicaBoard } from '../../jobs/replica_board.ts';
+import { SnapshotHolds } from '../../jobs/snapshot_holds.ts';
 import type { TabletReports } from '../../jobs/tablet_reports.ts';
 import { CatalogFixture, newTable } from '../catalog/fixture.ts';
 import { heartbeatOf } from './heartbeat.ts';
@@ -84,6 +85,7 @@ export class CooldownWorld {
   readonly backends = new Map<BackendId, FakeBackend>();
   readonly lines: Line[] = [];
   readonly config = new Config();
+  readonly holds = new SnapshotHolds();
   #life: Life | undefined;
 
   get #now(): Life {
@@ -137,7 +139,8 @@ export class CooldownWorld {
     const transport: AgentTransport = {
       call: async (backendId, name, request) => await this.#call(backendId, name, request),
     };
-    const basis = { catalog, config, clock, log, registry, board, transport };
+    const { holds } = this;
+    const basis = { catalog, config, clock, log, registry, board, transport, holds };
     return { ...basis, cooldown: new Cooldown(basis) };
   }
 

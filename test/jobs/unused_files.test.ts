@@ -94,6 +94,27 @@ describe('unused objects', () => {
     expect(await ask()).toEqual([]);
   });
 
+  it('stay until queries have ended that began before all replicas had the list', async () => {
+    const early = world.holds.take();
+    expect(await ask()).toEqual([]);
+    const late = world.holds.take();
+    expect(await ask()).toEqual([]);
+    early();
+    expect(await ask()).toEqual([tablet]);
+    everywhere({ metaId: 'm2', cooledVersion: 3 });
+    world.reportAll();
+    await world.round();
+    expect(await ask({ metaId: 'm2' })).toEqual([]);
+    late();
+    expect(await ask({ metaId: 'm2' })).toEqual([tablet]);
+  });
+
+  it('stay while the leader lacks what is visible', async () => {
+    leader.change(tablet, { version: 0 });
+    world.reportAll();
+    expect(await ask()).toEqual([]);
+  });
+
   it('stay while a backend has not reported since its start, whatever it said before', async () => {
     other().incarnation = 'second';
     await world.round();
