@@ -27,6 +27,8 @@ export interface Findings {
   readonly pending: ReadonlySet<string>;
   /** Why the content of an object is not what its list says; only of those that were read. */
   readonly contents: ReadonlyMap<string, string>;
+  /** Unused objects that were read and have the content of a used one: its key, by theirs. */
+  readonly copies: ReadonlyMap<string, string>;
 }
 
 /** A segment that a list names. */
@@ -129,7 +131,7 @@ function replicaProblems(
 function unusedProblem(
   { key, size, etag }: ObjectMeta,
   named: ReadonlyMap<string, Named>,
-  { tabletId, head, listing, replicas, pending }: Findings,
+  { tabletId, head, listing, replicas, pending, copies }: Findings,
 ): { readonly kind: 'ORPHAN' | 'DOUBLE'; readonly what: string } | undefined {
   if (key === headKey(tabletId) || key === head?.manifestKey || named.has(key)) return undefined;
   const rowset = rowsetOfKey(key);
@@ -146,6 +148,8 @@ function unusedProblem(
   const twin = listing.find((other) => {
     return other.key !== key && other.size === size && other.etag === etag && named.has(other.key);
   });
-  if (twin === undefined) return { kind: 'ORPHAN', what: 'nothing refers to it' };
-  return { kind: 'DOUBLE', what: `nothing refers to it, and ${twin.key} has the same content` };
+  // Etags of directories tell nothing of the content.
+  const used = twin?.key ?? copies.get(key);
+  if (used === undefined) return { kind: 'ORPHAN', what: 'nothing refers to it' };
+  return { kind: 'DOUBLE', what: `nothing refers to it, and ${used} has the same content` };
 }

@@ -2,14 +2,14 @@
 import type { RowsetId, TabletId } from '../../base/ids.ts';
 import type { Log, ObjectMeta } from '../../base/ports.ts';
 import type { CooldownCheck, CooldownLead, ReplicaSnapshot } from '../../base/replica.ts';
-import { segmentKey, tabletPrefix } from '../../base/schema.ts';
+import { type SegmentMeta, rowsetOfKey, segmentKey, tabletPrefix } from '../../base/schema.ts';
 import type { ReplicaState, ReplicaStore } from '../replica/replica_store.ts';
 import type { Collection } from './collection.ts';
 import { compare } from './compare.ts';
 import { readBack } from './content_check.ts';
 import type { CooldownEngine } from './cooldown_engine.ts';
 import type { CooldownResource } from './cooldown_resources.ts';
-import type { Published } from './heads.ts';
+import { type Published, isKind } from './heads.ts';
 import { type Manifest, type ManifestRowset, headKey } from './manifest.ts';
 import { cooledRowsets, cooledVersionOf } from './pick.ts';
 import type { TurnOf } from './tablet_cooling.ts';
@@ -20,6 +20,9 @@ export interface CooldownCheckerOptions {
   readonly collection: Collection;
   readonly log: Log;
 }
+
+/** An unused object is compared with so many used ones of its size. */
+const ALIKE_MAX = 8;
 
 /** What was read, or why it could not be. */
 interface Read<T> {
@@ -62,6 +65,9 @@ export class CooldownChecker {
     const contents = checksum
       ? await readContents(resource, tabletId, manifest.value, signal)
       : new Map<string, string>();
+    const copies = checksum
+      ? await readCopies(resource, { tabletId, manifest: manifest.value, listing }, signal)
+      : new Map<string, string>();
     // Now, after the listing: what has been cooled since is in use.
     const now = store.get(tabletId) ?? replica;
     const pending = new Set(store.uploads(tabletId).map(({ rowsetId }) => rowsetId));
@@ -75,6 +81,7 @@ export class CooldownChecker {
       replicas: [snapshotOf(now), ...others.filter((each) => each.tabletId === tabletId)],
       pending,
       contents,
+      copies,
     };
     const isChanged = now.metaId !== replica.metaId || engine.isBusy(tabletId);
     // What a turn is about to publish would look wrong.
@@ -217,6 +224,47 @@ async function readContents(
     }
   }
   return problems;
+}
+
+/** Objects that the manifest does not name, and that have the content of one that it names. */
+async function readCopies(
+  { store }: CooldownResource,
+  {
+    tabletId,
+    manifest,
+    listing,
+  }: {
+    readonly tabletId: TabletId;
+    readonly manifest: Manifest | undefined;
+    readonly listing: readonly ObjectMeta[];
+  },
+  signal: AbortSignal,
+): Promise<Map<string, string>> {
+  const named = new Map<string, SegmentMeta>();
+  for (const { rowsetId, segments } of manifest?.rowsets ?? []) {
+    for (const each of segments) named.set(segmentKey(tabletId, rowsetId, each.segment), each);
+  }
+  const copies = new Map<string, string>();
+  for (const { key, size } of listing) {
+    if (named.has(key) || rowsetOfKey(key) === undefined) continue;
+    const alike = [...named].filter(([, { bytes }]) => bytes === size).slice(0, ALIKE_MAX);
+    for (const [used, segment] of alike) {
+      if ((await readBackOrGone(store, key, segment, signal)) !== undefined) continue;
+      copies.set(key, used);
+      break;
+    }
+  }
+  return copies;
+}
+
+/** It may be collected meanwhile. */
+async function readBackOrGone(...what: Parameters<typeof readBack>): Promise<string | undefined> {
+  try {
+    return await readBack(...what);
+  } catch (error) {
+    if (isKind(error, 'NOT_FOUND')) return 'it is gone';
+    throw error;
+  }
 }
 
 function snapshotOf({

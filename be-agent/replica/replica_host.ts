@@ -204,10 +204,13 @@ export class ReplicaHost {
       },
       dropReplicas: async ({ replicas }) => {
         // The server deletes their objects when it has the answer: no upload may outlive that.
-        await this.#cooldown?.quiesce(replicas.map(({ tabletId }) => tabletId));
+        const tabletIds = replicas.map(({ tabletId }) => tabletId);
+        await this.#cooldown?.quiesce(tabletIds);
         const files = store.batch(() =>
           replicas.flatMap(({ tabletId, replicaId }) => store.drop(tabletId, replicaId)),
         );
+        // While the last of them came to rest, the first may have begun again.
+        await this.#cooldown?.quiesce(tabletIds);
         await own.deleteFiles(files);
         return NOTHING;
       },

@@ -89,6 +89,21 @@ describe('a check', () => {
     expect(found.find(({ key }) => key === orphan)?.bytes).toBe(5);
   });
 
+  it('tells a copy of a used object by its content, whatever the etags say', async () => {
+    const world = await cooled();
+    const [used = ''] = world.dataKeys();
+    const body = await world.bucket.get(used);
+    const copy = `data/${TABLET}/${'d'.repeat(32)}_0.dat`;
+    await world.bucket.put(copy, body);
+    const other = `data/${TABLET}/${'e'.repeat(32)}_0.dat`;
+    await world.bucket.put(other, new Uint8Array(body.byteLength));
+    const found = await problems(world, true);
+    expect(new Set(briefly(found))).toEqual(
+      new Set([`DOUBLE ${copy.slice(8)}`, `ORPHAN ${other.slice(8)}`]),
+    );
+    expect(found.find(({ key }) => key === copy)?.what).toContain(used);
+  });
+
   it('says what is wrong with HEAD, its list, and the replicas', async () => {
     const world = await cooled(true);
     expect(briefly(await problems(world))).toEqual(['REPLICA ']);

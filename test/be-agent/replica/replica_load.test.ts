@@ -342,6 +342,21 @@ describe('a query of a replica', () => {
   });
 });
 
+it('replicas that are dropped are at rest before and after that', async () => {
+  await createTable(cluster, table);
+  const { handlers, store } = cluster.host(3);
+  const there: boolean[][] = [];
+  cluster.host(3).attachCooldown({
+    quiesce: async (tabletIds: readonly TabletId[]) => {
+      there.push(tabletIds.map((tabletId) => store.get(tabletId) !== undefined));
+      await Promise.resolve();
+    },
+  } as never);
+  const replicas = TABLETS.map((tablet) => replicaOf(tablet, 3));
+  await handlers.dropReplicas({ replicas }, NEVER);
+  expect(there).toEqual([TABLETS.map(() => true), TABLETS.map(() => false)]);
+});
+
 it('a backend that is not known is lost', async () => {
   const peer = cluster.host(1).peers({ ...cluster.address(9), backendId: id<BackendId>(9) });
   await expect(peer.snapshot(id(1), id(1), NEVER)).rejects.toMatchObject({ code: 'AGENT_LOST' });
