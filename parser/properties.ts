@@ -32,10 +32,15 @@ export type PropertyValues<Schemas extends PropertySchemas> = {
   readonly [Name in keyof Schemas]: ValueOf<Schemas[Name]> | undefined;
 };
 
-/** Throws UNKNOWN_PROPERTY, BAD_PROPERTY, DUPLICATE_PROPERTY. Names are compared exactly. */
+/**
+ * `elsewhere`: names that the statement takes besides and reads elsewhere; they are told with those
+ * that are allowed. Throws UNKNOWN_PROPERTY, BAD_PROPERTY, DUPLICATE_PROPERTY. Names are compared
+ * exactly.
+ */
 export function readProperties<const Schemas extends PropertySchemas>(
   list: Properties,
   schema: Schemas,
+  elsewhere: readonly string[] = [],
 ): PropertyValues<Schemas> {
   const values: Record<string, unknown> = Object.fromEntries(
     Object.keys(schema).map((name) => [name, undefined]),
@@ -43,7 +48,9 @@ export function readProperties<const Schemas extends PropertySchemas>(
   const seen = new Set<string>();
   for (const property of list) {
     const spec = Object.hasOwn(schema, property.key) ? schema[property.key] : undefined;
-    if (spec === undefined) throw unknownProperty(property, Object.keys(schema));
+    if (spec === undefined) {
+      throw unknownProperty(property, [...Object.keys(schema), ...elsewhere]);
+    }
     if (seen.has(property.key)) throw new SqlError('DUPLICATE_PROPERTY', { name: property.key });
     seen.add(property.key);
     values[property.key] = readOne(property, spec);

@@ -19,7 +19,9 @@ const REPLICATION_NUM_DEFAULT = 3;
 const NUM = 'replication_num';
 const ALLOCATION = 'replication_allocation';
 const GROUP = 'resource_group';
-const KEYS: ReadonlySet<string> = new Set([NUM, ALLOCATION, GROUP]);
+/** In the order in which errors tell them. */
+export const REPLICATION_KEYS: readonly string[] = [NUM, ALLOCATION, GROUP];
+const KEYS: ReadonlySet<string> = new Set(REPLICATION_KEYS);
 
 /** `tag.location.<tag>: n`; the tag `default` is the group that would be taken anyway. */
 const ALLOCATED = /^\s*tag\.location\.([^\s:,]+)\s*:\s*(\d{1,9})\s*$/;

@@ -14,13 +14,14 @@ import { planRollup, rollupNamed } from './alter_table_rollup.ts';
 import { compactTable } from './compaction.ts';
 import { type ExecContext, type Executor, computeGroupOf, tableNameOf } from './executor.ts';
 import {
+  PARTITION_KEYS,
   addedPolicy,
   modifyPartitions,
   policyNamed,
   setTablePolicy,
   withoutPolicy,
 } from './policy_binding.ts';
-import { setReplicas } from './replica_number.ts';
+import { replicasChange } from './replica_number.ts';
 import { makerOf, readTableProperties, refuseSystemDatabase } from './tables.ts';
 import {
   partitionReplicas,
@@ -104,10 +105,13 @@ async function alterOnce(
       const properties = { ...table.properties, ...settings.properties };
       const { ttlSeconds } =
         settings.properties['file_cache_ttl_seconds'] === undefined ? table : settings;
-      const policy = policyNamed(action.properties);
+      const given = action.properties;
+      const policy = policyNamed(given);
+      const replicas = await replicasChange(table, 'table', given, context);
+      const defaults = await replicasChange(table, 'default', replicationDefaults(given), context);
       if (policy !== undefined) await setTablePolicy(table, policy, context);
-      await setReplicas(table, 'table', action.properties, context);
-      await setReplicas(table, 'default', replicationDefaults(action.properties), context);
+      await replicas();
+      await defaults();
       await catalog.tables.set(tableId, { properties, ttlSeconds });
       return;
     }
@@ -207,12 +211,14 @@ async function modifyPartition(
   { partitions, properties }: Extract<AlterTableAction, { readonly kind: 'ModifyPartition' }>,
   context: ExecContext,
 ): Promise<void> {
+  const names = table.partitions.map(({ name }) => name);
+  const target = partitions === 'all' ? names : partitions;
+  const replicas = await replicasChange(table, target, properties, context);
   const others = withoutReplication(properties);
   if (others.length > 0 || properties.length === 0) {
     await modifyPartitions(table, partitions, others, context);
   }
-  const names = table.partitions.map(({ name }) => name);
-  await setReplicas(table, partitions === 'all' ? names : partitions, properties, context);
+  await replicas();
 }
 
 async function addOnePartition(
@@ -227,7 +233,7 @@ async function addOnePartition(
   const { properties } = action.partition;
   const { services } = context;
   const storagePolicyId = await addedPolicy(table, properties, context);
-  readProperties(withoutReplication(withoutPolicy(properties)), {});
+  readProperties(withoutReplication(withoutPolicy(properties)), {}, PARTITION_KEYS);
   const replicationNum = await partitionReplicas(table, properties, services);
   const columns = table.partitionColumns.flatMap(
     (name) => table.columns.find((column) => column.name === name) ?? [],

@@ -8,9 +8,12 @@ import { type StoragePolicyDef, type TableDef, isReplicated } from '../../base/s
 import { timeText } from '../../base/units.ts';
 import type { CreateTable, Properties } from '../../parser/statement.ts';
 import { unknownProperty } from '../../parser/properties.ts';
+import { REPLICATION_KEYS } from '../table_replication.ts';
 import type { ExecContext } from './executor.ts';
 
 const STORAGE_POLICY = 'storage_policy';
+/** Properties of partitions. */
+export const PARTITION_KEYS: readonly string[] = [STORAGE_POLICY, ...REPLICATION_KEYS];
 
 /**
  * undefined: there is no such property; an empty text takes the policy away. Throws
@@ -110,7 +113,7 @@ export async function modifyPartitions(
     throw new SqlError('UNKNOWN_PARTITION', { partition: missing, table: table.name });
   }
   const [other] = withoutPolicy(properties);
-  if (other !== undefined) throw unknownProperty(other, [STORAGE_POLICY]);
+  if (other !== undefined) throw unknownProperty(other, PARTITION_KEYS);
   const value = policyNamed(properties) ?? '';
   const policy = value === '' ? undefined : await storagePolicies.get(value);
   if (policy !== undefined) {

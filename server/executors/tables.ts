@@ -18,7 +18,7 @@ import {
 } from '../table_replication.ts';
 import { rollupShape } from './alter_table_rollup.ts';
 import { type ExecContext, type Executor, tableNameOf } from './executor.ts';
-import { createdPolicies, withoutPolicy } from './policy_binding.ts';
+import { PARTITION_KEYS, createdPolicies, withoutPolicy } from './policy_binding.ts';
 import { systemTable } from './show_schema.ts';
 
 /** Longest time to live of a table's blocks, seconds: ten years. */
@@ -58,11 +58,15 @@ export function readTableProperties(given: Properties, context: ExecContext): Ta
     context.session.warn({ level: 'Warning', code: 1105, message });
     return false;
   });
-  const values = readProperties(kept, {
-    file_cache_ttl_seconds: { kind: 'int', min: 0, max: TTL_SECONDS_MAX },
-    storage_vault_name: { kind: 'text' },
-    disable_auto_compaction: { kind: 'bool' },
-  });
+  const values = readProperties(
+    kept,
+    {
+      file_cache_ttl_seconds: { kind: 'int', min: 0, max: TTL_SECONDS_MAX },
+      storage_vault_name: { kind: 'text' },
+      disable_auto_compaction: { kind: 'bool' },
+    },
+    PARTITION_KEYS,
+  );
   return {
     ttlSeconds: values.file_cache_ttl_seconds ?? 0,
     vaultName: values.storage_vault_name,
@@ -104,7 +108,9 @@ async function create(
   const specs = new Map(
     (statement.partitioning?.partitions ?? []).map((spec) => [spec.name, spec.properties]),
   );
-  for (const list of specs.values()) readProperties(withoutReplication(withoutPolicy(list)), {});
+  for (const list of specs.values()) {
+    readProperties(withoutReplication(withoutPolicy(list)), {}, PARTITION_KEYS);
+  }
   const isReplicating = policies.any || [...specs.values()].flat().some(isReplicationKey);
   const replication = await readReplication(statement.properties, isReplicating, context);
   if (replication !== undefined) expectReplicable(statement, settings);

@@ -107,7 +107,7 @@ function rowOf(
     BigInt(partition.visibleVersion),
     timeTextOrNull(report?.dueMs ?? null),
     stateOf(names.policy, report, unsettled),
-    waitingFor(waits, report, unsettled),
+    waitingFor(waits, names.policy, leader, unsettled),
     errorOf(report, unsettled),
     BigInt(replicas.reduce((sum, one) => sum + (one.report?.localBytes ?? 0), 0)),
     BigInt(Math.max(0, ...replicas.map((one) => one.report?.remoteBytes ?? 0))),
@@ -132,18 +132,29 @@ function stateOf(
   report: ReplicaReport | undefined,
   unsettled: readonly Known[],
 ): CooldownState {
-  if (report === undefined) return policy === null ? 'NONE' : 'WAITING';
+  if (policy === null) return report?.cooldownState ?? 'NONE';
+  // What it has reported last is older than its policy.
+  if (report === undefined || report.cooldownState === 'NONE') return 'WAITING';
   if (report.cooldownState !== 'COOLED' || unsettled.length === 0) return report.cooldownState;
   return unsettled.some((one) => one.report?.cooldownState === 'FAILED') ? 'FAILED' : 'WAITING';
 }
 
 function waitingFor(
   ofServer: string,
-  report: ReplicaReport | undefined,
+  policy: string | null,
+  leader: Known | undefined,
   unsettled: readonly Known[],
 ): string {
   if (ofServer !== '') return cut(ofServer);
+  const report = leader?.report;
+  if (policy === null) return cut(report?.cooldownWaits ?? '');
+  if (leader === undefined) return 'a leader to be elected';
   if (report === undefined) return 'a report of the leader';
+  if (report.cooldownState === 'NONE')
+    return 'a report of the leader that knows its storage policy';
+  // A tablet that is empty as a whole is left alone, however old it is.
+  const isEmpty = report.localBytes + report.remoteBytes === 0;
+  if (report.cooldownState === 'HOT' && isEmpty) return 'rows: the tablet is empty';
   if (report.cooldownWaits !== '') return cut(report.cooldownWaits);
   if (report.cooldownState !== 'COOLED') return '';
   const who = unsettled.map((one) => {
