@@ -86,6 +86,7 @@ export const ERRORS = {
   TOO_MANY_ROWS:           row(1172, '42000', 'Result consisted of more than one row'),
   UNKNOWN_SCHEMA_TABLE:    row(1109, '42S02', "Unknown table '{name}' in {database}"),
   WRONG_COLUMN_COUNT:      row(1222, '21000', 'The used SELECT statements have a different number of columns'),
+  SUBQUERY_ROWS:           row(1242, '21000', 'Subquery returns more than 1 row'),
   OPERAND_COLUMNS:         row(1241, '21000', 'Operand should contain {count} column(s)'),
   NON_UNIQUE_TABLE:        row(1066, '42000', "Not unique table/alias: '{name}'"),
   DERIVED_NEEDS_ALIAS:     row(1248, '42000', 'Every derived table must have its own alias'),

@@ -358,7 +358,7 @@ function spellCase(ctx: SpellerContext): Spelled {
 }
 
 function spellParenthesis(ctx: SpellerContext): Spelled {
-  if (isQueryAhead(ctx)) return ctx.grammar.subquery(ctx);
+  if (isQueryAhead(ctx)) return ctx.grammar.scalarSubquery(ctx);
   ctx.expect('(');
   const items: Spelled[] = [];
   do items.push(spellExpression(ctx));

@@ -317,11 +317,18 @@ export const LIBRARY: Readonly<Record<string, LibraryFunction>> = {
     return micros === undefined ? null : (micros % DAY_MICROS) / 1_000_000n;
   }),
   makedate: strict((year, day) => whole(day) < 1 ? null : formatDate(BigInt(Date.UTC(whole(year), 0, whole(day))) * 1000n) ?? null),
+  one_row: (count = null) => {
+    if (number(count) > 1) throw new RangeError(TOO_MANY_ROWS);
+    return 1n;
+  },
   sleep: (seconds = null) => {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.max(0, number(seconds)) * 1000);
     return 0n;
   },
 };
+
+/** Of a query that stands where one value is meant; sqlite_errors.ts knows the text. */
+const TOO_MANY_ROWS = 'more rows than one where one value is meant';
 
 function sameValue(a: LibraryValue, b: LibraryValue): boolean {
   const numeric = (value: LibraryValue): boolean =>

@@ -21,7 +21,8 @@ export function spellQuery(ctx: SpellerContext): SpelledQuery {
     const { query, tail } = spellBody(ctx);
     ctx.scope = scopeBefore;
     ctx.ctes = before;
-    return { ...query, sql: `${head}${query.sql}${tail}` };
+    const oneRow = query.oneRow === true || / LIMIT [01](?: OFFSET \d+)?$/.test(tail);
+    return { ...query, sql: `${head}${query.sql}${tail}`, oneRow };
   });
 }
 
@@ -209,10 +210,12 @@ function spellSelect(ctx: SpellerContext): Term {
   let sql = `SELECT ${distinct}${list.sql}${from}`;
   if (filters.length > 0) sql += ` WHERE ${filters.join(' AND ')}`;
   sql += group + having.clause;
+  const isAggregate = ctx.aggregates > 0 && !list.sql.includes(' OVER ');
+  const oneRow = group === '' && (from.trim() === '' || isAggregate);
   ctx.aggregates = outerAggregates;
   ctx.scope = outerScope;
   const predicates = where?.conjuncts ?? NO_PREDICATES;
-  return { sql: sql + windows, columns: list.columns, predicates, scope };
+  return { sql: sql + windows, columns: list.columns, predicates, scope, oneRow };
 }
 
 /**
@@ -402,10 +405,29 @@ function limitNumber(ctx: SpellerContext): bigint {
   return value > INT64_MAX ? INT64_MAX : value;
 }
 
-/** A query in parentheses as an operand. */
+/** A query in parentheses as an operand: of EXISTS, of IN, a row. */
 export function spellSubquery(ctx: SpellerContext): Spelled {
   ctx.heavy = true;
+  return operandOf(ctx, spellDerived(ctx));
+}
+
+/** A query in parentheses whose value is that of its only row (1242 when it has more). */
+export function spellScalarSubquery(ctx: SpellerContext): Spelled {
+  ctx.heavy = true;
   const query = spellDerived(ctx);
+  const [column] = query.columns;
+  if (query.oneRow === true || column === undefined || query.columns.length > 1) {
+    return operandOf(ctx, query);
+  }
+  // SQLite would take the first row. This is one group of up to two rows, and the column in it
+  // is still the column: it keeps its affinity and collation, which an aggregate of ours would not.
+  const rows = `SELECT * FROM ${query.sql} LIMIT 2`;
+  const group = 'GROUP BY NULL HAVING mysql_one_row(count(*))';
+  const sql = `(SELECT ${quoteName(column.name)} FROM (${rows}) ${group})`;
+  return operandOf(ctx, { ...query, sql });
+}
+
+function operandOf(ctx: SpellerContext, query: SpelledQuery): Spelled {
   const type = (): StaticType => query.columns[0]?.type();
   if (!query.columns.some(holdsKeys)) return { ...typed(query.sql, undefined), type };
   const bare = { ...query, sql: query.sql.slice(1, -1) };

@@ -3,7 +3,13 @@ import type { ScanPredicate } from '../../base/agent_messages.ts';
 import type { SqlValue } from '../../base/values.ts';
 import { spellCall } from './call_speller.ts';
 import { spellExpression } from './expression_speller.ts';
-import { spellDerived, spellOrderItems, spellQuery, spellSubquery } from './query_speller.ts';
+import {
+  spellDerived,
+  spellOrderItems,
+  spellQuery,
+  spellScalarSubquery,
+  spellSubquery,
+} from './query_speller.ts';
 import {
   SpellerContext,
   type Clause,
@@ -19,6 +25,7 @@ const GRAMMAR: Grammar = {
   expression: spellExpression,
   call: spellCall,
   subquery: spellSubquery,
+  scalarSubquery: spellScalarSubquery,
   derived: spellDerived,
   over: spellOver,
   orderItems: spellOrderItems,

@@ -41,6 +41,8 @@ export interface SpelledQuery {
   readonly columns: readonly ScopeColumn[];
   /** AND-ed hints of WHERE, when this is one SELECT without anything around it. */
   readonly predicates: () => readonly ScanPredicate[];
+  /** It is known to have no more than one row. */
+  readonly oneRow?: boolean;
 }
 
 /**
@@ -54,6 +56,8 @@ export interface Grammar {
   call(ctx: SpellerContext): Spelled;
   /** A query in parentheses, as an operand. */
   subquery(ctx: SpellerContext): Spelled;
+  /** The same where one value is meant. */
+  scalarSubquery(ctx: SpellerContext): Spelled;
   /** A query in parentheses, as a table. */
   derived(ctx: SpellerContext): SpelledQuery;
   /** `call` with the OVER clause that may follow. */

@@ -47,6 +47,7 @@ const RULES: readonly (readonly [RegExp, Maker])[] = [
     /^sub-select returns \d+ columns - expected (\d+)/,
     (match) => new SqlError('OPERAND_COLUMNS', { count: match[1] ?? '1' }),
   ],
+  [/^more rows than one where one value/, () => new SqlError('SUBQUERY_ROWS')],
   [/^row value misused/, () => new SqlError('OPERAND_COLUMNS', { count: '1' })],
   [/^bad JSON path: '(.*)'$/s, (match) => new SqlError('BAD_JSON_PATH', { path: match[1] ?? '' })],
   [/^malformed JSON/, () => new SqlError('BAD_JSON')],
