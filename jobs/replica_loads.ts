@@ -89,7 +89,10 @@ async function txnOutcome(catalog: Catalog, txnId: TxnId): Promise<TxnOutcome> {
       return { txnId, state: 'RUNNING' };
     case 'VISIBLE': {
       // It may have become visible between the two questions.
-      return { txnId, state: 'VISIBLE', versions: catalog.replicas.versionsOf(txnId) };
+      const made = catalog.replicas.versionsOf(txnId);
+      if (made.length > 0) return { txnId, state: 'VISIBLE', versions: made };
+      // Every replica has its versions from somewhere: what is prepared is of no use.
+      return { txnId, state: 'UNKNOWN' };
     }
   }
 }

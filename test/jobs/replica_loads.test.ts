@@ -37,6 +37,18 @@ describe('a load', () => {
     }
   });
 
+  it('is of no use any more to who asks when all replicas have its versions', async () => {
+    const { catalog } = world;
+    const table = await world.table('t', 3);
+    const txnId = await beginLoad(catalog, table, 'visible');
+    const rowsets = rowsetsFor(catalog, table, 1);
+    await catalog.commitLoad(txnId, rowsets, COUNTS, undefined, world.prepared(table));
+    const [partition] = table.partitions;
+    if (partition === undefined) throw new Error('no partition');
+    await catalog.replicas.forgetVersions(partition.partitionId, 2);
+    expect(await txnOutcomes(catalog, [txnId])).toEqual([{ txnId, state: 'UNKNOWN' }]);
+  });
+
   it('tells backends what became of it, whenever they ask', async () => {
     const { catalog } = world;
     const table = await world.table('t', 3);
