@@ -29,6 +29,7 @@ const SERVER_CONFIG: Readonly<Record<string, string>> = {
   shutdown_grace_ms: '1000',
 };
 const START_MS_MAX = 60_000;
+const CALL_MS_MAX = 30_000;
 
 /** The server as it is, and those who watch what it says. */
 class WatchedServer extends SimServer {
@@ -204,7 +205,9 @@ export class RealWorld extends WorldCore {
             const { confs } = request as { readonly confs: never };
             this.watch.pushed(confs);
           }
-          return await honest.call(backendId, name, request, options);
+          // A connection that gives no sign of life is closed long before a clone's time is over.
+          const timeoutMs = Math.min(options.timeoutMs, CALL_MS_MAX);
+          return await honest.call(backendId, name, request, { ...options, timeoutMs });
         },
       }),
     };

@@ -215,4 +215,9 @@ export const KNOWN_SEEDS: readonly KnownCoolSeed[] = [
     control: 'model',
     found: 'a backend was refused for ever after a second process with its id had reported',
   },
+  {
+    seed: 101,
+    control: 'real',
+    found: 'a prepared rowset was kept for ever whose version all replicas had from elsewhere',
+  },
 ];
