@@ -188,7 +188,8 @@ export class Agent {
     });
     replicas.attachCooldown(this.cooldown);
     this.#accesses = new AccessCounts(clock, random);
-    this.#scans = new OpenScans(clock, random, (request) => this.#newScan(request));
+    const newScan = (request: OpenScanRequest): Promise<OpenedScan> => this.#newScan(request);
+    this.#scans = new OpenScans(clock, random, newScan, options.backendId);
     this.#traffic = new WarmUpTraffic({
       clock,
       log,

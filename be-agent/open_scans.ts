@@ -1,6 +1,7 @@
 /** Scans that the server is reading: a cursor each, dropped when nobody asks for its next batch. */
 import type { OpenScanRequest, ScanBatch } from '../base/agent_messages.ts';
 import { SqlError } from '../base/errors.ts';
+import type { BackendId } from '../base/ids.ts';
 import type { Clock, Random } from '../base/ports.ts';
 import type { Scan } from './data/scan.ts';
 
@@ -23,6 +24,7 @@ export class OpenScans {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #make: (request: OpenScanRequest) => Promise<OpenedScan>;
+  readonly #backendId: BackendId;
   readonly #open = new Map<string, OpenScan>();
   #isClosed = false;
 
@@ -30,10 +32,12 @@ export class OpenScans {
     clock: Clock,
     random: Random,
     make: (request: OpenScanRequest) => Promise<OpenedScan>,
+    backendId: BackendId,
   ) {
     this.#clock = clock;
     this.#random = random;
     this.#make = make;
+    this.#backendId = backendId;
   }
 
   /** Throws what making a scan throws. */
@@ -46,21 +50,24 @@ export class OpenScans {
     const scan = { ...(await this.#make(request)), stopTimer: () => undefined };
     if (this.#isClosed) {
       scan.release();
-      throw new SqlError('QUERY_INTERRUPTED', {}, { hint: 'the backend stops' });
+      throw this.#lost('openScan');
     }
     this.#open.set(scanId, scan);
     this.#arm(scanId, scan);
     return { scanId };
   }
 
-  /** Throws QUERY_INTERRUPTED when there is no such scan (any more). */
+  /** Throws QUERY_INTERRUPTED when there is no such scan (any more), AGENT_LOST at the end. */
   async nextBatch(scanId: string): Promise<ScanBatch> {
     const open = this.#open.get(scanId);
     if (open === undefined) {
+      if (this.#isClosed) throw this.#lost('nextBatch');
       throw new SqlError('QUERY_INTERRUPTED', {}, { hint: 'the scan is closed' });
     }
     open.stopTimer();
     const batch = await open.scan.nextBatch();
+    // Closed meanwhile, it says that it is done, and is not.
+    if (this.#open.get(scanId) !== open) throw this.#lost('nextBatch');
     if (batch.done) this.close(scanId);
     else if (this.#open.has(scanId)) this.#arm(scanId, open);
     return batch;
@@ -79,6 +86,12 @@ export class OpenScans {
   closeAll(): void {
     this.#isClosed = true;
     for (const scanId of this.#open.keys()) this.close(scanId);
+  }
+
+  /** Whoever asks may try another replica. */
+  #lost(what: string): SqlError {
+    const args = { backend: this.#backendId, what, timeoutMs: 0 };
+    return new SqlError('AGENT_LOST', args, { hint: 'the scan was closed, or the backend stops' });
   }
 
   #arm(scanId: string, open: OpenScan): void {
