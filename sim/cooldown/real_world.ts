@@ -3,7 +3,7 @@
  * several lives, and backends with replicas. What people do, they say in SQL.
  */
 import { SqlError } from '../../base/errors.ts';
-import type { BackendId, ReplicaId, TabletId } from '../../base/ids.ts';
+import type { ReplicaId, TabletId } from '../../base/ids.ts';
 import type { StatementResult } from '../../base/values.ts';
 import type { Plant } from '../plants.ts';
 import { PLANTS } from '../plants.ts';
@@ -268,7 +268,7 @@ function bigintText(_key: string, value: unknown): unknown {
 /** What the server asks of a backend's process. */
 function asSimBackend(backend: CoolBackend): SimBackend {
   const host = {
-    backendId: backend.backendId as BackendId,
+    backendId: backend.backendId,
     name: backend.name,
     get process() {
       return backend.process;

@@ -94,6 +94,8 @@ export class CooldownWatch implements BucketWatcher {
 
   /** The disk was replaced by an empty one. */
   diskLost(disk: DiskSeen): void {
+    const { localOnce } = this.#seen().history;
+    for (const key of localOnce) if (key.startsWith(`${disk.name}/`)) localOnce.delete(key);
     for (const key of this.#last.keys()) {
       if (key.startsWith(`${disk.name}/`)) this.#last.delete(key);
     }
