@@ -295,7 +295,9 @@ function expectCooledThere(
   partitionId: number,
 ): void {
   const isElsewhere = resourcesOf(tx, partitionId).some((other) => other !== resourceId);
-  if (isElsewhere) throw new SqlError('POLICY_OTHER_RESOURCE');
+  if (!isElsewhere) return;
+  const hint = 'data of a policy that it had may lie in another resource';
+  throw new SqlError('POLICY_OTHER_RESOURCE', {}, { hint });
 }
 
 function cooldownColumns(cooldown: CooldownTime): Pick<PolicyRow, 'cooldown_ms' | 'ttl_s'> {

@@ -1,5 +1,6 @@
 /** Cooldown on a backend, put together: cooling and following, compaction, collection. */
 import type { AgentCalls, ConfOutcome } from '../../base/agent_messages.ts';
+import { SqlError } from '../../base/errors.ts';
 import type { TabletId } from '../../base/ids.ts';
 import type { CooldownCheck, CooldownConf } from '../../base/replica.ts';
 import { ColdCompaction } from './cold_compaction.ts';
@@ -43,7 +44,7 @@ export class Cooldown {
   ): Promise<AgentCalls['checkCooldown']['reply']> {
     const tablets: CooldownCheck[] = [];
     for (const tabletId of tabletIds) {
-      const found = await this.#checker.check(tabletId, others, { checksum, signal });
+      const found = await inWords(this.#checker.check(tabletId, others, { checksum, signal }));
       if (found !== undefined) tablets.push(found);
     }
     return { tablets };
@@ -56,7 +57,7 @@ export class Cooldown {
   }: AgentCalls['repairCooldown']['request']): Promise<AgentCalls['repairCooldown']['reply']> {
     const repaired: { readonly tabletId: TabletId; readonly key: string }[] = [];
     for (const tabletId of tabletIds) {
-      const keys = await this.#checker.repair(tabletId, others);
+      const keys = await inWords(this.#checker.repair(tabletId, others));
       repaired.push(...keys.map((key) => ({ tabletId, key })));
     }
     return { repaired };
@@ -95,5 +96,16 @@ export class Cooldown {
 
   stateOf(tabletId: TabletId): CooldownStatus | undefined {
     return this.engine.stateOf(tabletId);
+  }
+}
+
+/** What the store says, or what lies there: an answer for operators, and no unexpected error. */
+async function inWords<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const { name, message } = (error ?? {}) as { name?: unknown; message?: unknown };
+    if (name !== 'ObjectStoreError' && name !== 'CooldownFailure') throw error;
+    throw new SqlError('STORE_FAILED', { what: String(message) }, { cause: error });
   }
 }

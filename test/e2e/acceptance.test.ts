@@ -15,7 +15,8 @@
  * - `capacity GROUP BYTES`: of each cache of the group (no statement)
  * - `ttl GROUP GROUP`: compares the sums of the metric ttl_cache_size (no statement)
  * - `grown GROUP METRIC`: by how much it has grown since it was asked for last (no statement)
- * `$job1` stands for the id of the first job, in statements and answers.
+ * `$job1` stands for the id of the first job, `$dir` for the server's data directory, in statements
+ * and answers.
  */
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -100,10 +101,9 @@ class Runner {
       const words = wordsOf(block, name);
       if (words !== undefined) return await answer(...words);
     }
-    const statement = block.sql.replaceAll(
-      /\$job(\d+)/g,
-      (_, n) => this.#jobs[Number(n) - 1] ?? '0',
-    );
+    const statement = block.sql
+      .replaceAll(/\$job(\d+)/g, (_, n) => this.#jobs[Number(n) - 1] ?? '0')
+      .replaceAll('$dir', () => this.#server.dataDir);
     const times = Number(wordsOf(block, 'repeat')?.[0] ?? 1);
     for (let i = 1; i < times; i += 1) await this.#server.sql(statement);
     if (wordsOf(block, 'shell') !== undefined) {
@@ -197,6 +197,7 @@ class Runner {
 
   #mask(text: string): string {
     let masked = text
+      .replaceAll(this.#server.dataDir, '$$dir')
       .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?/g, '<time>')
       .replaceAll(/[0-9a-f]{32}/g, '<rowset>')
       .replaceAll(/127\.0\.0\.1:\d+/g, '<address>');
