@@ -3,7 +3,7 @@ import type { StatementResult } from '../../base/values.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { StatementKind, StatementOf, TableName } from '../../parser/statement.ts';
 import { defaultGroup } from '../access/default_group.ts';
-import type { SelectResult } from '../select/select_engine.ts';
+import type { SelectResult } from '../select/select_result.ts';
 import type { QueryPlan } from '../select/query_plan.ts';
 import type { Rights } from '../access/rights.ts';
 import type { Services } from '../services.ts';

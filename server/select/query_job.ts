@@ -1,10 +1,12 @@
-/** One SELECT over tables: reads them, and runs it in a query process. */
+/** One SELECT over tables: reads them, and runs it here when it is small, else in a process. */
 import { SqlError } from '../../base/errors.ts';
 import type { Clock, Log } from '../../base/ports.ts';
 import type { ColumnType, RowsResult, SqlRow } from '../../base/values.ts';
 import type { QueryPool, QueryProcess } from './query_pool.ts';
 import type { QueryReply, QueryRequest, QueryTable } from './query_messages.ts';
 import { keepVariables, resultColumns, staticTypes, warnOf } from './select_result.ts';
+import { SmallInput, smallShape } from './small_bound.ts';
+import type { SmallTables } from './small_tables.ts';
 import type { SpelledStatement } from './speller.ts';
 import type { ScanRows, SelectSession, SelectTable, TableProvider } from './table_provider.ts';
 
@@ -14,6 +16,8 @@ export interface SelectEngineOptions<Context> {
   readonly provider: TableProvider<Context>;
   /** Bytes one statement may hold in memory before it spills (config query_memory_bytes). */
   readonly memoryBytes: () => number;
+  /** Rows of the tables of a statement that runs on the main thread; default SMALL_ROWS_MAX. */
+  readonly smallRowsMax?: number;
 }
 
 export interface SelectOptions<Context> {
@@ -43,6 +47,10 @@ interface TableScan {
   rest: { readonly batch: ScanRows; readonly from: number } | undefined;
   /** Asked for before it is needed. */
   ahead: Promise<IteratorResult<ScanRows>> | undefined;
+  /** Read before it was known where the statement runs; handed on first. */
+  readonly early: ScanRows[];
+  /** `early` is all there is. */
+  isRead: boolean;
 }
 
 /** One statement in a query process. */
@@ -52,6 +60,7 @@ export class QueryJob<Context> {
   readonly #engine: SelectEngineOptions<Context>;
   readonly #options: SelectOptions<Context>;
   readonly #pool: QueryPool;
+  readonly #small: SmallTables;
   readonly #scans: readonly TableScan[];
   readonly #abort = new AbortController();
   #process: QueryProcess | undefined;
@@ -65,13 +74,14 @@ export class QueryJob<Context> {
     tables: ReadonlyMap<string, SelectTable>,
     engine: SelectEngineOptions<Context>,
     options: SelectOptions<Context>,
-    pool: QueryPool,
+    { pool, small }: { readonly pool: QueryPool; readonly small: SmallTables },
   ) {
     this.#text = text;
     this.#spelled = spelled;
     this.#engine = engine;
     this.#options = options;
     this.#pool = pool;
+    this.#small = small;
     this.#scans = spelled.references.map(({ key, database, table }) => {
       const found = tables.get(key);
       if (found === undefined)
@@ -82,6 +92,8 @@ export class QueryJob<Context> {
         iterator: undefined,
         rest: undefined,
         ahead: undefined,
+        early: [],
+        isRead: false,
       };
     });
   }
@@ -89,6 +101,11 @@ export class QueryJob<Context> {
   async start(): Promise<RowsResult> {
     this.#watch();
     try {
+      const small = await this.#runSmall();
+      if (small !== undefined) {
+        this.#finish(true);
+        return small;
+      }
       const process = await this.#begin();
       const first = await this.#nextBatch(process);
       const columns = resultColumns(this.#spelled.columns, first.types ?? []);
@@ -100,6 +117,42 @@ export class QueryJob<Context> {
       this.#finish(isStatementError(error));
       throw reason;
     }
+  }
+
+  /** Runs it on the main thread; undefined when it is not small enough for that. */
+  async #runSmall(): Promise<RowsResult | undefined> {
+    const { session, rowsMax } = this.#options;
+    const shape = this.#small.isOpen ? smallShape(this.#text, session) : undefined;
+    if (shape === undefined) return undefined;
+    const input = new SmallInput(this.#small.rowsMax);
+    for (const [index, scan] of this.#scans.entries()) {
+      for (;;) {
+        const result = await this.#iteratorOf(scan).next();
+        if (result.done === true) break;
+        scan.early.push(result.value);
+        if (!input.add(index, result.value)) return undefined;
+      }
+      scan.iterator = undefined;
+      scan.isRead = true;
+    }
+    if (!input.isWithin(shape, this.#spelled)) return undefined;
+    this.#abort.signal.throwIfAborted();
+    const tables = this.#scans.map(({ table, wanted, early }) => ({
+      fullName: `${table.database}.${table.name}`,
+      columns: wanted.map((name) => ({ name, type: columnType(table, name) })),
+      nocase: table.nocase === true,
+      batches: early,
+    }));
+    return this.#small.run({ text: this.#text, spelled: this.#spelled, tables, session, rowsMax });
+  }
+
+  #iteratorOf(scan: TableScan): AsyncIterator<ScanRows> {
+    if (scan.iterator === undefined) {
+      const predicates = this.#scans.length === 1 ? this.#spelled.predicates : [];
+      const rows = scan.table.scan(scan.wanted, predicates, this.#abort.signal);
+      scan.iterator = rows[Symbol.asyncIterator]();
+    }
+    return scan.iterator;
   }
 
   /**
@@ -194,18 +247,20 @@ export class QueryJob<Context> {
     if (scan === undefined) throw new TypeError(`no table ${index}`);
     const { rest } = scan;
     if (rest !== undefined) return this.#part(scan, rest.batch, rest.from);
-    if (scan.iterator === undefined) {
-      const predicates = this.#scans.length === 1 ? this.#spelled.predicates : [];
-      const rows = scan.table.scan(scan.wanted, predicates, this.#abort.signal);
-      scan.iterator = rows[Symbol.asyncIterator]();
+    const early = scan.early.shift();
+    if (early !== undefined) return this.#part(scan, early, 0);
+    if (scan.isRead) {
+      scan.isRead = false;
+      return { kind: 'rows', rows: 0, columns: [], done: true };
     }
-    const result = await (scan.ahead ?? scan.iterator.next());
+    const iterator = this.#iteratorOf(scan);
+    const result = await (scan.ahead ?? iterator.next());
     scan.ahead = undefined;
     if (result.done === true) {
       scan.iterator = undefined;
       return { kind: 'rows', rows: 0, columns: [], done: true };
     }
-    scan.ahead = scan.iterator.next();
+    scan.ahead = iterator.next();
     // Whoever awaits it sees the error; until then it must not count as unhandled.
     scan.ahead.catch(() => undefined);
     return this.#part(scan, result.value, 0);

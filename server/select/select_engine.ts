@@ -1,10 +1,10 @@
 /**
  * SELECT: spell it for SQLite, bring the tables, run it, hand out rows (ADR 0003). Statements
- * without tables run at once on a connection of the main thread, all others in a query process.
+ * without tables, and those over small ones, run at once on connections of the main thread, all
+ * others in a query process.
  */
 import { SqlError } from '../../base/errors.ts';
-import type { ColumnType, ResultColumn, RowsResult, SqlRow, SqlValue } from '../../base/values.ts';
-import { beginVariables, takeCounted, variablesNow } from './function_library.ts';
+import type { ColumnType, ResultColumn, RowsResult, SqlValue } from '../../base/values.ts';
 import {
   QueryJob,
   type SelectEngineOptions,
@@ -14,14 +14,10 @@ import {
 import { type PlannedTable, type QueryPlan, planSteps } from './query_plan.ts';
 import { QueryPool } from './query_pool.ts';
 import { runStatement } from './run_statement.ts';
-import {
-  type SelectResult,
-  keepVariables,
-  resultColumns,
-  staticTypes,
-  warnOf,
-  withInto,
-} from './select_result.ts';
+import { runHere } from './run_here.ts';
+import { type SelectResult, resultColumns, staticTypes, withInto } from './select_result.ts';
+import { SMALL_ROWS_MAX } from './small_bound.ts';
+import { SmallTables } from './small_tables.ts';
 import { quoteName } from './spelled.ts';
 import { spellStatement, type SpelledStatement } from './speller.ts';
 import { openMemoryConnection, type Connection } from './sqlite_connection.ts';
@@ -32,11 +28,18 @@ import { sqliteType } from './value_storage.ts';
 export class SelectEngine<Context> {
   readonly #options: SelectEngineOptions<Context>;
   readonly #pool: QueryPool;
+  readonly #small: SmallTables;
   #memory: Connection | undefined;
 
   constructor(options: SelectEngineOptions<Context>) {
     this.#options = options;
     this.#pool = new QueryPool(options.log, options.clock);
+    this.#small = new SmallTables(options.smallRowsMax ?? SMALL_ROWS_MAX);
+  }
+
+  /** SELECTs over tables that ran on the main thread. */
+  get smallRuns(): number {
+    return this.#small.runs;
   }
 
   /**
@@ -54,7 +57,10 @@ export class SelectEngine<Context> {
     const tables = await this.#resolve(first, options.context);
     const spelled = spellStatement(sql, options.session, nowMs, tables);
     const called = await this.#callLocks(spelled, options);
-    const job = new QueryJob(sql, called, tables, this.#options, options, this.#pool);
+    const job = new QueryJob(sql, called, tables, this.#options, options, {
+      pool: this.#pool,
+      small: this.#small,
+    });
     return withInto(await job.start(), spelled);
   }
 
@@ -173,29 +179,18 @@ export class SelectEngine<Context> {
 
   close(): void {
     this.#pool.close();
+    this.#small.close();
     this.#memory?.close();
     this.#memory = undefined;
   }
 
-  #runHere(sql: string, spelled: SpelledStatement, options: SelectOptions<Context>): RowsResult {
+  #runHere(
+    text: string,
+    spelled: SpelledStatement,
+    { session, rowsMax }: SelectOptions<Context>,
+  ): RowsResult {
     this.#memory ??= openMemoryConnection();
-    const run = { ...spelled, types: staticTypes(spelled), rowsMax: options.rowsMax };
-    const rows: SqlRow[] = [];
-    let types: readonly ColumnType[] = [];
-    takeCounted();
-    beginVariables(spelled.variables);
-    try {
-      for (const batch of runStatement(this.#memory, run)) {
-        types = batch.types ?? types;
-        rows.push(...batch.rows);
-      }
-    } catch (error) {
-      const { firstClause } = spelled;
-      throw sqlErrorOf(error, { text: sql, firstClause, tables: new Map() });
-    }
-    warnOf(takeCounted(), options.session);
-    if (spelled.variables.size > 0) keepVariables(variablesNow(), options.session);
-    return { kind: 'rows', columns: resultColumns(spelled.columns, types), rows };
+    return runHere(this.#memory, { text, spelled, session, rowsMax, tables: new Map() });
   }
 
   async #resolve(spelled: SpelledStatement, context: Context): Promise<Map<string, SelectTable>> {
@@ -210,4 +205,3 @@ export class SelectEngine<Context> {
     return tables;
   }
 }
-

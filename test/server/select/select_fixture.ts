@@ -5,7 +5,8 @@ import { systemClock } from '../../../base/system_ports.ts';
 import type { ColumnType, RowsResult, SqlRow, SqlValue, Warning } from '../../../base/values.ts';
 import { InformationSchema } from '../../../server/information_schema/information_schema.ts';
 import type { InformationSchemaSource } from '../../../server/information_schema/source.ts';
-import { SelectEngine, type SelectOptions } from '../../../server/select/select_engine.ts';
+import type { SelectOptions } from '../../../server/select/query_job.ts';
+import { SelectEngine } from '../../../server/select/select_engine.ts';
 import type {
   ScanRows,
   SelectColumn,
