@@ -213,7 +213,7 @@ export const ERRORS = {
 
   VAULT_IN_USE:            row(1105, 'HY000', 'Storage vault {name} is still used by {what}'),
   WRONG_NAME:              row(1105, 'HY000', "Incorrect {kind} name '{name}': {why}"),
-  USER_EXISTS:             row(1396, 'HY000', "Operation CREATE USER failed for '{user}'@'{host}'"),
+  USER_EXISTS:             row(1396, 'HY000', "Operation {what} failed for '{user}'@'{host}'"),
   NO_SUCH_GRANT:           row(1141, '42000', "There is no such grant defined for user '{user}' on host '{host}'"),
   PLUGIN_NOT_LOADED:       row(1524, 'HY000', "Plugin '{name}' is not loaded; there are caching_sha2_password and mysql_native_password"),
   BAD_PASSWORD_HASH:       row(1827, 'HY000', "The password hash doesn't have the expected format."),

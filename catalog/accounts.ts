@@ -1,6 +1,7 @@
 /** Accounts: who may log in, from where, and how the password is checked. */
 import type { Selectable, Updateable } from 'kysely';
 import { SqlError } from '../base/errors.ts';
+import type { AccountName } from '../base/privileges.ts';
 import { GrantStore } from './grants.ts';
 import type { CatalogRows } from './rows.ts';
 import type { Session } from './session.ts';
@@ -13,7 +14,18 @@ export interface AccountLimits {
   readonly userConnections: number;
 }
 
-export interface Account extends AccountLimits {
+/** PASSWORD_LOCK_TIME UNBOUNDED. */
+export const LOCK_UNBOUNDED = -1;
+
+/** When failed logins in a row shut an account out; undefined: as the settings of the server say. */
+export interface LoginLockLimits {
+  /** FAILED_LOGIN_ATTEMPTS; 0: never. */
+  readonly failedLoginAttempts: number | undefined;
+  /** PASSWORD_LOCK_TIME, seconds, or LOCK_UNBOUNDED: until it is unlocked. */
+  readonly passwordLockSecond: number | undefined;
+}
+
+export interface Account extends AccountLimits, LoginLockLimits {
   readonly user: string;
   /** Host pattern as in MySQL: `%`, `10.0.0.%`, an address. */
   readonly host: string;
@@ -37,6 +49,7 @@ export interface Account extends AccountLimits {
 
 /** What CREATE and ALTER USER may set besides the password. */
 export type AccountOptions = AccountLimits &
+  LoginLockLimits &
   Pick<Account, 'locked' | 'comment' | 'requireTls' | 'passwordExpired' | 'passwordLifetimeDays'>;
 
 export type NewAccount = Pick<Account, 'user' | 'host' | 'plugin' | 'authString'> &
@@ -80,7 +93,8 @@ export class AccountStore {
     return this.#session.write(async (tx) => {
       const { user, host } = account;
       const taken = await new AccountStore(tx).find(user, host);
-      if (taken !== undefined) throw new SqlError('USER_EXISTS', { user, host });
+      if (taken !== undefined)
+        throw new SqlError('USER_EXISTS', { what: 'CREATE USER', user, host });
       const row = {
         user_name: user,
         host,
@@ -129,6 +143,26 @@ export class AccountStore {
     });
   }
 
+  /** With what it was given; addresses shut out are let in again. Throws UNKNOWN_USER, USER_EXISTS. */
+  async rename(from: AccountName, to: AccountName): Promise<void> {
+    await this.#session.write(async (tx) => {
+      const taken = await new AccountStore(tx).find(to.user, to.host);
+      if (taken !== undefined) throw new SqlError('USER_EXISTS', { what: 'RENAME USER', ...to });
+      const name = { user_name: to.user, host: to.host };
+      const result = await tx.db
+        .updateTable('account')
+        .set(name)
+        .where('user_name', '=', from.user)
+        .where('host', '=', from.host)
+        .executeTakeFirst();
+      if (result.numUpdatedRows !== 1n) {
+        throw new SqlError('UNKNOWN_USER', { what: 'RENAME USER', ...from });
+      }
+      await new GrantStore(tx).renameUser(from, to);
+      await new GrantStore(tx).removeLoginLocks(from.user);
+    });
+  }
+
   /** With what it was given. Throws UNKNOWN_USER. */
   async drop(user: string, host: string): Promise<void> {
     await this.#session.write(async (tx) => {
@@ -160,12 +194,15 @@ const NEW = {
   require_tls: 0,
   password_expired: 0,
   password_lifetime_days: null,
+  failed_login_attempts: null,
+  password_lock_second: null,
 } as const;
 
 /** What is not named is left out: `passwordLifetimeDays` is named when the key is there. */
 function columnsOf(options: Partial<AccountOptions>): OptionColumns {
   const { locked, comment, requireTls, passwordExpired } = options;
   const { queriesPerHour, updatesPerHour, connectionsPerHour, userConnections } = options;
+  const { failedLoginAttempts, passwordLockSecond } = options;
   return {
     ...(locked === undefined ? {} : { locked: locked ? 1 : 0 }),
     ...(comment === undefined ? {} : { comment }),
@@ -178,6 +215,8 @@ function columnsOf(options: Partial<AccountOptions>): OptionColumns {
     ...(updatesPerHour === undefined ? {} : { updates_per_hour: updatesPerHour }),
     ...(connectionsPerHour === undefined ? {} : { connections_per_hour: connectionsPerHour }),
     ...(userConnections === undefined ? {} : { user_connections: userConnections }),
+    ...(failedLoginAttempts === undefined ? {} : { failed_login_attempts: failedLoginAttempts }),
+    ...(passwordLockSecond === undefined ? {} : { password_lock_second: passwordLockSecond }),
   };
 }
 
@@ -198,5 +237,7 @@ function toAccount(row: Selectable<CatalogRows['account']>): Account {
     passwordChangedMs: row.password_changed_ms ?? row.created_ms,
     passwordExpired: row.password_expired === 1,
     passwordLifetimeDays: row.password_lifetime_days ?? undefined,
+    failedLoginAttempts: row.failed_login_attempts ?? undefined,
+    passwordLockSecond: row.password_lock_second ?? undefined,
   };
 }

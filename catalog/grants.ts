@@ -89,6 +89,25 @@ export class GrantStore {
     });
   }
 
+  /** What an account was given is given to its new name, which has nothing (drops take it away). */
+  async renameUser(from: AccountName, to: AccountName): Promise<void> {
+    await this.#session.write(async (tx) => {
+      await tx.db
+        .updateTable('privilege_grant')
+        .set({ grantee: to.user, host: to.host })
+        .where('grantee_kind', '=', 'USER')
+        .where('grantee', '=', from.user)
+        .where('host', '=', from.host)
+        .execute();
+      await tx.db
+        .updateTable('role_member')
+        .set({ user_name: to.user, host: to.host })
+        .where('user_name', '=', from.user)
+        .where('host', '=', from.host)
+        .execute();
+    });
+  }
+
   /** By name. */
   async roles(): Promise<string[]> {
     const rows = await this.#session.db

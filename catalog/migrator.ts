@@ -12,6 +12,7 @@ import { COOLDOWN_JOBS } from './migrations/0009_cooldown_jobs.ts';
 import { REMOTE_BACKENDS } from './migrations/0010_remote_backends.ts';
 import { REPLICA_REPAIR } from './migrations/0011_replica_repair.ts';
 import { ACCOUNT_LIMITS } from './migrations/0012_account_limits.ts';
+import { LOGIN_LOCK_LIMITS } from './migrations/0013_login_lock_limits.ts';
 import type { Migration } from './migrations/migration.ts';
 import type { SqliteConnection } from './sqlite_connection.ts';
 
@@ -29,6 +30,7 @@ export const MIGRATIONS: readonly Migration[] = [
   REMOTE_BACKENDS,
   REPLICA_REPAIR,
   ACCOUNT_LIMITS,
+  LOGIN_LOCK_LIMITS,
 ];
 
 /**

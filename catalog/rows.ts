@@ -64,6 +64,8 @@ export interface CatalogRows {
     require_tls: Generated<Bit>;
     password_expired: Generated<Bit>;
     password_lifetime_days: Generated<number | null>;
+    failed_login_attempts: Generated<number | null>;
+    password_lock_second: Generated<number | null>;
   };
   role: { role_name: string; created_ms: number };
   role_member: { role_name: string; user_name: string; host: string; is_default: Generated<Bit> };

@@ -148,9 +148,16 @@ function accountOptions(options: StatementOf<'AlterUser'>['options']): string {
     requireTls !== undefined && `REQUIRE ${requireTls ? 'SSL' : 'NONE'}`,
     limits.length > 0 && `WITH ${limits.join(' ')}`,
     expire !== undefined && words('PASSWORD EXPIRE', expiryText(expire)),
+    options.failedLoginAttempts !== undefined &&
+      `FAILED_LOGIN_ATTEMPTS ${options.failedLoginAttempts}`,
+    options.passwordLockSecond !== undefined && lockTimeText(options.passwordLockSecond),
     lock !== undefined && `ACCOUNT ${lock ? 'LOCK' : 'UNLOCK'}`,
     comment !== undefined && `COMMENT ${stringText(comment)}`,
   );
+}
+
+function lockTimeText(seconds: number | 'UNBOUNDED'): string {
+  return `PASSWORD_LOCK_TIME ${seconds === 'UNBOUNDED' ? seconds : `${seconds} SECOND`}`;
 }
 
 function expiryText(expire: PasswordExpiry): string | false {
@@ -574,6 +581,8 @@ const FORMATTERS: Formatters = {
     ),
   DropUser: (statement) =>
     words('DROP USER', ifExists(statement.ifExists), statement.accounts.map(account).join(', ')),
+  RenameUser: ({ renames }) =>
+    `RENAME USER ${renames.map(({ from, to }) => `${account(from)} TO ${account(to)}`).join(', ')}`,
   SetPassword: (statement, options) =>
     words(
       'SET PASSWORD',

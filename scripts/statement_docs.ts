@@ -157,9 +157,10 @@ const GROUPS = {
     Unsupported: [undefined, 'DELETE, UPDATE, CALL, LOAD DATA, ...', 'Statements of MySQL and Doris that are recognised and refused with error 1235.'],
   },
   'Users and privileges': {
-    CreateUser: ['createUser', 'CREATE USER [IF NOT EXISTS] \'u\'[@\'host\'] [IDENTIFIED ...], ... [DEFAULT ROLE \'r\'] [COMMENT \'text\']', 'Makes accounts.'],
-    AlterUser: ['alterUser', 'ALTER USER [IF EXISTS] \'u\'[@\'host\'] [IDENTIFIED ...], ... [ACCOUNT LOCK | UNLOCK]', 'Changes accounts.'],
+    CreateUser: ['createUser', 'CREATE USER [IF NOT EXISTS] \'u\'[@\'host\'] [IDENTIFIED ...], ... [DEFAULT ROLE \'r\'] [REQUIRE ...] [WITH MAX_...] [PASSWORD EXPIRE ...] [FAILED_LOGIN_ATTEMPTS n] [PASSWORD_LOCK_TIME {n [DAY | HOUR | SECOND] | UNBOUNDED}] [ACCOUNT LOCK | UNLOCK] [COMMENT \'text\']', 'Makes accounts.'],
+    AlterUser: ['alterUser', 'ALTER USER [IF EXISTS] \'u\'[@\'host\'] [IDENTIFIED ...], ... [the options of CREATE USER]', 'Changes accounts.'],
     DropUser: ['dropUser', 'DROP USER [IF EXISTS] \'u\'[@\'host\'], ...', 'Removes accounts.'],
+    RenameUser: ['renameUser', 'RENAME USER \'u\'[@\'host\'] TO \'v\'[@\'host\'], ...', 'Gives accounts other names; what they were given goes with them.'],
     SetPassword: ['set', 'SET PASSWORD [FOR \'u\'[@\'host\']] = {PASSWORD(\'text\') | \'text\'}', 'Changes a password.'],
     CreateRole: ['createRole', 'CREATE ROLE [IF NOT EXISTS] \'r\', ...', 'Makes roles.'],
     DropRole: ['dropRole', 'DROP ROLE [IF EXISTS] \'r\', ...', 'Removes roles.'],

@@ -46,7 +46,7 @@ export class PasswordCheck {
 
   /** The password was wrong, or there is no such account. */
   failed(user: string, host: string): void {
-    this.#guard.failed(user, host, this.#access.match(user, host) !== undefined);
+    this.#guard.failed(user, host, this.#access.match(user, host));
   }
 
   /** The password was right: whose it is. Throws ACCOUNT_LOCKED, ACCESS_DENIED (REQUIRE SSL). */

@@ -31,6 +31,10 @@ export interface AccountOptions {
   readonly connectionsPerHour: number | undefined;
   readonly userConnections: number | undefined;
   readonly expire: PasswordExpiry | undefined;
+  /** FAILED_LOGIN_ATTEMPTS; 0: never locked. */
+  readonly failedLoginAttempts: number | undefined;
+  /** PASSWORD_LOCK_TIME, seconds. */
+  readonly passwordLockSecond: number | 'UNBOUNDED' | undefined;
   /** ACCOUNT LOCK | UNLOCK. */
   readonly lock: boolean | undefined;
   readonly comment: string | undefined;
@@ -55,6 +59,12 @@ export interface DropUser {
   readonly kind: 'DropUser';
   readonly ifExists: boolean;
   readonly accounts: readonly AccountRef[];
+}
+
+/** `RENAME USER a TO b, ...`. */
+export interface RenameUser {
+  readonly kind: 'RenameUser';
+  readonly renames: readonly { readonly from: AccountRef; readonly to: AccountRef }[];
 }
 
 /** `SET PASSWORD [FOR account] = PASSWORD('x') | 'x'`. */
@@ -164,6 +174,7 @@ export type AccountStatement =
   | CreateUser
   | AlterUser
   | DropUser
+  | RenameUser
   | SetPassword
   | SetRole
   | SetDefaultRole

@@ -16,6 +16,7 @@ import type {
   PasswordExpiry,
   Privilege,
   Revoke,
+  RenameUser,
   RevokeRole,
   ShowCreateUser,
   RoleChoice,
@@ -31,6 +32,9 @@ import { ShowRules } from './show.ts';
 type AccountLimits = Partial<
   Record<'queriesPerHour' | 'updatesPerHour' | 'connectionsPerHour' | 'userConnections', number>
 >;
+
+const HOUR_SECONDS = 3600;
+const DAY_SECONDS = 24 * HOUR_SECONDS;
 
 export class AccountRules extends ShowRules {
   /** `'user'@'host'`, `user@host`, `'user'`, `CURRENT_USER[()]`. */
@@ -147,7 +151,10 @@ export class AccountRules extends ShowRules {
     return { kind: 'AlterUser', ifExists, users, options };
   });
 
-  /** `[REQUIRE ..] [WITH MAX_..] {PASSWORD .. | ACCOUNT ..}... [COMMENT 'text']`. */
+  /**
+   * `[REQUIRE ..] [WITH MAX_..] {PASSWORD .. | ACCOUNT .. | FAILED_LOGIN_ATTEMPTS ..}...
+   * [COMMENT 'text']`.
+   */
   accountOptions = this.RULE('accountOptions', (): AccountOptions => {
     const requireTls = this.OPTION(() => this.SUBRULE(this.requireClause));
     const limits: AccountLimits = {};
@@ -157,9 +164,23 @@ export class AccountRules extends ShowRules {
     });
     let expire: PasswordExpiry | undefined;
     let lock: boolean | undefined;
+    let failedLoginAttempts: number | undefined;
+    let passwordLockSecond: AccountOptions['passwordLockSecond'];
     this.MANY(() => {
       this.OR([
         { ALT: () => (expire = this.SUBRULE(this.passwordOption) ?? expire) },
+        {
+          ALT: () => {
+            this.CONSUME(K.FAILED_LOGIN_ATTEMPTS);
+            failedLoginAttempts = this.SUBRULE(this.integer);
+          },
+        },
+        {
+          ALT: () => {
+            this.CONSUME(K.PASSWORD_LOCK_TIME);
+            passwordLockSecond = this.SUBRULE(this.lockTime);
+          },
+        },
         {
           ALT: () => {
             this.CONSUME(K.ACCOUNT);
@@ -180,10 +201,34 @@ export class AccountRules extends ShowRules {
       connectionsPerHour,
       userConnections,
       expire,
+      failedLoginAttempts,
+      passwordLockSecond,
       lock,
       comment,
     };
   });
+
+  /** Days as MySQL has it, Doris's units, or UNBOUNDED. */
+  lockTime = this.RULE('lockTime', (): number | 'UNBOUNDED' =>
+    this.OR(
+      alts<number | 'UNBOUNDED'>([
+        { ALT: () => (this.CONSUME(K.UNBOUNDED), 'UNBOUNDED') },
+        {
+          ALT: () => {
+            const amount = this.SUBRULE(this.integer);
+            const unit = this.OPTION(() =>
+              this.OR2([
+                { ALT: () => (this.CONSUME(K.DAY), DAY_SECONDS) },
+                { ALT: () => (this.CONSUME(K.HOUR), HOUR_SECONDS) },
+                { ALT: () => (this.CONSUME(K.SECOND), 1) },
+              ]),
+            );
+            return amount * (unit ?? DAY_SECONDS);
+          },
+        },
+      ]),
+    ),
+  );
 
   /** REQUIRE SSL is true. */
   requireClause = this.RULE('requireClause', (): boolean => {
@@ -260,6 +305,21 @@ export class AccountRules extends ShowRules {
     this.CONSUME(K.USER);
     const ifExists = this.SUBRULE(this.ifExists);
     return { kind: 'DropUser', ifExists, accounts: this.SUBRULE(this.accounts) };
+  });
+
+  renameUser = this.RULE('renameUser', (): RenameUser => {
+    this.CONSUME(K.RENAME);
+    this.CONSUME(K.USER);
+    const renames: RenameUser['renames'][number][] = [];
+    this.AT_LEAST_ONE_SEP({
+      SEP: T.Comma,
+      DEF: () => {
+        const from = this.SUBRULE(this.account);
+        this.CONSUME(K.TO);
+        renames.push({ from, to: this.SUBRULE2(this.account) });
+      },
+    });
+    return { kind: 'RenameUser', renames };
   });
 
   setRole = this.RULE('setRole', (): SetRole => {

@@ -5,10 +5,14 @@
  */
 import type { Config } from '../../base/config.ts';
 import type { Clock, Log } from '../../base/ports.ts';
+import { LOCK_UNBOUNDED, type LoginLockLimits } from '../../catalog/accounts.ts';
 import type { Catalog } from '../../catalog/catalog.ts';
 
 /** Pairs of user and address remembered; the ones that failed longest ago go first. */
 const PAIRS_MAX = 10_000;
+
+/** The last moment that a Date can hold. */
+const FOR_EVER_MS = 8.64e15;
 
 export interface LoginGuardDeps {
   readonly config: Config;
@@ -48,20 +52,21 @@ export class LoginGuard {
     this.#pairs.delete(keyOf(user, address));
   }
 
-  /** `exists`: whether there is such an account. Locks of others are not worth a row. */
-  failed(user: string, address: string, exists: boolean): void {
+  /** `account`: the one that applies, if there is one. Locks of others are not worth a row. */
+  failed(user: string, address: string, account: LoginLockLimits | undefined): void {
     const { config, clock, log } = this.#deps;
-    const limit = config.get('failed_login_attempts');
+    const limit = account?.failedLoginAttempts ?? config.get('failed_login_attempts');
     if (limit === 0 || this.isLocked(user, address)) return;
     const failures = (this.#pairs.get(keyOf(user, address))?.failures ?? 0) + 1;
     if (failures < limit) {
       this.#set(user, address, { failures, lockedUntilMs: 0 });
       return;
     }
-    const lockedUntilMs = clock.now() + config.get('failed_login_lock_second') * 1000;
+    const seconds = account?.passwordLockSecond ?? config.get('failed_login_lock_second');
+    const lockedUntilMs = seconds === LOCK_UNBOUNDED ? FOR_EVER_MS : clock.now() + seconds * 1000;
     this.#set(user, address, { failures: 0, lockedUntilMs });
     log.warn('too many failed logins: refused for a while', { user, address, failures });
-    if (exists) this.#store(user, address, lockedUntilMs);
+    if (account !== undefined) this.#store(user, address, lockedUntilMs);
   }
 
   /** The user got another password, or was unlocked. */

@@ -180,6 +180,7 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
     },
   },
   DropUser: GRANT,
+  RenameUser: GRANT,
   SetPassword: {
     needs: `nothing for one's own password; else ${GRANT.needs}`,
     check: ({ account }, ask) => ofOthers([account], ask),

@@ -2,7 +2,7 @@
 import { SqlError } from '../../base/errors.ts';
 import { type AccountName, accountText, isRoot } from '../../base/privileges.ts';
 import { OK } from '../../base/values.ts';
-import type { Account, AccountOptions } from '../../catalog/accounts.ts';
+import { type Account, type AccountOptions, LOCK_UNBOUNDED } from '../../catalog/accounts.ts';
 import type {
   AccountRef,
   Credential,
@@ -26,6 +26,9 @@ import { type ExecContext, type Executor, rightsOf } from './executor.ts';
 const DEFAULT_PLUGIN: AuthPlugin = 'caching_sha2_password';
 const PLUGINS: readonly AuthPlugin[] = ['caching_sha2_password', 'mysql_native_password'];
 const USER_LENGTH_MAX = 64;
+/** Of FAILED_LOGIN_ATTEMPTS, and of the days of PASSWORD_LOCK_TIME, as in MySQL. */
+const LOCK_LIMIT_MAX = 32_767;
+const DAY_SECONDS = 86_400;
 
 /** All of them or none. Without IF NOT EXISTS throws USER_EXISTS. */
 export const createUser: Executor<'CreateUser'> = async (statement, context) => {
@@ -37,7 +40,7 @@ export const createUser: Executor<'CreateUser'> = async (statement, context) => 
     const account = nameOf(ref, context);
     const taken = added.some((one) => one.user === account.user && one.host === account.host);
     if (taken || access.find(account) !== undefined) {
-      if (!ifNotExists) throw new SqlError('USER_EXISTS', { ...account });
+      if (!ifNotExists) throw new SqlError('USER_EXISTS', { what: 'CREATE USER', ...account });
       const message = `Authorization ID ${accountText(account)} already exists.`;
       context.session.warn({ level: 'Note', code: 3163, message });
       continue;
@@ -147,6 +150,27 @@ function changed(options: StatementOf<'AlterUser'>['options']): Partial<AccountO
     ...(connectionsPerHour === undefined ? {} : { connectionsPerHour }),
     ...(userConnections === undefined ? {} : { userConnections }),
     ...expiryOf(expire),
+    ...lockLimitsOf(options),
+  };
+}
+
+function lockLimitsOf(options: StatementOf<'AlterUser'>['options']): Partial<AccountOptions> {
+  const { failedLoginAttempts, passwordLockSecond: seconds } = options;
+  if ((failedLoginAttempts ?? 0) > LOCK_LIMIT_MAX) {
+    throw new SqlError('WRONG_ARGUMENTS', {
+      what: `FAILED_LOGIN_ATTEMPTS (limit ${LOCK_LIMIT_MAX})`,
+    });
+  }
+  if (typeof seconds === 'number' && seconds > LOCK_LIMIT_MAX * DAY_SECONDS) {
+    throw new SqlError('WRONG_ARGUMENTS', {
+      what: `PASSWORD_LOCK_TIME (limit ${LOCK_LIMIT_MAX} days)`,
+    });
+  }
+  return {
+    ...(failedLoginAttempts === undefined ? {} : { failedLoginAttempts }),
+    ...(seconds === undefined
+      ? {}
+      : { passwordLockSecond: seconds === 'UNBOUNDED' ? LOCK_UNBOUNDED : seconds }),
   };
 }
 
@@ -175,6 +199,29 @@ export const dropUser: Executor<'DropUser'> = async ({ accounts, ifExists }, con
   await context.services.access.change(async (tx) => {
     for (const { user, host } of found) await tx.accounts.drop(user, host);
   });
+  return OK;
+};
+
+/**
+ * All of them or none, one after another, so that two can change places. What they were given goes
+ * with them; sessions that run under an old name may do nothing more.
+ */
+export const renameUser: Executor<'RenameUser'> = async ({ renames }, context) => {
+  const { access, logins } = context.services;
+  const pairs = renames.map(({ from, to }) => {
+    const names = { from: nameOf(from, context), to: nameOf(to, context) };
+    if (isRoot(names.from)) throw new SqlError('ROOT_IS_FIXED', { what: 'renamed' });
+    if (access.find(names.from) !== undefined) expectMayChange(names.from, context);
+    expectAccountName(names.to);
+    return names;
+  });
+  await access.change(async (tx) => {
+    for (const { from, to } of pairs) await tx.accounts.rename(from, to);
+  });
+  for (const { from, to } of pairs) {
+    logins.forget(from.user);
+    logins.forget(to.user);
+  }
   return OK;
 };
 

@@ -2,9 +2,11 @@
 import { SqlError } from '../../base/errors.ts';
 import { accountText } from '../../base/privileges.ts';
 import { textColumn } from '../../base/values.ts';
-import type { Account } from '../../catalog/accounts.ts';
+import { type Account, LOCK_UNBOUNDED } from '../../catalog/accounts.ts';
 import { nameOf } from './accounts.ts';
 import { type Executor, rightsOf } from './executor.ts';
+
+const DAY_SECONDS = 86_400;
 
 /** Throws NO_SUCH_GRANT. */
 export const showCreateUser: Executor<'ShowCreateUser'> = ({ account: ref }, context) => {
@@ -27,6 +29,7 @@ function createUserText(account: Account, roles: readonly string[], showsHash: b
     `REQUIRE ${requireTls ? 'SSL' : 'NONE'}`,
     ...limitsText(account),
     `PASSWORD EXPIRE${expiryText(account)}`,
+    ...lockLimitsText(account),
     `ACCOUNT ${locked ? 'LOCK' : 'UNLOCK'}`,
     ...(comment === '' ? [] : [`COMMENT ${quoted(comment)}`]),
   ].join(' ');
@@ -48,6 +51,22 @@ function expiryText({ passwordExpired, passwordLifetimeDays: days }: Account): s
   if (passwordExpired) return '';
   if (days === undefined) return ' DEFAULT';
   return days === 0 ? ' NEVER' : ` INTERVAL ${days} DAY`;
+}
+
+function lockLimitsText({
+  failedLoginAttempts: attempts,
+  passwordLockSecond: seconds,
+}: Account): string[] {
+  const time = seconds === LOCK_UNBOUNDED ? 'UNBOUNDED' : lockTimeText(seconds ?? 0);
+  return [
+    ...(attempts === undefined ? [] : [`FAILED_LOGIN_ATTEMPTS ${attempts}`]),
+    ...(seconds === undefined ? [] : [`PASSWORD_LOCK_TIME ${time}`]),
+  ];
+}
+
+/** Whole days as MySQL has them, else with Doris's unit. */
+function lockTimeText(seconds: number): string {
+  return seconds % DAY_SECONDS === 0 ? String(seconds / DAY_SECONDS) : `${seconds} SECOND`;
 }
 
 function quoted(text: string): string {

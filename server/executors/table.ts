@@ -10,7 +10,7 @@ import type { ExecContext, Executor } from './executor.ts';
 import { alterTable } from './alter_table.ts';
 import { cancelAlterTable } from './alter_table_cancel.ts';
 import { showAlterTable } from './alter_table_show.ts';
-import { alterUser, createUser, dropUser, setPassword } from './accounts.ts';
+import { alterUser, createUser, dropUser, renameUser, setPassword } from './accounts.ts';
 import {
   addBackend,
   alterComputeGroup,
@@ -147,6 +147,7 @@ export const EXECUTORS: {
   CreateUser: createUser,
   AlterUser: alterUser,
   DropUser: dropUser,
+  RenameUser: renameUser,
   SetPassword: setPassword,
   SetRole: setRole,
   SetDefaultRole: setDefaultRole,

@@ -60,6 +60,8 @@ const accountOptions = fc.record({
   expire: optional(
     fc.oneof(fc.constantFrom('NOW' as const, 'NEVER' as const, 'DEFAULT' as const), count),
   ),
+  failedLoginAttempts: optional(count),
+  passwordLockSecond: optional(fc.oneof(count, is('UNBOUNDED' as const))),
   lock: optional(flag),
   comment: optional(text),
 });
@@ -291,7 +293,7 @@ const FIELDS: Table = {
   TableKeys: { table, enable: flag }, Do: { exprs: some(expr) }, Shutdown: {}, Empty: {}, Unsupported: { what: is('DELETE'), text: is('DELETE FROM t') },
   CreateUser: { ifNotExists: flag, users: some(user), defaultRole: optional(text), options: accountOptions },
   AlterUser: { ifExists: flag, users: some(user), options: accountOptions },
-  DropUser: { ifExists: flag, accounts: some(account) }, SetPassword: { account: optional(account), password },
+  DropUser: { ifExists: flag, accounts: some(account) }, RenameUser: { renames: some(fc.record({ from: account, to: account })) }, SetPassword: { account: optional(account), password },
   CreateRole: { ifNotExists: flag, roles: some(text) }, DropRole: { ifExists: flag, roles: some(text) },
   Grant: { privileges: some(privilege), on: grantScope, to: some(grantee), withGrantOption: flag },
   Revoke: { privileges: some(privilege), on: grantScope, from: some(grantee) },

@@ -4,7 +4,7 @@ CREATE TABLE account (
   plugin TEXT NOT NULL,
   auth_string TEXT NOT NULL,
   created_ms INTEGER NOT NULL, locked INTEGER NOT NULL DEFAULT 0 CHECK (locked IN (0, 1)), comment TEXT NOT NULL DEFAULT '', password_changed_ms INTEGER, queries_per_hour INTEGER NOT NULL DEFAULT 0, updates_per_hour INTEGER NOT NULL DEFAULT 0, connections_per_hour INTEGER NOT NULL DEFAULT 0, user_connections INTEGER NOT NULL DEFAULT 0, require_tls INTEGER NOT NULL DEFAULT 0 CHECK (require_tls IN (0, 1)), password_expired INTEGER NOT NULL DEFAULT 0
-  CHECK (password_expired IN (0, 1)), password_lifetime_days INTEGER,
+  CHECK (password_expired IN (0, 1)), password_lifetime_days INTEGER, failed_login_attempts INTEGER, password_lock_second INTEGER,
   PRIMARY KEY (user_name, host)
 ) STRICT, WITHOUT ROWID;
 

@@ -27,6 +27,9 @@ async function login(user: string, password: string, peer = '10.0.0.1'): Promise
   }
 }
 
+const text = async (user: string): Promise<string> =>
+  (await show.text(`SHOW CREATE USER ${user}`))[1] ?? '';
+
 const denied = (user: string, peer = '10.0.0.1'): string =>
   `Access denied for user '${user}'@'${peer}' (using password: YES)`;
 
@@ -70,6 +73,53 @@ describe('too many failed logins', () => {
       Array.from({ length: 100 }, (_, at) => login('u', at === 50 ? 'right' : `guess-${at}`)),
     );
     expect(new Set(guesses)).toEqual(new Set([denied('u')]));
+  });
+
+  it('of an account with limits of its own go by these', async () => {
+    await show.run(
+      "CREATE USER v IDENTIFIED WITH mysql_native_password BY 'right' FAILED_LOGIN_ATTEMPTS 2 PASSWORD_LOCK_TIME 1",
+    );
+    await show.run('ALTER USER u FAILED_LOGIN_ATTEMPTS 0');
+    show.config.setLive('failed_login_attempts', '1');
+    for (const user of ['u', 'v']) {
+      await login(user, 'wrong');
+      expect(await login(user, 'right')).toBe(`${user}@%`);
+    }
+    await login('v', 'wrong');
+    await login('v', 'wrong');
+    expect(await login('v', 'right')).toBe(denied('v'));
+    show.clock.ms += 86_400_000 - 1;
+    expect(await login('v', 'right')).toBe(denied('v'));
+    show.clock.ms += 1;
+    expect(await login('v', 'right')).toBe('v@%');
+  });
+
+  it('shut out until the account is unlocked, where that is asked for', async () => {
+    await show.run('ALTER USER u FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME UNBOUNDED');
+    await login('u', 'wrong');
+    show.clock.ms += 100 * 365 * 86_400_000;
+    expect(await login('u', 'right')).toBe(denied('u'));
+    await show.run('ALTER USER u ACCOUNT UNLOCK');
+    expect(await login('u', 'right')).toBe('u@%');
+  });
+
+  it('have limits that SHOW CREATE USER shows and that have limits themselves', async () => {
+    await show.run('CREATE USER w FAILED_LOGIN_ATTEMPTS 4 PASSWORD_LOCK_TIME 90 SECOND');
+    expect(await text('w')).toMatch(/ FAILED_LOGIN_ATTEMPTS 4 PASSWORD_LOCK_TIME 90 SECOND /);
+    for (const [words, again] of [
+      ['PASSWORD_LOCK_TIME 2 DAY', 'PASSWORD_LOCK_TIME 2 '],
+      ['PASSWORD_LOCK_TIME 24 HOUR', 'PASSWORD_LOCK_TIME 1 '],
+      ['PASSWORD_LOCK_TIME UNBOUNDED', 'PASSWORD_LOCK_TIME UNBOUNDED '],
+    ] as const) {
+      await show.run(`ALTER USER w ${words}`);
+      expect(await text('w')).toContain(again);
+    }
+    await expect(show.run('ALTER USER w FAILED_LOGIN_ATTEMPTS 32768')).rejects.toMatchObject({
+      errno: 1210,
+    });
+    await expect(show.run('ALTER USER w PASSWORD_LOCK_TIME 32768')).rejects.toMatchObject({
+      errno: 1210,
+    });
   });
 
   it('are forgotten after a good one, and never counted when the setting is 0', async () => {

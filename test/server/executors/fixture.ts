@@ -180,6 +180,10 @@ export class ShowFixture {
     await this.#files.remove();
   }
 
+  get clock(): CatalogFixture['clock'] {
+    return this.#files.clock;
+  }
+
   /** The data directory. */
   get dir(): string {
     return this.#files.dir;

@@ -53,6 +53,7 @@ const DENIED: Readonly<Record<StatementKind, readonly [sql: string, outcome: str
   CreateUser: ['CREATE USER x', '1227'],
   AlterUser: ["ALTER USER other IDENTIFIED BY 'y'", '1227'],
   DropUser: ['DROP USER other', '1227'],
+  RenameUser: ['RENAME USER other TO x', '1227'],
   SetPassword: ["SET PASSWORD FOR root = 'y'", '1227'],
   SetRole: ["SET ROLE 'r'", '3530'],
   SetDefaultRole: ['SET DEFAULT ROLE NONE TO root', '1227'],
