@@ -9,7 +9,14 @@ import type {
   ReplicaSnapshot,
 } from '../../base/replica.ts';
 import { type SegmentMeta, rowsetOfKey, segmentKey } from '../../base/schema.ts';
-import { type Head, type Manifest, headKey, metaIdOf } from './manifest.ts';
+import {
+  type Head,
+  type Manifest,
+  headKey,
+  leadOfTermKey,
+  metaIdOf,
+  termOfManifestKey,
+} from './manifest.ts';
 import { cooledRowsets } from './pick.ts';
 
 /** What one backend has found out about a tablet. */
@@ -25,6 +32,8 @@ export interface Findings {
   readonly replicas: readonly ReplicaSnapshot[];
   /** Rowsets that are being uploaded. */
   readonly pending: ReadonlySet<string>;
+  /** Wall clock, milliseconds: lists that were written later stay, though another one is current. */
+  readonly keptSinceMs: number;
   /** Why the content of an object is not what its list says; only of those that were read. */
   readonly contents: ReadonlyMap<string, string>;
   /** Unused objects that were read and have the content of a used one: its key, by theirs. */
@@ -129,14 +138,16 @@ function replicaProblems(
 
 /** undefined: the object is in use, or will be. */
 function unusedProblem(
-  { key, size, etag }: ObjectMeta,
+  { key, size, etag, modifiedMs }: ObjectMeta,
   named: ReadonlyMap<string, Named>,
-  { tabletId, head, listing, replicas, pending, copies }: Findings,
+  { tabletId, head, listing, replicas, pending, copies, keptSinceMs }: Findings,
 ): { readonly kind: 'ORPHAN' | 'DOUBLE'; readonly what: string } | undefined {
   if (key === headKey(tabletId) || key === head?.manifestKey || named.has(key)) return undefined;
   const rowset = rowsetOfKey(key);
   if (rowset === undefined) {
     const isList = key.endsWith('.meta');
+    // Nothing is wrong with what will be collected when its time has come.
+    if (modifiedMs > keptSinceMs && isFormerList(key, head)) return undefined;
     return {
       kind: 'ORPHAN',
       what: isList ? 'a list that is not current' : 'no object of a tablet',
@@ -152,4 +163,10 @@ function unusedProblem(
   const used = twin?.key ?? copies.get(key);
   if (used === undefined) return { kind: 'ORPHAN', what: 'nothing refers to it' };
   return { kind: 'DOUBLE', what: `nothing refers to it, and ${used} has the same content` };
+}
+
+/** Of this term or one before: followers may still read it. */
+function isFormerList(key: string, head: Head | undefined): boolean {
+  const term = termOfManifestKey(key) ?? leadOfTermKey(key)?.term;
+  return term !== undefined && head !== undefined && term <= head.term;
 }

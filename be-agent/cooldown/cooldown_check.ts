@@ -1,6 +1,7 @@
 /** CHECK COOLDOWN TABLE on a backend: looks at the bucket, and repairs what it can without risk. */
+import type { Config } from '../../base/config.ts';
 import type { RowsetId, TabletId } from '../../base/ids.ts';
-import type { Log, ObjectMeta } from '../../base/ports.ts';
+import type { Clock, Log, ObjectMeta } from '../../base/ports.ts';
 import type { CooldownCheck, CooldownLead, ReplicaSnapshot } from '../../base/replica.ts';
 import { type SegmentMeta, rowsetOfKey, segmentKey, tabletPrefix } from '../../base/schema.ts';
 import type { ReplicaState, ReplicaStore } from '../replica/replica_store.ts';
@@ -18,6 +19,8 @@ export interface CooldownCheckerOptions {
   readonly engine: CooldownEngine;
   readonly store: ReplicaStore;
   readonly collection: Collection;
+  readonly config: Config;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -46,7 +49,8 @@ export class CooldownChecker {
     others: readonly ReplicaSnapshot[],
     { checksum, signal }: { readonly checksum: boolean; readonly signal: AbortSignal },
   ): Promise<CooldownCheck | undefined> {
-    const { store, engine } = this.#options;
+    const { store, engine, config, clock } = this.#options;
+    const keptSinceMs = clock.now() - config.get('cooldown_garbage_grace_seconds') * 1000;
     const replica = store.get(tabletId);
     const resource = await this.#resourceOf(replica);
     if (replica === undefined || resource === undefined) return undefined;
@@ -80,6 +84,7 @@ export class CooldownChecker {
       listing,
       replicas: [snapshotOf(now), ...others.filter((each) => each.tabletId === tabletId)],
       pending,
+      keptSinceMs,
       contents,
       copies,
     };

@@ -17,8 +17,11 @@ async function within<T>(world: World, work: Promise<T>): Promise<T> {
 }
 
 /** `waiting`: the second replica has not taken over what the first one published. */
-async function cooled(isWaiting = false): Promise<World> {
-  const world = new World({ replicas: 2, config: CONFIG });
+async function cooled(
+  isWaiting = false,
+  config: Readonly<Record<string, string>> = CONFIG,
+): Promise<World> {
+  const world = new World({ replicas: 2, config });
   await world.load(2, [100]);
   await world.load(3, [200]);
   await world.conf(1, 1, isWaiting ? [world.node(1)] : world.nodes);
@@ -89,6 +92,17 @@ describe('a check', () => {
     expect(found.find(({ key }) => key === orphan)?.bytes).toBe(5);
   });
 
+  it('says nothing of former lists before it is time to collect them', async () => {
+    const world = await cooled(false, {});
+    const [first] = world.bucket.keys().filter((key) => key.includes('/m/'));
+    await world.load(4, [300]);
+    await world.clock.run(DUE_MS);
+    expect(await world.clock.runUntil(() => world.isCooled(4), LONG_MS)).toBe(true);
+    expect(world.bucket.keys()).toContain(first);
+    await world.bucket.put(`data/${TABLET}/m/2.0.102.meta`, new Uint8Array(5));
+    expect(briefly(await problems(world))).toEqual(['ORPHAN m/2.0.102.meta']);
+  });
+
   it('tells a copy of a used object by its content, whatever the etags say', async () => {
     const world = await cooled();
     const [used = ''] = world.dataKeys();
@@ -120,10 +134,10 @@ describe('a check', () => {
     expect(problem).toMatchObject({ kind: 'HEAD', what: expect.stringMatching(/missing/) });
   });
 
-  it('throws when the resource cannot be reached', async () => {
+  it('says why the resource cannot be reached', async () => {
     const world = await cooled();
     world.bucket.faults.bucketMissing = true;
-    await expect(problems(world)).rejects.toThrow(/bucket does not exist/);
+    await expect(problems(world)).rejects.toThrow(/^object store: .*bucket does not exist/);
   });
 });
 
