@@ -3,6 +3,7 @@
  * far that is, and what it waits for. Of replicated tables only; what backends know is as old as
  * their last report.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { timeTextOrNull } from '../../base/units.ts';
 import type { TabletInfo } from '../../catalog/tablet_index.ts';
 import type { PartitionDef, TableDef } from '../../base/schema.ts';
@@ -20,6 +21,8 @@ export interface TableCooldown {
   readonly table: TableDef;
 }
 
+/** Tablets between two turns of the event loop, some 5 ms. */
+const TABLETS_PER_TURN = 500;
 /** Longest text of waits and errors in a cell. */
 const TEXT_MAX = 500;
 
@@ -64,14 +67,17 @@ async function rowsOf(services: Source, table: TableDef): Promise<SqlRow[]> {
     (await services.catalog.storagePolicies.list()).map((policy) => [policy.policyId, policy.name]),
   );
   const indexes = new Map(table.indexes.map(({ indexId, name }) => [indexId, name]));
-  return table.partitions.flatMap((partition) => {
+  const rows: SqlRow[] = [];
+  for (const partition of table.partitions) {
     const { storagePolicyId: policyId } = partition;
     const policy = policyId === undefined ? null : (policies.get(policyId) ?? null);
-    return services.catalog.tablets.ofPartition(partition.partitionId).map((tablet) => {
+    for (const tablet of services.catalog.tablets.ofPartition(partition.partitionId)) {
       const names = { index: indexes.get(tablet.indexId) ?? null, policy };
-      return rowOf(services, partition, tablet, names);
-    });
-  });
+      rows.push(rowOf(services, partition, tablet, names));
+      if (rows.length % TABLETS_PER_TURN === 0) await nextTurn();
+    }
+  }
+  return rows;
 }
 
 interface Known extends ReplicaDef {

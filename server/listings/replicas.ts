@@ -2,6 +2,7 @@
  * SHOW TABLETS FROM a replicated table and ADMIN SHOW REPLICA STATUS: one row per replica. Versions
  * are what the catalog knows; sizes and cooled lists what the backend has reported last.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { BackendId } from '../../base/ids.ts';
 import type { ReplicaReport } from '../../base/replica.ts';
 import type { BackendDef, PartitionDef, TableDef } from '../../base/schema.ts';
@@ -30,6 +31,8 @@ interface Place {
 }
 
 const NONE = -1n;
+/** Tablets between two turns of the event loop, some 5 ms. */
+const TABLETS_PER_TURN = 500;
 
 /** Doris's columns in Doris's order (reference/cooldown 5), then ours. */
 export const REPLICATED_TABLETS: Listing<ReplicasSource> = {
@@ -48,7 +51,7 @@ export const REPLICATED_TABLETS: Listing<ReplicasSource> = {
   ],
   likeColumns: ['PartitionName'],
   seen: everyRow,
-  rows: async (source) => (await places(source)).map(tabletRow),
+  rows: async (source) => await rowsOf(source, tabletRow),
 };
 
 export const REPLICA_STATUS: Listing<ReplicasSource> = {
@@ -59,24 +62,29 @@ export const REPLICA_STATUS: Listing<ReplicasSource> = {
   ],
   likeColumns: ['Status'],
   seen: everyRow,
-  rows: async (source) => (await places(source)).map(statusRow),
+  rows: async (source) => await rowsOf(source, statusRow),
 };
 
-async function places(source: ReplicasSource): Promise<readonly Place[]> {
+async function rowsOf(source: ReplicasSource, rowOf: (place: Place) => SqlRow): Promise<SqlRow[]> {
   const { board, catalog } = source.services;
   const backends = new Map<BackendId, BackendDef>(
     (await catalog.backends.list()).map((backend) => [backend.backendId, backend]),
   );
-  return source.partitions.flatMap((partition) =>
-    catalog.tablets.ofPartition(partition.partitionId).flatMap((tablet) =>
-      catalog.replicas.ofTablet(tablet.tabletId).map((replica): Place => {
+  const rows: SqlRow[] = [];
+  let tablets = 0;
+  for (const partition of source.partitions) {
+    for (const tablet of catalog.tablets.ofPartition(partition.partitionId)) {
+      for (const replica of catalog.replicas.ofTablet(tablet.tabletId)) {
         const { backendId, tabletId, replicaId } = replica;
         const backend = backends.get(backendId);
         const report = board.get(backendId, tabletId, replicaId);
-        return { source, partition, tablet, replica, backend, report };
-      }),
-    ),
-  );
+        rows.push(rowOf({ source, partition, tablet, replica, backend, report }));
+      }
+      tablets += 1;
+      if (tablets % TABLETS_PER_TURN === 0) await nextTurn();
+    }
+  }
+  return rows;
 }
 
 function tabletRow(place: Place): SqlRow {
