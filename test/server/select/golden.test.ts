@@ -4,37 +4,19 @@
  * rows. Before a statement that must fail stands `error <number>`, and its message comes back.
  * UPDATE_GOLDEN=1 writes what comes back into the files.
  */
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { SqlError } from '../../../base/errors.ts';
 import { typeText } from '../../../base/values.ts';
+import { goldenCases, goldenFiles } from './golden_cases.ts';
 import { allRows, makeFixture } from './select_fixture.ts';
 
-const FOLDER = join(import.meta.dirname, '..', '..', 'golden', 'select');
 const fixture = makeFixture();
 
 afterAll(() => {
   fixture.engine.close();
 });
-
-interface Case {
-  readonly expectedErrno: number | undefined;
-  readonly sql: string;
-  readonly output: string;
-}
-
-function readCases(text: string): readonly Case[] {
-  return text
-    .trim()
-    .split(/\n\n+/)
-    .map((block) => {
-      const [head = '', output = ''] = block.split(/\n----\n?/);
-      const error = /^error (\d+)\n/.exec(head);
-      const sql = head.replace(/^error \d+\n/, '');
-      return { expectedErrno: error === null ? undefined : Number(error[1]), sql, output };
-    });
-}
 
 async function outputOf(sql: string): Promise<{ readonly text: string; readonly errno?: number }> {
   try {
@@ -51,9 +33,10 @@ async function outputOf(sql: string): Promise<{ readonly text: string; readonly 
   }
 }
 
-describe.each(readdirSync(FOLDER).filter((name) => name.endsWith('.txt')))('%s', (name) => {
-  const path = join(FOLDER, name);
-  const cases = readCases(readFileSync(path, 'utf8'));
+const FILES = goldenFiles().map((path) => ({ name: basename(path), path }));
+
+describe.each(FILES)('$name', ({ path }) => {
+  const cases = goldenCases(path);
 
   if (process.env['UPDATE_GOLDEN'] === '1') {
     it('is written anew', async () => {

@@ -136,7 +136,8 @@ export interface Fixture {
 /** The time all fixtures say it is: 2024-05-06 07:08:09.123 UTC. */
 const NOW_MS = Date.UTC(2024, 4, 6, 7, 8, 9, 123);
 
-export function makeFixture(): Fixture {
+/** `smallRowsMax` 0: every SELECT over tables runs in a query process. */
+export function makeFixture(options: { readonly smallRowsMax?: number } = {}): Fixture {
   const scans: ScanNote[] = [];
   const failing: Fixture['failing'] = { error: undefined };
   const variables = new SessionVariables(
@@ -148,6 +149,7 @@ export function makeFixture(): Fixture {
     clock: { ...systemClock, now: () => NOW_MS },
     log: SILENT_LOG,
     memoryBytes: () => 16 * 1024 * 1024,
+    ...options,
     provider: {
       resolve: async (database, name) => {
         if (InformationSchema.isName(database)) return schema.resolve(name, source);

@@ -1,0 +1,183 @@
+/** SELECTs over small tables run on the main thread, and answer what a query process answers. */
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { SqlError } from '../../../base/errors.ts';
+import type { SqlRow } from '../../../base/values.ts';
+import {
+  SMALL_CHARACTERS_MAX,
+  SMALL_ROWS_MAX,
+  SMALL_STEPS_MAX,
+  SmallInput,
+  smallShape,
+} from '../../../server/select/small_bound.ts';
+import { spellStatement } from '../../../server/select/speller.ts';
+import { goldenCases, goldenFiles } from './golden_cases.ts';
+import { type Fixture, allRows, makeFixture, produced } from './select_fixture.ts';
+
+const here = makeFixture();
+const apart = makeFixture({ smallRowsMax: 0 });
+
+afterAll(() => {
+  here.engine.close();
+  apart.engine.close();
+});
+
+/** Whatever a client can see of a statement. */
+async function seenOf(fixture: Fixture, sql: string): Promise<unknown> {
+  fixture.warnings.length = 0;
+  try {
+    const result = await fixture.run(sql);
+    const rows = await allRows(result);
+    const { columns, into } = result as typeof result & { readonly into?: readonly string[] };
+    return { columns, into, rows, warnings: [...fixture.warnings] };
+  } catch (error) {
+    if (!(error instanceof SqlError)) throw error;
+    return { error: error.toWire(), warnings: [...fixture.warnings] };
+  }
+}
+
+/** Another value each time. */
+const BY_CHANCE = /\b(?:RAND|UUID)\s*\(/i;
+
+describe('both ways', () => {
+  it('answer the same to every golden statement', async () => {
+    const statements = goldenFiles()
+      .flatMap((path) => goldenCases(path))
+      .map(({ sql }) => sql)
+      .filter((sql) => !BY_CHANCE.test(sql));
+    const before = here.engine.smallRuns;
+    for (const sql of statements) {
+      const seen = { sql, seen: await seenOf(here, sql) };
+      expect(seen).toEqual({ sql, seen: await seenOf(apart, sql) });
+    }
+    expect(here.engine.smallRuns - before).toBeGreaterThan(100);
+    expect(apart.engine.smallRuns).toBe(0);
+  });
+
+  it.each([
+    'SELECT @small := id, @small FROM users ORDER BY id',
+    'SELECT id / 0, name FROM users',
+    'SELECT nothing FROM users',
+    'SELECT id FROM users u JOIN jobs j ON id = user_id',
+    'SELECT * FROM users u LEFT JOIN USERS v ON u.id = v.id + 1',
+    'SELECT a.id, b.big FROM users a, jobs b ORDER BY 1, 2',
+    'SELECT (SELECT id FROM users) FROM jobs',
+    'SELECT id FROM users INTO @found',
+    'SELECT COUNT(*) FROM empty',
+    'SELECT `table 1`.id FROM users `table 1`',
+    'SELECT "kept 1" FROM users',
+    'SELECT amount, units FROM ledger ORDER BY amount DESC, units',
+    "SELECT TABLE_NAME FROM information_schema.tables WHERE table_schema = 'ADM' ORDER BY 1",
+  ])('answer the same to %s', async (sql) => {
+    // Once more, with what is kept of the first time.
+    for (let time = 0; time < 2; time += 1) {
+      expect(await seenOf(here, sql)).toEqual(await seenOf(apart, sql));
+    }
+  });
+});
+
+describe('the main thread', () => {
+  const isHere = async (fixture: Fixture, sql: string): Promise<boolean> => {
+    const before = fixture.engine.smallRuns;
+    await seenOf(fixture, sql);
+    return fixture.engine.smallRuns > before;
+  };
+
+  it.each([
+    'SELECT * FROM users',
+    'SELECT u.name, COUNT(*) FROM users u JOIN jobs j ON j.user_id = u.id GROUP BY u.name',
+    "SELECT UPPER(name) FROM users WHERE name LIKE 'a%'",
+    'SELECT id FROM users UNION SELECT id FROM jobs',
+    'SELECT * FROM (SELECT id, name FROM users) t LIMIT 1',
+    'SELECT character_set_name FROM information_schema.character_sets',
+  ])('runs %s', async (sql) => {
+    expect(await isHere(here, sql)).toBe(true);
+  });
+
+  it.each([
+    'WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 9) SELECT n FROM c',
+    'SELECT REPEAT(name, 3) FROM users',
+    'SELECT SLEEP(0) FROM users',
+    "SELECT name FROM users WHERE name REGEXP '(a*)*b'",
+    'SELECT name FROM users WHERE name LIKE email',
+    'SELECT HEX(HEX(HEX(name))) FROM users',
+    'SELECT ROW_NUMBER() OVER (ORDER BY id) FROM users',
+    'SELECT @twice := CONCAT(@twice, @twice) FROM users',
+    'SELECT COUNT(*) FROM (VALUES ROW(1), ROW(2)) v, users',
+    `SELECT COUNT(*) FROM ${Array.from({ length: 9 }, (_, at) => `users u${at}`).join(', ')}`,
+    `SELECT id FROM users WHERE id IN (${'1, '.repeat(4000)}1)`,
+    'SELECT COUNT(*) FROM many',
+  ])('leaves %s to a query process', async (sql) => {
+    expect(await isHere(here, sql)).toBe(false);
+  });
+
+  it('keeps no rows of a statement for the next one', async () => {
+    expect(await allRows(await here.run('SELECT id FROM users'))).toHaveLength(4);
+    expect(await allRows(await here.run('SELECT id FROM users'))).toHaveLength(4);
+    await seenOf(here, 'SELECT (SELECT id FROM users) FROM users');
+    expect(await allRows(await here.run('SELECT id FROM users'))).toHaveLength(4);
+  });
+
+  it('does not begin a statement that was killed while its rows came', async () => {
+    const before = here.engine.smallRuns;
+    const run = here.run('SELECT id FROM users', { signal: AbortSignal.abort() });
+    await expect(run).rejects.toMatchObject({ code: 'QUERY_INTERRUPTED' });
+    expect(here.engine.smallRuns).toBe(before);
+  });
+});
+
+describe('the bound', () => {
+  it('hands what was read to a query process, which reads the rest', async () => {
+    const few = makeFixture({ smallRowsMax: 3 });
+    try {
+      // Three jobs fit; four users do not.
+      expect(await allRows(await few.run('SELECT id FROM jobs'))).toHaveLength(3);
+      expect(few.engine.smallRuns).toBe(1);
+      few.scans.length = 0;
+      const both = 'SELECT COUNT(*), MAX(u.id) FROM jobs j, users u';
+      expect(await allRows(await few.run(both))).toEqual([[12n, 9]]);
+      expect(few.engine.smallRuns).toBe(1);
+      expect(few.scans.map(({ table }) => table)).toEqual(['jobs', 'users']);
+    } finally {
+      few.engine.close();
+    }
+  });
+
+  it('is met by the first batch of a large table, and no row is lost or comes twice', async () => {
+    produced.batches = 0;
+    const sum = 'SELECT COUNT(*), COUNT(DISTINCT n), MIN(n), MAX(n) FROM many';
+    expect(await allRows(await here.run(sum))).toEqual([
+      [1_000_000n, 1_000_000n, 0n, 999_999n] satisfies SqlRow,
+    ]);
+    expect(produced.batches).toBe(Math.ceil(1_000_000 / 4096));
+  });
+
+  const within = (sql: string, sizes: readonly number[], length = 1): boolean => {
+    const spelled = spellStatement(sql, here.session, 0);
+    const shape = smallShape(sql, here.session);
+    if (shape === undefined) throw new Error('never small');
+    const input = new SmallInput(SMALL_ROWS_MAX);
+    const fits = sizes.every((rows, at) =>
+      input.add(at, { rows, columns: [Array<string>(rows).fill('x'.repeat(length))] }),
+    );
+    return fits && input.isWithin(shape, spelled);
+  };
+
+  it('counts rows, all combinations of joined rows, and what is done with each', () => {
+    expect(within('SELECT a FROM t', [SMALL_ROWS_MAX])).toBe(true);
+    expect(within('SELECT a FROM t', [SMALL_ROWS_MAX + 1])).toBe(false);
+    expect(within('SELECT 1 FROM t, u', [50, 50])).toBe(true);
+    expect(within('SELECT 1 FROM t, u', [500, 500])).toBe(false);
+    expect(within('SELECT (SELECT MAX(a) FROM u WHERE u.a < t.a) FROM t', [500, 500])).toBe(false);
+    expect(within('SELECT 1 FROM t a, t b, t c', [200])).toBe(false);
+    expect(within(`SELECT ${'a + '.repeat(100)}a FROM t`, [SMALL_ROWS_MAX])).toBe(false);
+    expect(SMALL_STEPS_MAX).toBeLessThan(1_000_000);
+  });
+
+  it('counts characters, more where functions work on them', () => {
+    const length = Math.floor(SMALL_CHARACTERS_MAX / 100);
+    expect(within('SELECT a FROM t', [100], length)).toBe(true);
+    expect(within('SELECT a FROM t', [100], length + 10)).toBe(false);
+    expect(within('SELECT UPPER(a) FROM t', [100], 20)).toBe(true);
+    expect(within('SELECT UPPER(a) FROM t', [100], length)).toBe(false);
+  });
+});
