@@ -51,6 +51,7 @@ import { ServerMetrics } from './server_metrics.ts';
 import type { Services } from './services.ts';
 import { Sessions } from './sessions.ts';
 import { TlsCertificate } from './tls_certificate.ts';
+import { followSettings } from './setting_variables.ts';
 import { GlobalVariables } from './variables.ts';
 
 export interface ServerOptions {
@@ -315,36 +316,17 @@ function sessionsOf(front: { readonly sessions?: Sessions }): Sessions {
   return front.sessions;
 }
 
-/** Settings that MySQL clients know as variables of the same name. */
-const SETTINGS_AS_VARIABLES = [
-  'wait_timeout',
-  'query_timeout',
-  'exec_mem_limit',
-  'max_allowed_packet',
-  'max_connections',
-  'max_user_connections',
-  'default_password_lifetime',
-] as const;
-
 function globalVariables(config: Config, dataDir: string): GlobalVariables {
   const globals = new GlobalVariables({
     version: config.get('server_version'),
     datadir: dataDir,
     socket: config.get('socket'),
-    require_secure_transport: config.get('require_secure_transport') ? 1 : 0,
     hostname: hostname(),
     interactive_timeout: config.get('wait_timeout'),
     version_compile_os: process.platform,
     version_compile_machine: process.arch,
   });
-  const follow = (name: (typeof SETTINGS_AS_VARIABLES)[number]): void => {
-    globals.write(name, config.get(name));
-  };
-  for (const name of SETTINGS_AS_VARIABLES) follow(name);
-  config.onChange((key) => {
-    const name = SETTINGS_AS_VARIABLES.find((setting) => setting === key);
-    if (name !== undefined) follow(name);
-  });
+  followSettings(globals, config);
   return globals;
 }
 

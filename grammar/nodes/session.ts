@@ -16,12 +16,15 @@ export interface UseComputeGroup {
   readonly name: string;
 }
 
+/** Which value SET changes; PERSIST: that of the server, also after a restart. */
+export type SetScope = VariableScope | 'PERSIST' | 'PERSIST_ONLY';
+
 export type Assignment =
   | { readonly kind: 'userVar'; readonly name: string; readonly value: Expr }
   | {
       readonly kind: 'systemVar';
       /** undefined: no scope was written, the session is meant. */
-      readonly scope: VariableScope | undefined;
+      readonly scope: SetScope | undefined;
       readonly name: string;
       /** `Default` for SET x = DEFAULT; a bare word (`SET sql_mode = ANSI`) is a `Column`. */
       readonly value: Expr;

@@ -18,6 +18,7 @@ import type {
   Rollback,
   Savepoint,
   SessionStatement,
+  SetScope,
   SetVariables,
   TableKeys,
   TableMaintenance,
@@ -86,6 +87,7 @@ export class SessionRules extends AccountRules {
         { ALT: () => this.SUBRULE(this.setCharset) },
         { ALT: () => this.SUBRULE(this.setPassword) },
         { ALT: () => this.SUBRULE(this.scopedAssignment) },
+        { ALT: () => this.SUBRULE(this.persistAssignment) },
         { ALT: () => this.SUBRULE(this.transaction, { ARGS: [undefined] }) },
       ]),
     ),
@@ -104,14 +106,37 @@ export class SessionRules extends AccountRules {
 
   atAtAssignment = this.RULE('atAtAssignment', (): Assignment => {
     this.CONSUME(T.AtAt);
-    const scope: VariableScope | undefined = this.OPTION({
+    const scope: SetScope | undefined = this.OPTION({
       GATE: () => this.LA(2).tokenType === T.Dot,
       DEF: () => {
-        const which = this.SUBRULE(this.variableScope);
+        const which = this.SUBRULE(this.setScope);
         this.CONSUME(T.Dot);
         return which;
       },
     });
+    return this.SUBRULE(this.plainAssignment, { ARGS: [scope] });
+  });
+
+  setScope = this.RULE('setScope', (): SetScope =>
+    this.OR(
+      alts<SetScope>([
+        { ALT: () => this.SUBRULE(this.variableScope) },
+        { ALT: () => this.SUBRULE(this.persistScope) },
+      ]),
+    ),
+  );
+
+  persistScope = this.RULE('persistScope', (): SetScope =>
+    this.OR(
+      alts<SetScope>([
+        { ALT: () => (this.CONSUME(K.PERSIST), 'PERSIST') },
+        { ALT: () => (this.CONSUME(K.PERSIST_ONLY), 'PERSIST_ONLY') },
+      ]),
+    ),
+  );
+
+  persistAssignment = this.RULE('persistAssignment', (): Assignment => {
+    const scope = this.SUBRULE(this.persistScope);
     return this.SUBRULE(this.plainAssignment, { ARGS: [scope] });
   });
 
@@ -128,7 +153,7 @@ export class SessionRules extends AccountRules {
     );
   });
 
-  plainAssignment = this.RULE('plainAssignment', (scope?: VariableScope): Assignment => {
+  plainAssignment = this.RULE('plainAssignment', (scope?: SetScope): Assignment => {
     const name = this.SUBRULE(this.variableName);
     this.SUBRULE(this.assignSign);
     return { kind: 'systemVar', scope, name, value: this.SUBRULE(this.settingValue) };

@@ -128,7 +128,8 @@ function setVariables({ assignments }: StatementOf<'SetVariables'>, ask: Ask): v
   for (const assignment of assignments) {
     if (assignment.kind === 'password') ofOthers([assignment.account], ask);
     const scoped = assignment.kind === 'systemVar' || assignment.kind === 'transaction';
-    if (scoped && assignment.scope === 'GLOBAL') ask.global('ADMIN');
+    const ofServer = scoped && assignment.scope !== undefined && assignment.scope !== 'SESSION';
+    if (ofServer) ask.global('ADMIN');
   }
 }
 
@@ -234,7 +235,7 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
     needs: 'USAGE on the compute group',
     check: ({ name }, ask) => ask.use('COMPUTE_GROUP', name),
   },
-  SetVariables: { needs: 'nothing; ADMIN for GLOBAL', check: setVariables },
+  SetVariables: { needs: 'nothing; ADMIN for GLOBAL and PERSIST', check: setVariables },
   Select: QUERY,
   Explain: QUERY,
   Kill: { needs: "nothing for one's own connections; else ADMIN", check: kill },

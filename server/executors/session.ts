@@ -1,10 +1,11 @@
 /** Statements about the session itself: SET, KILL, transactions, and other small things. */
 import { SqlError } from '../../base/errors.ts';
 import { OK, type SqlValue, textColumn } from '../../base/values.ts';
-import type { Assignment, Expr } from '../../parser/statement.ts';
+import type { Assignment, Expr, SetScope } from '../../parser/statement.ts';
 import { setPassword } from './accounts.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { isJobProcess } from '../job_processes.ts';
+import { SETTING_VARIABLES, type SettingVariable, settingOf } from '../setting_variables.ts';
 import { type ExecContext, type Executor, databaseOf, rightsOf } from './executor.ts';
 
 /** Throws NO_SUCH_THREAD, and NOT_A_CONNECTION for work of a job. */
@@ -120,12 +121,18 @@ export async function assignVariables(
         break;
       }
       case 'systemVar': {
-        const { name, value: expr } = assignment;
-        const scope = assignment.scope === 'GLOBAL' ? 'global' : 'session';
+        const { name, value: expr, scope = 'SESSION' } = assignment;
+        const ofServer = scope !== 'SESSION';
+        const setting = ofServer ? settingBehind(name, scope) : undefined;
         const value = await assigned(expr, context, evaluate);
         changes.push(() => {
-          variables.set(name, value, scope);
+          variables.set(name, value, ofServer ? 'global' : 'session');
         });
+        if (setting !== undefined) {
+          later.push(async () => {
+            await changeSetting(setting, scope, context);
+          });
+        }
         break;
       }
       case 'names':
@@ -161,6 +168,28 @@ export async function assignVariables(
     throw error;
   }
   return OK;
+}
+
+/** The setting that a variable of the server stands for, if any. Throws NOT_SUPPORTED for PERSIST. */
+function settingBehind(variable: string, scope: SetScope): SettingVariable | undefined {
+  const setting = settingOf(variable);
+  if (scope === 'PERSIST_ONLY' || (scope === 'PERSIST' && setting === undefined)) {
+    const what = `SET ${scope} ${variable}`;
+    const hint = `SET PERSIST keeps ${SETTING_VARIABLES.join(', ')}`;
+    throw new SqlError('NOT_SUPPORTED', { what }, { hint });
+  }
+  return setting;
+}
+
+/** The variable has its value already, in bounds. PERSIST keeps it as ADMIN SET ... "persist" does. */
+async function changeSetting(
+  setting: SettingVariable,
+  scope: SetScope,
+  { services, session }: ExecContext,
+): Promise<void> {
+  const text = String(session.variables.get(setting, 'global').value);
+  if (scope === 'PERSIST') await services.catalog.configOverrides.set(setting, text);
+  services.config.setLive(setting, text);
 }
 
 /** A bare word is its own text (SET sql_mode = ANSI, SET autocommit = ON); DEFAULT is undefined. */

@@ -170,7 +170,12 @@ const action: Arbitrary<AlterTableAction> = fc.oneof(
 const variable = fc.stringMatching(/^[a-z_]{1,8}(\.[a-z_]{1,8})?$/);
 const assignment: Arbitrary<Assignment> = fc.oneof(
   fc.record({ kind: is('userVar'), name, value: expr }),
-  fc.record({ kind: is('systemVar'), scope, name: variable, value: expr }),
+  fc.record({
+    kind: is('systemVar'),
+    scope: fc.oneof(scope, fc.constantFrom('PERSIST' as const, 'PERSIST_ONLY' as const)),
+    name: variable,
+    value: expr,
+  }),
   fc.record({ kind: is('names'), charset: optional(name), collation: optional(name) }),
   fc.record({ kind: is('charset'), charset: optional(name) }),
   fc.constantFrom<Assignment>(

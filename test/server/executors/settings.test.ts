@@ -55,6 +55,48 @@ describe('ADMIN SHOW and SET FRONTEND CONFIG', () => {
   });
 });
 
+describe('SET GLOBAL and SET PERSIST', () => {
+  it('of a variable that is a setting of the server change the setting', async () => {
+    await show.run('SET GLOBAL max_connections = 5, @@global.require_secure_transport = ON');
+    expect(show.config.get('max_connections')).toBe(5);
+    expect(show.config.get('require_secure_transport')).toBe(true);
+    expect(await show.catalog.configOverrides.all()).toEqual({});
+    await show.run(
+      'SET GLOBAL max_connections = DEFAULT, GLOBAL Max_Prepared_Stmt_Count = 99999999',
+    );
+    expect(show.config.get('max_connections')).toBe(1024);
+    expect(show.config.get('max_prepared_stmt_count')).toBe(1_048_576);
+  });
+
+  it('keep it over a restart with PERSIST', async () => {
+    await show.run('SET PERSIST max_connections = 5, @@persist.wait_timeout = 60');
+    expect(show.config.get('wait_timeout')).toBe(60);
+    expect(await show.catalog.configOverrides.all()).toEqual({
+      max_connections: '5',
+      wait_timeout: '60',
+    });
+  });
+
+  it.each([
+    ['SET PERSIST sql_mode = ANSI', /^1235 .*SET PERSIST sql_mode/],
+    ['SET PERSIST_ONLY max_connections = 6', /^1235 .*SET PERSIST_ONLY/],
+    ['SET PERSIST nonsense = 6', /^1235 /],
+    ["SET PERSIST max_connections = 'x'", /^1231 /],
+    ['SET PERSIST max_connections = 6, GLOBAL version = 1', /^1238 /],
+    ['SET GLOBAL max_connections = 6, GLOBAL nonsense = 1', /^1193 /],
+  ])('change nothing when one is wrong: %s', async (sql, expected) => {
+    expect(await show.error(sql)).toMatch(expected);
+    expect(show.config.get('max_connections')).toBe(1024);
+    expect(await show.catalog.configOverrides.all()).toEqual({});
+    expect(show.session.variables.get('max_connections', 'global').value).toBe(1024n);
+  });
+
+  it('of the session leave the setting alone', async () => {
+    await show.run('SET wait_timeout = 7');
+    expect(show.config.get('wait_timeout')).toBe(28_800);
+  });
+});
+
 describe('passwords', () => {
   const root = async () => await show.catalog.accounts.find('root', '%');
 
