@@ -43,8 +43,12 @@ export class OwnReplicas implements ReplicaPeer {
   }
 
   async putSegment(...written: Parameters<ReplicaPeer['putSegment']>): Promise<void> {
+    const { counts, store } = this.#deps;
+    const [tabletId, rowsetId] = written;
+    const known = store.get(tabletId)?.rowsets.find((each) => each.rowsetId === rowsetId);
+    // A repeat that comes when the rowset has been cooled: the file would be of no use.
+    if (known?.place.kind === 'remote') return;
     await this.write(...written);
-    const { counts } = this.#deps;
     counts.loadSegments += 1;
     counts.loadBytes += written[3].byteLength;
   }

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { rmSync, truncateSync } from 'node:fs';
+import type { OpenScanRequest } from '../../../base/agent_messages.ts';
+import { crc32 } from 'node:zlib';
 import { SqlError } from '../../../base/errors.ts';
-import { type BackendId, type TabletId, id } from '../../../base/ids.ts';
+import { type BackendId, type TabletId, id, rowsetId } from '../../../base/ids.ts';
 import type { ReplicaPeer } from '../../../be-agent/replica/peers.ts';
 import { rowsetName } from './replica_fixture.ts';
 import {
@@ -315,22 +317,46 @@ describe('a query of a replica', () => {
     },
   );
 
+  const scanAt = (version: number): OpenScanRequest => ({
+    tableId: id(1),
+    tableName: 'db.t',
+    indexId: id(3),
+    ttlSeconds: 0,
+    columns: [],
+    predicates: [],
+    tablets: TABLETS.map((tabletId) => ({
+      tabletId,
+      partitionId: id(1),
+      rowsets: [],
+      replica: { replicaId: replicaOf(tabletId, 2).replicaId, version },
+    })),
+  });
+
+  it('reads a version that was merged with later ones after the query had begun', async () => {
+    const { store, scans } = cluster.host(2);
+    const [tabletId] = TABLETS;
+    if (tabletId === undefined) throw new Error('no tablet');
+    const { replicaId } = replicaOf(tabletId, 2);
+    const place = { kind: 'remote', resourceId: id<never>(9) } as const;
+    const [first, second] = store.get(tabletId)?.rowsets ?? [];
+    if (first === undefined || second === undefined) throw new Error('no rowsets');
+    const third = { ...second, rowsetId: rowsetId('3'.repeat(32)), startVersion: 3, endVersion: 3 };
+    const cooled = [first, second, third].map((each) => ({ ...each, place }));
+    const remove = [first.rowsetId, second.rowsetId];
+    expect(store.replace(tabletId, { replicaId, remove, add: cooled, metaId: 'a' })).toBe(true);
+    const merged = { ...third, rowsetId: rowsetId('4'.repeat(32)), startVersion: 0, place };
+    const all = cooled.map((each) => each.rowsetId);
+    store.replace(tabletId, { replicaId, remove: all, add: [merged], metaId: 'b' });
+    const { request, release } = await scans.plan(scanAt(2));
+    const [own] = request.tablets;
+    expect(own?.rowsets.map((each) => each.rowsetId)).toEqual(remove);
+    expect(own?.rowsets.map(({ vaultId }) => vaultId)).toEqual([9, 9]);
+    release();
+  });
+
   it('keeps files until it ends', async () => {
     const host = cluster.host(2);
-    const planned = await host.scans.plan({
-      tableId: id(1),
-      tableName: 'db.t',
-      indexId: id(3),
-      ttlSeconds: 0,
-      columns: [],
-      predicates: [],
-      tablets: TABLETS.map((tabletId) => ({
-        tabletId,
-        partitionId: id(1),
-        rowsets: [],
-        replica: { replicaId: replicaOf(tabletId, 2).replicaId, version: 2 },
-      })),
-    });
+    const planned = await host.scans.plan(scanAt(2));
     const files = await cluster.files(2);
     expect(files.length).toBeGreaterThan(0);
     const replicas = TABLETS.map((tablet) => replicaOf(tablet, 2));
@@ -355,6 +381,23 @@ it('replicas that are dropped are at rest before and after that', async () => {
   const replicas = TABLETS.map((tablet) => replicaOf(tablet, 3));
   await handlers.dropReplicas({ replicas }, NEVER);
   expect(there).toEqual([TABLETS.map(() => true), TABLETS.map(() => false)]);
+});
+
+it('a segment that comes again when its rowset has been cooled is not written', async () => {
+  await createTable(cluster, table);
+  const { store, own } = cluster.host(2);
+  const [tabletId] = TABLETS;
+  const rowset = tabletId === undefined ? undefined : store.get(tabletId)?.rowsets[0];
+  if (tabletId === undefined || rowset === undefined) throw new Error('no rowset');
+  const place = { kind: 'remote', resourceId: id<never>(9) } as const;
+  const remove = [rowset.rowsetId];
+  const { replicaId } = replicaOf(tabletId, 2);
+  store.replace(tabletId, { replicaId, remove, add: [{ ...rowset, place }], metaId: 'a' });
+  const body = new Uint8Array([1, 2, 3]);
+  await own.putSegment(tabletId, rowset.rowsetId, 0, body, crc32(body), NEVER);
+  expect(await cluster.files(2)).toEqual([]);
+  await own.putSegment(tabletId, rowsetId('5'.repeat(32)), 0, body, crc32(body), NEVER);
+  expect(await cluster.files(2)).toHaveLength(1);
 });
 
 it('a backend that is not known is lost', async () => {
