@@ -103,7 +103,7 @@ export class QueryJob<Context> {
     try {
       const small = await this.#runSmall();
       if (small !== undefined) {
-        this.#finish(true);
+        this.#stopWatching();
         return small;
       }
       const process = await this.#begin();
@@ -122,7 +122,7 @@ export class QueryJob<Context> {
   /** Runs it on the main thread; undefined when it is not small enough for that. */
   async #runSmall(): Promise<RowsResult | undefined> {
     const { session, rowsMax } = this.#options;
-    const shape = this.#small.isOpen ? smallShape(this.#text, session) : undefined;
+    const shape = this.#small.isOpen ? smallShape(this.#text, this.#spelled, session) : undefined;
     if (shape === undefined) return undefined;
     const input = new SmallInput(this.#small.rowsMax);
     for (const [index, scan] of this.#scans.entries()) {

@@ -20,6 +20,7 @@ import { SMALL_ROWS_MAX } from './small_bound.ts';
 import { SmallTables } from './small_tables.ts';
 import { quoteName } from './spelled.ts';
 import { spellStatement, type SpelledStatement } from './speller.ts';
+import { Spellings } from './spellings.ts';
 import { openMemoryConnection, type Connection } from './sqlite_connection.ts';
 import { sqlErrorOf } from './sqlite_errors.ts';
 import type { SelectSession, SelectTable } from './table_provider.ts';
@@ -29,6 +30,7 @@ export class SelectEngine<Context> {
   readonly #options: SelectEngineOptions<Context>;
   readonly #pool: QueryPool;
   readonly #small: SmallTables;
+  readonly #spellings = new Spellings();
   #memory: Connection | undefined;
 
   constructor(options: SelectEngineOptions<Context>) {
@@ -49,13 +51,13 @@ export class SelectEngine<Context> {
    */
   async run(sql: string, options: SelectOptions<Context>): Promise<SelectResult> {
     const nowMs = this.#options.clock.now();
-    const first = spellStatement(sql, options.session, nowMs);
+    const first = this.#spellings.first(sql, options.session, nowMs);
     if (!first.heavy) {
       const called = first.lockCalls.length === 0 ? first : await this.#callLocks(first, options);
       return withInto(this.#runHere(sql, called, options), first);
     }
     const tables = await this.#resolve(first, options.context);
-    const spelled = spellStatement(sql, options.session, nowMs, tables);
+    const spelled = this.#spellings.resolved(sql, options.session, nowMs, tables);
     const called = await this.#callLocks(spelled, options);
     const job = new QueryJob(sql, called, tables, this.#options, options, {
       pool: this.#pool,

@@ -46,12 +46,34 @@ const REFUSED = new Set(
 export interface SmallShape {
   readonly selects: number;
   readonly tokens: number;
+  /** Of functions written in JavaScript, and concatenations. */
+  readonly calls: number;
   /** Characters of the statement. */
   readonly length: number;
 }
 
+/** Of statements whose spelling is kept (spellings.ts). */
+const known = new WeakMap<SpelledStatement, SmallShape | 'never'>();
+
 /** undefined: it must not run on the main thread, however few rows there are. */
-export function smallShape(text: string, session: SelectSession): SmallShape | undefined {
+export function smallShape(
+  text: string,
+  spelled: SpelledStatement,
+  session: SelectSession,
+): SmallShape | undefined {
+  let shape = known.get(spelled);
+  if (shape === undefined) {
+    shape = findShape(text, spelled, session) ?? 'never';
+    known.set(spelled, shape);
+  }
+  return shape === 'never' ? undefined : shape;
+}
+
+function findShape(
+  text: string,
+  { sql }: SpelledStatement,
+  session: SelectSession,
+): SmallShape | undefined {
   if (text.length > STATEMENT_MAX) return undefined;
   const tokens = scanSelect(text, session);
   let selects = 0;
@@ -61,9 +83,8 @@ export function smallShape(text: string, session: SelectSession): SmallShape | u
     if (kind === 'word' && functionSpec(key)?.heavy === true) return undefined;
     if (key === 'LIKE' && !isShortPattern(tokens[at + 1])) return undefined;
   }
-  return selects > SELECTS_MAX
-    ? undefined
-    : { selects, tokens: tokens.length, length: text.length };
+  if (selects > SELECTS_MAX) return undefined;
+  return { selects, tokens: tokens.length, calls: callsIn(sql), length: text.length };
 }
 
 function isShortPattern(pattern: SelectToken | undefined): boolean {
@@ -107,13 +128,14 @@ export class SmallInput {
    * tables, subqueries' too; (a + 1)(b + 1) is more than the a + b of a UNION, and 2 a SELECT more
    * than the one row that it may make without a table.
    */
-  isWithin({ selects, tokens, length }: SmallShape, spelled: SpelledStatement): boolean {
-    const { sql, references } = spelled;
+  isWithin(
+    { selects, tokens, calls, length }: SmallShape,
+    { references }: SpelledStatement,
+  ): boolean {
     let combinations = 2 ** (selects - 1);
     for (const [at, { count }] of references.entries()) {
       combinations *= (this.#of(at).rows + 1) ** count;
     }
-    const calls = callsIn(sql);
     if (combinations * (tokens + CALL_STEPS * calls) > SMALL_STEPS_MAX) return false;
     let text = combinations * length;
     for (const [at, { count }] of references.entries()) {
@@ -127,7 +149,7 @@ export class SmallInput {
   }
 }
 
-/** Calls of functions and concatenations, of the spelled text. */
+/** Of the spelled text. */
 function callsIn(sql: string): number {
   return (sql.match(/\bmysql_\w+\(|\|\||\breplace\(/g) ?? []).length;
 }

@@ -153,7 +153,7 @@ describe('the bound', () => {
 
   const within = (sql: string, sizes: readonly number[], length = 1): boolean => {
     const spelled = spellStatement(sql, here.session, 0);
-    const shape = smallShape(sql, here.session);
+    const shape = smallShape(sql, spelled, here.session);
     if (shape === undefined) throw new Error('never small');
     const input = new SmallInput(SMALL_ROWS_MAX);
     const fits = sizes.every((rows, at) =>
@@ -179,5 +179,35 @@ describe('the bound', () => {
     expect(within('SELECT a FROM t', [100], length + 10)).toBe(false);
     expect(within('SELECT UPPER(a) FROM t', [100], 20)).toBe(true);
     expect(within('SELECT UPPER(a) FROM t', [100], length)).toBe(false);
+  });
+});
+
+describe('a statement that comes again', () => {
+  const rowsOf = async (sql: string): Promise<readonly SqlRow[]> =>
+    await allRows(await here.run(sql));
+
+  it('sees the session as it is then', async () => {
+    const before = here.session;
+    const sql = 'SELECT @@autocommit, @again, DATABASE(), USER(), id / 0 FROM users LIMIT 1';
+    try {
+      here.variables.setUserVariable('again', 1n);
+      expect(await rowsOf(sql)).toEqual([[1n, 1n, 'adm', 'root@localhost', null]]);
+      here.variables.setUserVariable('again', 2n);
+      here.session = { ...before, user: 'ann@localhost' };
+      expect(await rowsOf(sql)).toEqual([[1n, 2n, 'adm', 'ann@localhost', null]]);
+      const zoned = 'SELECT FROM_UNIXTIME(id) FROM users LIMIT 1';
+      expect(await rowsOf(zoned)).toEqual([['1970-01-01 00:00:01']]);
+      here.session = { ...before, timeZone: '+02:00' };
+      expect(await rowsOf(zoned)).toEqual([['1970-01-01 02:00:01']]);
+      expect(await rowsOf('SELECT "id" FROM users LIMIT 1')).toEqual([['id']]);
+      here.session = { ...before, ansiQuotes: true };
+      expect(await rowsOf('SELECT "id" FROM users LIMIT 1')).toEqual([[1]]);
+      here.session = { ...before, database: 'information_schema' };
+      const seen = await seenOf(here, 'SELECT id FROM users LIMIT 1');
+      expect(seen).toMatchObject({ error: { code: expect.anything() } });
+    } finally {
+      here.session = before;
+    }
+    expect(await rowsOf('SELECT id FROM users LIMIT 1')).toEqual([[1]]);
   });
 });
