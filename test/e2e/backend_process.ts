@@ -112,6 +112,15 @@ export class BackendProcess {
     });
   }
 
+  /** Until the server counts it as dead: before, it still sends loads there. */
+  async dead(): Promise<void> {
+    await until(`backend ${this.#backendId} to be dead`, async () => {
+      const rows = await this.#options.server.sql('SHOW BACKENDS');
+      const row = rows.find((each) => Number(each['BackendId']) === this.#backendId);
+      return row?.['Alive'] !== 'true';
+    });
+  }
+
   async kill9(): Promise<void> {
     const run = this.#run;
     if (run === undefined) return;

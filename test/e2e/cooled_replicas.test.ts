@@ -116,6 +116,7 @@ describe('cooled replicas on processes', () => {
     const leader = leaderOf(await cooled(3 * BUCKETS));
     await load(1000);
     await leader.kill9();
+    await leader.dead();
     await load(1000);
     await expectAllRows();
     await until(

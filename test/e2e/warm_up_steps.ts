@@ -120,9 +120,14 @@ export async function finished(server: ServerProcess, jobId: string): Promise<Ro
   return row;
 }
 
-/** Bytes and number of the objects below `data/` of a built-in vault. */
+/** Bytes and number of the objects below `data/` of a directory store. */
 export async function vaultObjects(dir: string): Promise<{ bytes: number; paths: string[] }> {
-  const entries = await readdir(join(dir, 'data'), { recursive: true, withFileTypes: true });
+  const options = { recursive: true, withFileTypes: true } as const;
+  const entries = await readdir(join(dir, 'data'), options).catch((error: unknown) => {
+    // The store prunes directories that have become empty.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  });
   const paths = entries
     .filter((entry) => entry.isFile() && entry.name.endsWith('.dat'))
     .map((entry) => join(entry.parentPath, entry.name));
