@@ -44,6 +44,9 @@ const CANCELLED_PAUSE_MS = 60_000;
 const PUSH_PAUSE_MS = 5000;
 /** Between two requests to one backend to report now. */
 const ASK_MS = 5000;
+/** How long a statement waits for a report of a replica, and how often it looks. */
+const REPORT_WAIT_MS = 5000;
+const REPORT_POLL_MS = 100;
 /** Tablets between two turns of the event loop. */
 const TABLETS_PER_TURN = 500;
 /** Final jobs that are kept, and how many are forgotten per tick. */
@@ -214,29 +217,42 @@ export class CooldownScheduler {
     this.wake();
   }
 
-  /** A new term for this replica. Throws COOLDOWN_LEADER. */
+  /**
+   * A new term for this replica. One that has only not reported yet what was visible when it was
+   * asked for is waited for. Throws COOLDOWN_LEADER.
+   */
   async setLeader(tabletId: TabletId, replicaId: ReplicaId): Promise<CooldownJob> {
-    const view = await new TabletViews({ ...this.#deps, liveness: this.liveness }).of(tabletId);
+    const { clock } = this.#deps;
     const refuse = (why: string): never => {
       throw new SqlError('COOLDOWN_LEADER', { tablet: tabletId, replica: replicaId, why });
     };
-    if (view === undefined) return refuse('there is no such tablet of a replicated table');
-    if (view.replicas.every((replica) => replica.replicaId !== replicaId)) {
-      return refuse('the tablet has no such replica');
+    const untilMs = clock.monotonic() + REPORT_WAIT_MS;
+    let version: number | undefined;
+    for (;;) {
+      const view = await new TabletViews({ ...this.#deps, liveness: this.liveness }).of(tabletId);
+      if (view === undefined) return refuse('there is no such tablet of a replicated table');
+      if (view.replicas.every((replica) => replica.replicaId !== replicaId)) {
+        return refuse('the tablet has no such replica');
+      }
+      // Loads that go on would keep it behind for ever.
+      version ??= view.partition.visibleVersion;
+      const terms = { version, ...this.#terms(tabletId) };
+      const decision = electionOf(view, 'it was asked for', terms, replicaId);
+      if (decision.kind === 'ELECT') {
+        const { election, reason } = decision;
+        const wanted = { elections: [election], pushes: [], reasons: new Set([reason]) };
+        const job = await this.#make(wanted);
+        if (job === undefined) return refuse('another one was elected meanwhile');
+        this.wake();
+        return job;
+      }
+      const ask = decision.kind === 'WAIT' ? decision.ask : [];
+      if (this.#closed || ask.length === 0 || clock.monotonic() >= untilMs) {
+        return refuse(decision.kind === 'WAIT' ? decision.why.replace(/^no leader: /, '') : '');
+      }
+      this.#askToReport(ask);
+      await clock.sleep(REPORT_POLL_MS);
     }
-    const decision = electionOf(view, 'it was asked for', this.#terms(tabletId), replicaId);
-    if (decision.kind !== 'ELECT') {
-      const why = decision.kind === 'WAIT' ? decision.why.replace(/^no leader: /, '') : '';
-      return refuse(why);
-    }
-    const job = await this.#make({
-      elections: [decision.election],
-      pushes: [],
-      reasons: new Set([decision.reason]),
-    });
-    if (job === undefined) return refuse('another one was elected meanwhile');
-    this.wake();
-    return job;
   }
 
   async #tick(): Promise<void> {
@@ -366,14 +382,19 @@ export class CooldownScheduler {
   }
 
   #wait(tabletId: TabletId, { why, version, ask }: Extract<Decision, { kind: 'WAIT' }>): void {
-    const { clock, transport } = this.#deps;
-    const now = clock.monotonic();
+    const now = this.#deps.clock.monotonic();
     this.#waiting.set(tabletId, {
       why,
       version,
       untilMs: now + (ask.length > 0 ? WAIT_FOR_REPORT_MS : WAIT_MS),
     });
-    for (const backendId of ask) {
+    this.#askToReport(ask);
+  }
+
+  #askToReport(backends: readonly BackendId[]): void {
+    const { clock, transport } = this.#deps;
+    const now = clock.monotonic();
+    for (const backendId of backends) {
       if (now - (this.#askedMs.get(backendId) ?? -Infinity) < ASK_MS) continue;
       this.#askedMs.set(backendId, now);
       // Whether it hears of this or not: it reports by itself, only later.

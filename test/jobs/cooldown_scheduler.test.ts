@@ -1,4 +1,5 @@
 /** Elections, pushes and their jobs, on a real catalog with backends that misbehave. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type ReplicaId, type TabletId, id } from '../../base/ids.ts';
 import type { TableDef } from '../../base/schema.ts';
@@ -493,6 +494,26 @@ describe('statements', () => {
     await expect(ask).rejects.toThrow('no replica is on a backend that is alive');
     const unknown = world.scheduler.setLeader(tablet, id<ReplicaId>(1));
     await expect(unknown).rejects.toThrow('the tablet has no such replica');
+  });
+
+  it('a leader that was asked for right after a load is waited for until it has reported that', async () => {
+    await oneTablet();
+    await world.round();
+    const [, second] = world.replicasOf(tablet);
+    if (second === undefined) throw new Error('no replicas');
+    await publish(world, table, 5);
+    world.fixture.clock.sleep = async () => {
+      await nextTurn();
+    };
+    const ask = world.scheduler.setLeader(tablet, second.replicaId);
+    await world.round();
+    expect(world.catalog.cooldown.lead(tablet)?.term).toBe(1);
+    // There is a later load meanwhile, which it need not have.
+    await publish(world, table, 6);
+    second.backend.change(tablet, { version: 5 });
+    world.reportAll();
+    expect(await ask).toMatchObject({ elected: 1 });
+    expect(world.catalog.cooldown.lead(tablet)?.replicaId).toBe(second.replicaId);
   });
 
   it('ADMIN COOLDOWN elects first, then tells leader and followers', async () => {
