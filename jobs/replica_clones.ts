@@ -39,9 +39,14 @@ export interface CloneCounts {
   readonly failed: number;
 }
 
-interface Running {
+export interface RunningClone {
   readonly tabletId: TabletId;
-  readonly backends: readonly BackendId[];
+  /** The replica that is made. */
+  readonly replicaId: ReplicaId;
+  readonly target: BackendId;
+  readonly source: BackendId;
+  /** Wall clock. */
+  readonly sinceMs: number;
 }
 
 interface Failed {
@@ -53,7 +58,7 @@ interface Failed {
 
 export class ReplicaClones {
   readonly #deps: ReplicaClonesDeps;
-  readonly #running = new Map<ReplicaId, Running>();
+  readonly #running = new Map<ReplicaId, RunningClone>();
   readonly #failed = new Map<ReplicaId, Failed>();
   readonly #stopping = new AbortController();
   #done = 0;
@@ -65,6 +70,11 @@ export class ReplicaClones {
 
   get counts(): CloneCounts {
     return { running: this.#running.size, done: this.#done, failed: this.#errors };
+  }
+
+  /** The oldest first. */
+  get running(): readonly RunningClone[] {
+    return [...this.#running.values()];
   }
 
   isRunning(tabletId: TabletId): boolean {
@@ -88,8 +98,9 @@ export class ReplicaClones {
     const free = sources.filter(({ backend }) => this.#hasRoom(backend.backendId));
     const source = free[(failed?.count ?? 0) % Math.max(1, free.length)];
     if (source === undefined) return;
-    const backends = [target.backendId, source.backend.backendId];
-    this.#running.set(replicaId, { tabletId, backends });
+    const from = source.backend.backendId;
+    const running = { tabletId, replicaId, target: target.backendId, source: from };
+    this.#running.set(replicaId, { ...running, sinceMs: clock.now() });
     void this.#run(replica, target, source);
   }
 
@@ -100,8 +111,8 @@ export class ReplicaClones {
 
   #hasRoom(backendId: BackendId): boolean {
     let running = 0;
-    for (const { backends } of this.#running.values()) {
-      if (backends.includes(backendId)) running += 1;
+    for (const { target, source } of this.#running.values()) {
+      if (target === backendId || source === backendId) running += 1;
     }
     return running < this.#deps.config.get('replica_clone_slots_per_backend');
   }

@@ -14,7 +14,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendLiveness } from './backend_liveness.ts';
 import type { BackendRegistry } from './backend_registry.ts';
 import type { BoardChange, ReplicaBoard } from './replica_board.ts';
-import { type CloneCounts, ReplicaClones } from './replica_clones.ts';
+import { type CloneCounts, ReplicaClones, type RunningClone } from './replica_clones.ts';
 import { ReplicaPlacement } from './replica_maker.ts';
 import {
   type BackendCondition,
@@ -130,6 +130,11 @@ export class ReplicaRepair {
 
   get cloneCounts(): CloneCounts {
     return this.#clones.counts;
+  }
+
+  /** The oldest first. */
+  get runningClones(): readonly RunningClone[] {
+    return this.#clones.running;
   }
 
   /** Tablets that are not as they should be, or have not been looked at yet. */

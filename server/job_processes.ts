@@ -1,12 +1,14 @@
 /**
  * What jobs do on backends right now, as rows of the list of processes: batches of warm-up jobs,
- * compactions, schema changes. Their ids are above those of connections, so that KILL cannot mean
+ * compactions, schema changes, copies of replicas, cooldown jobs. Their ids are above those of connections, so that KILL cannot mean
  * one and hit the other.
  */
 import type { BackendId } from '../base/ids.ts';
 import type { Clock } from '../base/ports.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { AlterJobs } from '../jobs/alter_jobs.ts';
+import type { CooldownScheduler } from '../jobs/cooldown_scheduler.ts';
+import type { ReplicaRepair } from '../jobs/replica_repair.ts';
 import type { WarmUpJobs } from '../jobs/warm_up_jobs.ts';
 import type { Rights } from './access/rights.ts';
 import type { ProcessRow } from './information_schema/source.ts';
@@ -41,6 +43,8 @@ export interface JobProcessesDeps {
   readonly clock: Clock;
   readonly warmUps: WarmUpJobs;
   readonly alters: AlterJobs;
+  readonly replicaRepair: Pick<ReplicaRepair, 'runningClones'>;
+  readonly cooldown: { readonly scheduler: Pick<CooldownScheduler, 'unconfirmed'> };
 }
 
 export class JobProcesses {
@@ -59,6 +63,8 @@ export class JobProcesses {
       ...(await this.#warmUps()),
       ...(await this.#alters()),
       ...(await this.#merges()),
+      ...(await this.#clones()),
+      ...(await this.#cooldowns()),
     ];
     this.#ids = new Map(works.map(({ work }) => [work.key, this.#idOf(work.key)]));
     const seen = works.filter((one) => rights.isAdmin || one.seen(rights));
@@ -173,6 +179,48 @@ export class JobProcesses {
       found.push({ work, seen: (rights) => rights.seesTable(db, name) });
     }
     return found;
+  }
+
+  async #clones(): Promise<Seen[]> {
+    const { catalog, replicaRepair } = this.#deps;
+    const found: Seen[] = [];
+    for (const { tabletId, replicaId, target, source, sinceMs } of replicaRepair.runningClones) {
+      const tableId = catalog.tablets.get(tabletId)?.tableId;
+      const table = tableId === undefined ? undefined : await catalog.tables.byId(tableId);
+      if (table === undefined) continue;
+      const { databaseName: db, name } = table;
+      const work: Work = {
+        key: `clone/${replicaId}/${sinceMs}`,
+        backendId: target,
+        database: db,
+        sinceMs,
+        state: `copying from backend ${source}`,
+        info: `REPLICA ${replicaId} of tablet ${tabletId} of ${db}.${name} on backend ${target}`,
+        progress: undefined,
+        endedBy: 'ADMIN SET FRONTEND CONFIG ("max_clone_task_timeout_sec" = "...") bounds it',
+      };
+      found.push({ work, seen: (rights) => rights.seesTable(db, name) });
+    }
+    return found;
+  }
+
+  /** Elections that backends are told of; as SHOW COOLDOWN JOB, for administrators. */
+  async #cooldowns(): Promise<Seen[]> {
+    const { catalog, cooldown } = this.#deps;
+    return (await catalog.cooldown.active()).map((job) => {
+      const open = cooldown.scheduler.unconfirmed(job.jobId);
+      const work: Work = {
+        key: `cooldown/${job.jobId}`,
+        backendId: undefined,
+        database: '',
+        sinceMs: job.createMs,
+        state: open === undefined ? 'pending' : `${open} replicas have not confirmed`,
+        info: `COOLDOWN JOB ${job.jobId}: ${job.elected} elected of ${job.tablets} tablets, ${job.reason}`,
+        progress: undefined,
+        endedBy: `CANCEL COOLDOWN JOB ${job.jobId}`,
+      };
+      return { work, seen: () => false };
+    });
   }
 }
 

@@ -265,7 +265,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     compactions,
     alters,
     cacheStats: new CacheStatsBoard(shared.transport, clock),
-    jobProcesses: new JobProcesses({ catalog, clock, warmUps, alters }),
+    jobProcesses: new JobProcesses({ ...shared, warmUps, alters, replicaRepair, cooldown }),
     connections: listener.connections,
     locks: new NamedLocks(clock),
     shutDown: options.onShutdown,

@@ -253,7 +253,14 @@ export class SimServer implements Endpoint {
       compactions,
       cacheStats: new CacheStatsBoard(transport, clock),
       locks: new NamedLocks(clock),
-      jobProcesses: new JobProcesses({ catalog, clock, warmUps, alters }),
+      jobProcesses: new JobProcesses({
+        catalog,
+        clock,
+        warmUps,
+        alters,
+        replicaRepair,
+        cooldown,
+      }),
       // No statement of the workload asks for connections.
       connections: undefined as never,
       statements: () => 0,

@@ -121,6 +121,26 @@ describe('SHOW COOLDOWN JOB', () => {
     expect(await fixture.error('SHOW COOLDOWN JOB WHERE Nothing = 1')).toMatch(/^1054 /);
   });
 
+  it('is a row of the list of processes as long as it runs', async () => {
+    await round();
+    const list = "SHOW FULL PROCESSLIST WHERE Info LIKE 'COOLDOWN JOB %'";
+    const [job] = await fixture.objects('SHOW COOLDOWN JOB');
+    const [row, ...others] = await fixture.objects(list);
+    expect(others).toEqual([]);
+    expect(row).toMatchObject({
+      User: 'system user',
+      Command: 'Daemon',
+      State: '4 replicas have not confirmed',
+      Info: `COOLDOWN JOB ${String(job?.['JobId'])}: 2 elected of 2 tablets, there was no leader`,
+    });
+    expect(await fixture.error(`KILL ${String(row?.['Id'])}`)).toMatch(
+      new RegExp(`^1094 .*CANCEL COOLDOWN JOB ${String(job?.['JobId'])}`),
+    );
+    report(() => ({}));
+    await round();
+    expect(await fixture.objects(list)).toEqual([]);
+  });
+
   it('is cancelled by its id, once', async () => {
     await round();
     const [job] = await fixture.objects('SHOW COOLDOWN JOB');

@@ -104,6 +104,14 @@ export class ShowFixture {
     this.#events = new EventDelivery({ ...shared, stats: shared.syncStats });
     const warmUps = new WarmUpJobs({ ...shared, hotspots, events: this.#events });
     const alters = new AlterJobs(shared);
+    const cooldown = new Cooldown(shared);
+    const replicaRepair = new ReplicaRepair({
+      ...shared,
+      liveness: new BackendLiveness(shared.registry, clock),
+      onEmptied: async (backend) => {
+        await catalog.backends.drop(backend.backendId);
+      },
+    });
     this.services = {
       ...shared,
       access: new AccessControl(catalog),
@@ -118,19 +126,13 @@ export class ShowFixture {
         host: '127.0.0.1',
       }),
       warmUps,
-      jobProcesses: new JobProcesses({ ...shared, warmUps, alters }),
+      jobProcesses: new JobProcesses({ ...shared, warmUps, alters, replicaRepair, cooldown }),
       matchedTables: new MatchedTables(shared),
       hotspots,
       loads: new LoadCoordinator(shared),
       replicaUpkeep: new ReplicaUpkeep(shared),
-      replicaRepair: new ReplicaRepair({
-        ...shared,
-        liveness: new BackendLiveness(shared.registry, clock),
-        onEmptied: async (backend) => {
-          await catalog.backends.drop(backend.backendId);
-        },
-      }),
-      cooldown: new Cooldown(shared),
+      replicaRepair,
+      cooldown,
       compactions: new CompactionScheduler(shared),
       alters,
       cacheStats: new CacheStatsBoard(this.agents, clock),
