@@ -62,6 +62,7 @@ export class ColdCompaction {
     const candidates = store.list().flatMap((replica) => {
       const inputs = this.#inputs(replica);
       if (inputs.length === 0 || replica.isBad || !engine.leads(replica)) return [];
+      if (engine.isResting(replica)) return [];
       return [{ tabletId: replica.tabletId, score: inputs.length }];
     });
     candidates.sort((a, b) => b.score - a.score);

@@ -4,11 +4,13 @@ import type { TabletId } from '../../base/ids.ts';
 import type { Clock, Log } from '../../base/ports.ts';
 import type { ColdCompaction } from './cold_compaction.ts';
 import type { Collection } from './collection.ts';
+import type { CooldownEngine } from './cooldown_engine.ts';
 
 export interface ColdMaintenanceOptions {
   /** undefined: nothing is merged. */
   readonly compaction: ColdCompaction | undefined;
   readonly collection: Collection;
+  readonly engine: CooldownEngine;
   readonly config: Config;
   readonly clock: Clock;
   readonly log: Log;
@@ -56,12 +58,14 @@ export class ColdMaintenance {
 
   /** What was refused or is too young comes again sooner, a few times. */
   async #collect(tabletIds: readonly TabletId[] | undefined, ask: number): Promise<void> {
-    const { collection, config } = this.#options;
+    const { collection, config, engine } = this.#options;
     const { refused, young } = await collection.collect(tabletIds);
     if (ask >= ASKS_MAX) return;
     const againMs = config.get('confirm_unused_remote_files_interval_sec') * 1000;
     const graceMs = config.get('cooldown_garbage_grace_seconds') * 1000;
     if (refused.length > 0) {
+      const followMs = config.get('generate_cooldown_task_interval_sec') * 1000;
+      engine.rest(refused, againMs + 2 * followMs);
       this.#after(againMs, async () => {
         await this.#collect(refused, ask + 1);
       });

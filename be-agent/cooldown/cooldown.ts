@@ -34,7 +34,7 @@ export class Cooldown {
       merge === undefined ? undefined : new ColdCompaction({ ...options, engine, merge });
     const { compaction, collection } = this;
     this.#checker = new CooldownChecker({ ...options, engine, collection });
-    this.#maintenance = new ColdMaintenance({ ...options, compaction, collection });
+    this.#maintenance = new ColdMaintenance({ ...options, engine, compaction, collection });
   }
 
   /** As `AgentCalls.checkCooldown`. */

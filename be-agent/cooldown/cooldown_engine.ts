@@ -35,6 +35,8 @@ const TABLETS_WITHOUT_PAUSE = 2000;
 const LOOKED_AT_PER_MS = 100;
 /** Changes that come together (a load's tablets) are looked at together. */
 const WAKE_PAUSE_MS = 100;
+/** A tablet rests at most one part of so many of its time. */
+const REST_EVERY = 10;
 /** A changed conf waits so long for the tablet's turn; the server hears of it by the report then. */
 const CONF_WAIT_MS = 10_000;
 
@@ -198,6 +200,31 @@ export class CooldownEngine {
     freshen(control);
     control.settledTerm = 0;
     this.#wakeIn(0);
+  }
+
+  /**
+   * Publishes nothing of these tablets for so long, so that their followers catch up and the server
+   * can confirm what is unused: with loads that go on they are behind each time they are looked at.
+   * Most of the time goes to cooling all the same, however often this is asked for.
+   */
+  rest(tabletIds: readonly TabletId[], ms: number): void {
+    const { store, clock } = this.#options;
+    const now = clock.monotonic();
+    for (const tabletId of tabletIds) {
+      const replica = store.get(tabletId);
+      if (replica === undefined || !this.leads(replica)) continue;
+      const control = this.#controlOf(replica);
+      if (now - control.restedAt < REST_EVERY * ms) continue;
+      control.restedAt = now;
+      control.restsUntil = now + ms;
+      control.notBefore = Math.max(control.notBefore, now + ms);
+      control.waits = 'its followers to catch up, for the collection of unused objects';
+    }
+  }
+
+  /** Whether nothing that is not urgent should be published of it. */
+  isResting(replica: ReplicaState): boolean {
+    return this.#controlOf(replica).restsUntil > this.#options.clock.monotonic();
   }
 
   /** Whether this replica leads by what it knows. */

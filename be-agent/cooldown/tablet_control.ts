@@ -27,6 +27,10 @@ export interface Control {
   settledTerm: number;
   /** What was last seen published. */
   seen: Published | undefined;
+  /** Since when it was last asked to publish nothing for a while, monotonic milliseconds. */
+  restedAt: number;
+  /** Until when, monotonic milliseconds. */
+  restsUntil: number;
   /** End of the last turn that found everything in order, monotonic milliseconds. */
   lookedAt: number;
 }
@@ -42,6 +46,8 @@ export function newControl(replicaId: ReplicaId): Control {
     fencedTerm: 0,
     settledTerm: 0,
     seen: undefined,
+    restedAt: Number.NEGATIVE_INFINITY,
+    restsUntil: Number.NEGATIVE_INFINITY,
     lookedAt: Number.NEGATIVE_INFINITY,
   };
 }

@@ -260,6 +260,32 @@ describe('collection', () => {
     await world.check();
   });
 
+  it('comes to an end although there is always something new to be cooled', async () => {
+    const config = {
+      cold_data_compaction_interval_sec: '60',
+      cold_data_compaction_score_threshold: '2',
+      remove_unused_remote_files_interval_sec: '600',
+    };
+    const world = await cooled({ config });
+    // As the server: only when all have the same list.
+    world.confirm = (tabletIds) => {
+      const [first, ...rest] = world.nodes.map(({ state }) => state.metaId);
+      return rest.every((metaId) => metaId === first) ? tabletIds : [];
+    };
+    const { counts } = world.node(1).engine;
+    let most = 0;
+    for (let version = 7; version < 7 + 600; version += 1) {
+      await world.load(version, [10]);
+      await world.clock.run(5000);
+      most = Math.max(most, world.bucket.keys().length);
+    }
+    expect(counts.compactions).toBeGreaterThan(20);
+    expect(counts.deletedObjects).toBeGreaterThan(200);
+    expect(await world.clock.runUntil(() => world.isCooled(606), LONG_MS)).toBe(true);
+    expect(most).toBeLessThan(600);
+    await world.check();
+  });
+
   it('comes by itself and asks again after a refusal', async () => {
     const config = {
       remove_unused_remote_files_interval_sec: '1000',
