@@ -55,14 +55,12 @@ export const FRONT_DOOR: Bench = {
   name: 'front-door',
   about: 'answers of 20 rows, logins and memory of the MySQL port, against MariaDB',
   run: async (context) => {
-    if (availableParallelism() < 2) throw new Error('needs two cores: server and client apart');
-    const client = await WireClient.compile(context, CLIENT_CORE);
+    const client = await compileClient(context);
     const dataDir = await context.directory();
-    const set = [`max_connections=${MAX_CONNECTIONS}`];
-    const server = await ServerProcess.start(context, { dataDir, core: SERVER_CORE, set });
-    const figures = [...(await answers(context, dataDir, server, client))];
+    const server = await ServerProcess.start(context, { dataDir, core: SERVER_CORE, set: SET });
+    const figures = [...(await answers(context, dataDir, server, client, allCases))];
     await server.stop();
-    const memory = { dataDir: await context.directory(), core: SERVER_CORE, set };
+    const memory = { dataDir: await context.directory(), core: SERVER_CORE, set: SET };
     figures.push(
       ...(await connectionMemory(context, memory, client)),
       ...(await unreadMemory(context, memory, client)),
@@ -71,11 +69,37 @@ export const FRONT_DOOR: Bench = {
   },
 };
 
+/** Its SELECTs alone. */
+export const FRONT_DOOR_SELECTS: Bench = {
+  name: 'front-door-selects',
+  about: 'SELECTs of 20 rows from a table and from information_schema, against MariaDB',
+  run: async (context) => {
+    const client = await compileClient(context);
+    const dataDir = await context.directory();
+    const server = await ServerProcess.start(context, { dataDir, core: SERVER_CORE, set: SET });
+    return await answers(context, dataDir, server, client, selectCases);
+  },
+};
+
+const SET = [`max_connections=${MAX_CONNECTIONS}`];
+
+async function compileClient(context: BenchContext): Promise<WireClient> {
+  if (availableParallelism() < 2) throw new Error('needs two cores: server and client apart');
+  return await WireClient.compile(context, CLIENT_CORE);
+}
+
+type Cases = (
+  ours: Pick<Side, 'port' | 'pid'>,
+  mariaDb: MariaDb | undefined,
+  columns: readonly string[],
+) => readonly Case[];
+
 async function answers(
   context: BenchContext,
   dataDir: string,
   server: ServerProcess,
   client: WireClient,
+  cases: Cases,
 ): Promise<readonly Figure[]> {
   const setUp = await server.connect();
   const native = 'IDENTIFIED WITH mysql_native_password';
@@ -85,6 +109,7 @@ async function answers(
   await makeJobs(setUp);
   const jobs = await rowsOf(setUp, 'SHOW WARM UP JOB');
   const columns = Object.keys(jobs[0] ?? {});
+  await makeTable(setUp, 'narrow', jobs, columns.slice(0, COLUMNS), OURS);
   // The same certificate, made by the first login over TLS.
   const { mysqlPort: port, pid } = server;
   await client.load({ ...LOGIN, port, pid, user: USER, tls: true, measureMs: 100 });
@@ -100,16 +125,34 @@ async function answers(
   return figures;
 }
 
-function cases(
-  ours: Pick<Side, 'port' | 'pid'>,
-  mariaDb: MariaDb | undefined,
-  columns: readonly string[],
-): readonly Case[] {
-  const theirs = (name: string, sql: string): Case['theirs'] =>
+const theirsOf =
+  (mariaDb: MariaDb | undefined) =>
+  (name: string, sql: string): Case['theirs'] =>
     mariaDb === undefined ? [] : [{ name, port: mariaDb.port, pid: mariaDb.pid, sql }];
-  const show = { ...ours, sql: 'SHOW WARM UP JOB' };
+
+const NARROW = 'SELECT * FROM bench.narrow';
+
+/** The same 20 rows of 12 columns from a table, and from information_schema. */
+const selectCases: Cases = (ours, mariaDb, columns) => {
+  const theirs = theirsOf(mariaDb)(`${COLUMNS} columns`, NARROW);
   const narrow = columns.slice(0, COLUMNS).join(', ');
-  const select = { ...ours, sql: `SELECT ${narrow} FROM information_schema.warm_up_jobs` };
+  const selects = {
+    'SELECT from information_schema': `SELECT ${narrow} FROM information_schema.warm_up_jobs`,
+    'SELECT from a table': NARROW,
+  };
+  return Object.entries(selects).flatMap(([name, sql]) =>
+    [1, GOAL_CONNECTIONS].map((connections): Case => ({
+      name: `${name}, text, ${connections}`,
+      load: { mode: 'text', connections, tls: false },
+      ours: { ...ours, sql },
+      theirs,
+    })),
+  );
+};
+
+const allCases: Cases = (ours, mariaDb, columns) => {
+  const theirs = theirsOf(mariaDb);
+  const show = { ...ours, sql: 'SHOW WARM UP JOB' };
   const answersOf = CONNECTIONS.flatMap((connections) =>
     [false, true].flatMap((tls) =>
       (['text', 'prepared'] as const).map((mode): Case => {
@@ -117,19 +160,13 @@ function cases(
         const load = { mode, connections, tls };
         const both = [
           ...theirs(`${columns.length} columns`, 'SELECT * FROM bench.wide'),
-          ...theirs(`${COLUMNS} columns`, 'SELECT * FROM bench.narrow'),
+          ...theirs(`${COLUMNS} columns`, NARROW),
         ];
         const goal = connections === GOAL_CONNECTIONS ? { goal: AT_LEAST_ONE } : {};
         return { name: `SHOW, ${name}`, load, ours: show, theirs: both, ...goal };
       }),
     ),
   );
-  const selects = [1, GOAL_CONNECTIONS].map((connections): Case => ({
-    name: `SELECT, text, ${connections}`,
-    load: { mode: 'text', connections, tls: false },
-    ours: select,
-    theirs: theirs(`${COLUMNS} columns`, 'SELECT * FROM bench.narrow'),
-  }));
   const logins = [false, true].flatMap((tls): readonly Case[] => {
     const load = { mode: 'login', connections: LOGIN.connections, tls } as const;
     const name = `${tls ? ' TLS' : ''}, ${LOGIN.connections}`;
@@ -139,8 +176,8 @@ function cases(
       { name: `logins, sha2${name}`, load: { ...load, user: SHA2_USER }, ours: own, theirs: [] },
     ];
   });
-  return [...answersOf, ...selects, ...logins];
-}
+  return [...answersOf, ...selectCases(ours, mariaDb, columns), ...logins];
+};
 
 async function makeJobs(client: Connection): Promise<void> {
   await client.query('CREATE DATABASE bench');
@@ -161,16 +198,25 @@ async function copyJobs(
   await client.query(`CREATE USER ${USER} IDENTIFIED BY '${PASSWORD}'`);
   await client.query(`GRANT ALL ON *.* TO ${USER}`);
   await client.query('CREATE DATABASE bench CHARACTER SET utf8mb4');
-  for (const [table, names] of [
-    ['wide', columns],
-    ['narrow', columns.slice(0, COLUMNS)],
-  ] as const) {
-    const definitions = names.map((name) => `\`${name}\` VARCHAR(255)`);
-    await client.query(`CREATE TABLE bench.${table} (${definitions.join(', ')})`);
-    const rows = jobs.map((job) => names.map((name) => job[name]));
-    await client.query(`INSERT INTO bench.${table} VALUES ?`, [rows]);
-  }
+  await makeTable(client, 'wide', jobs, columns, '');
+  await makeTable(client, 'narrow', jobs, columns.slice(0, COLUMNS), '');
   await client.end();
+}
+
+/** What a table of ours needs behind its columns. */
+const OURS = ' DISTRIBUTED BY HASH (JobId) BUCKETS 1';
+
+async function makeTable(
+  client: Connection,
+  table: string,
+  jobs: readonly Readonly<Record<string, unknown>>[],
+  names: readonly string[],
+  tail: string,
+): Promise<void> {
+  const definitions = names.map((name) => `\`${name}\` VARCHAR(255)`);
+  await client.query(`CREATE TABLE bench.${table} (${definitions.join(', ')})${tail}`);
+  const rows = jobs.map((job) => names.map((name) => job[name]));
+  await client.query(`INSERT INTO bench.${table} VALUES ?`, [rows]);
 }
 
 /** In turns, so that whatever else the machine does hits all of them; medians of the rounds. */
@@ -210,16 +256,14 @@ async function compare(
       ...(goal === undefined ? {} : { goal }),
       note: `rounds ${range}; MariaDB ${Math.round(median(rates))}/s, p99 ${p99} ms`,
     });
-    if (load.mode === 'login' || ours.sql.startsWith('SHOW')) {
-      const perCpu = of(ours).map((own, at) => perCpuSecond(own) / perCpuSecond(of(side)[at]));
-      figures.push({
-        name: `${against}, per CPU second`,
-        value: median(perCpu),
-        unit: '',
-        ...(goal === undefined ? {} : { goal }),
-        note: `rounds ${Math.min(...perCpu).toFixed(2)} to ${Math.max(...perCpu).toFixed(2)}`,
-      });
-    }
+    const perCpu = of(ours).map((own, at) => perCpuSecond(own) / perCpuSecond(of(side)[at]));
+    figures.push({
+      name: `${against}, per CPU second`,
+      value: median(perCpu),
+      unit: '',
+      ...(goal === undefined ? {} : { goal }),
+      note: `rounds ${Math.min(...perCpu).toFixed(2)} to ${Math.max(...perCpu).toFixed(2)}`,
+    });
   }
   for (const { name: figure, value } of figures) context.say(`${figure}: ${value.toFixed(3)}`);
   return figures;
@@ -244,8 +288,7 @@ async function ask(
     sql,
     password: PASSWORD,
     rows: ROWS,
-    // Query processes take their time to start.
-    warmUpMs: sql.includes('information_schema') ? 5000 : context.quick ? 300 : 700,
+    warmUpMs: context.quick ? 300 : 700,
     measureMs: context.quick ? 500 : 1500,
   });
 }

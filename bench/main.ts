@@ -8,7 +8,7 @@ import { BLOCK_CACHE } from './block_cache.ts';
 import { COOLDOWN_ELECTION } from './cooldown_election.ts';
 import { COOLDOWN_UPLOAD } from './cooldown_upload.ts';
 import { EVENT_LAG } from './event_lag.ts';
-import { FRONT_DOOR } from './front_door.ts';
+import { FRONT_DOOR, FRONT_DOOR_SELECTS } from './front_door.ts';
 import { JOB_CREATION } from './job_creation.ts';
 import { LOAD_SELECT } from './load_select.ts';
 import { PARSER } from './parser.ts';
@@ -25,6 +25,7 @@ const BENCHES: readonly Bench[] = [
   WARM_UP,
   SHOW_JOBS,
   FRONT_DOOR,
+  FRONT_DOOR_SELECTS,
   BLOCK_CACHE,
   LOAD_SELECT,
   EVENT_LAG,
@@ -41,7 +42,7 @@ interface Flags {
   readonly json?: string;
 }
 
-const names = BENCHES.map(({ name, about }) => `  ${name.padEnd(12)} ${about}`).join('\n');
+const names = BENCHES.map(({ name, about }) => `  ${name.padEnd(18)} ${about}`).join('\n');
 const program = new Command('bench')
   .argument('[name...]', 'benches to run; all without a name')
   .option('--quick', 'smaller sizes and fewer rounds')

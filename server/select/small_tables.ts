@@ -1,6 +1,7 @@
 /**
- * Small tables in a SQLite connection of the main thread. Its tables stay, empty, from one statement
- * to the next, so that statements stay prepared; rows are there only while their statement runs.
+ * Small tables in a SQLite connection of the main thread. Its tables stay from one statement to the
+ * next, so that statements stay prepared. So do a table's rows: a statement whose own rows are the
+ * very same ones, compared value by value, uses them; for any other they are deleted first.
  */
 import type Database from 'better-sqlite3';
 import type { ColumnType, RowsResult } from '../../base/values.ts';
@@ -8,6 +9,7 @@ import { runHere } from './run_here.ts';
 import { quoteName } from './spelled.ts';
 import type { SpelledStatement } from './speller.ts';
 import { openMemoryConnection, type Connection } from './sqlite_connection.ts';
+import { sqlErrorOf } from './sqlite_errors.ts';
 import type { ScanRows, SelectSession } from './table_provider.ts';
 import { sqliteType, toSqlite, type SqliteValue } from './value_storage.ts';
 
@@ -34,11 +36,19 @@ export interface SmallRun {
 /** Tables with different columns that are kept; with one more, all are made anew. */
 const KEPT_MAX = 100;
 
+/**
+ * Characters of a table whose rows stay; all that stay have at most KEPT_MAX times as many, here
+ * and in SQLite.
+ */
+const HELD_CHARACTERS_MAX = 32 * 1024;
+
 /** A table that stays: its name, and the statements that fill and empty it. */
 interface Kept {
   readonly name: string;
   readonly insert: Database.Statement<SqliteValue[]>;
   readonly empty: Database.Statement<[]>;
+  /** The rows that are in it. */
+  held: readonly ScanRows[] | undefined;
 }
 
 export class SmallTables {
@@ -73,17 +83,20 @@ export class SmallTables {
     const sql = renamed(spelled, places);
     if (sql === undefined) return undefined;
     this.#runs += 1;
+    const names = new Map(places.map(({ name }, at) => [name, tables[at]?.fullName ?? '']));
+    let isFilled = false;
     try {
-      for (const [at, table] of tables.entries()) fill(places[at], table);
-      return runHere(db, {
-        text,
-        spelled: { ...spelled, sql },
-        session,
-        rowsMax,
-        tables: new Map(places.map(({ name }, at) => [name, tables[at]?.fullName ?? ''])),
-      });
+      for (const [at, place] of places.entries()) {
+        const table = tables[at];
+        if (table !== undefined) fill(place, table);
+      }
+      isFilled = true;
+      const here = { ...spelled, sql };
+      return runHere(db, { text, spelled: here, session, rowsMax, tables: names });
+    } catch (error) {
+      throw sqlErrorOf(error, { text, firstClause: spelled.firstClause, tables: names });
     } finally {
-      for (const { empty } of places) empty.run();
+      for (const place of places) if (!isFilled || !mayStay(place)) clear(place);
     }
   }
 
@@ -107,8 +120,9 @@ export class SmallTables {
     const name = `kept ${this.#kept.size + 1}`;
     db.exec(`CREATE TABLE ${quoteName(name)} ${shape}`);
     const marks = columns.map(() => '?').join(', ') || '?';
-    const kept = {
+    const kept: Kept = {
       name,
+      held: undefined,
       insert: db.prepare<SqliteValue[]>(`INSERT INTO ${quoteName(name)} VALUES (${marks})`),
       empty: db.prepare<[]>(`DELETE FROM ${quoteName(name)}`),
     };
@@ -117,16 +131,50 @@ export class SmallTables {
   }
 }
 
-function fill(place: Kept | undefined, { columns, batches }: SmallTable): void {
+function fill(place: Kept, { columns, batches }: SmallTable): void {
+  if (place.held !== undefined && isSame(place.held, batches)) return;
+  clear(place);
+  // From now on, so that what is there after an error is taken away.
+  place.held = batches;
   const row: SqliteValue[] = columns.length === 0 ? [null] : columns.map(() => null);
   for (const batch of batches) {
     for (let at = 0; at < batch.rows; at += 1) {
       for (const [column, { type }] of columns.entries()) {
         row[column] = toSqlite(batch.columns[column]?.[at] ?? null, type);
       }
-      place?.insert.run(...row);
+      place.insert.run(...row);
     }
   }
+}
+
+function clear(place: Kept): void {
+  if (place.held === undefined) return;
+  place.empty.run();
+  place.held = undefined;
+}
+
+function mayStay({ held = [] }: Kept): boolean {
+  let characters = 0;
+  for (const { rows, columns } of held) {
+    characters += rows;
+    for (const values of columns) {
+      for (const value of values) characters += typeof value === 'string' ? value.length : 8;
+      if (characters > HELD_CHARACTERS_MAX) return false;
+    }
+  }
+  return true;
+}
+
+function isSame(before: readonly ScanRows[], now: readonly ScanRows[]): boolean {
+  if (before.length !== now.length) return false;
+  return before.every(({ rows, columns }, at) => {
+    const other = now[at];
+    if (other?.rows !== rows || other.columns.length !== columns.length) return false;
+    return columns.every((values, column) => {
+      const others = other.columns[column] ?? [];
+      return values.every((value, row) => Object.is(value, others[row]));
+    });
+  });
 }
 
 /** The statement with other names for its tables. */

@@ -9,6 +9,7 @@ import {
   SmallInput,
   smallShape,
 } from '../../../server/select/small_bound.ts';
+import { type SmallTable, SmallTables } from '../../../server/select/small_tables.ts';
 import { spellStatement } from '../../../server/select/speller.ts';
 import { goldenCases, goldenFiles } from './golden_cases.ts';
 import { type Fixture, allRows, makeFixture, produced } from './select_fixture.ts';
@@ -110,11 +111,48 @@ describe('the main thread', () => {
     expect(await isHere(here, sql)).toBe(false);
   });
 
-  it('keeps no rows of a statement for the next one', async () => {
-    expect(await allRows(await here.run('SELECT id FROM users'))).toHaveLength(4);
-    expect(await allRows(await here.run('SELECT id FROM users'))).toHaveLength(4);
-    await seenOf(here, 'SELECT (SELECT id FROM users) FROM users');
-    expect(await allRows(await here.run('SELECT id FROM users'))).toHaveLength(4);
+  it('gives every statement the rows that its own scan delivered', async () => {
+    const columns = [
+      { name: 'id', type: { kind: 'INT' }, nullable: true },
+      { name: 'word', type: { kind: 'STRING' }, nullable: true },
+    ] as const;
+    const table = (...rows: readonly (readonly [number | null, string | null])[]): SmallTable => ({
+      fullName: 'adm.t',
+      columns,
+      nocase: false,
+      batches: [{ rows: rows.length, columns: [rows.map(([id]) => id), rows.map(([, w]) => w)] }],
+    });
+    const tables = new SmallTables(SMALL_ROWS_MAX);
+    const spelled = spellStatement('SELECT id, word FROM t', here.session, 0);
+    const common = { text: '', spelled, session: here.session, rowsMax: 0 };
+    const rowsOf = async (one: SmallTable): Promise<readonly SqlRow[]> => {
+      const result = tables.run({ ...common, tables: [one] });
+      return result === undefined ? [] : await allRows(result);
+    };
+    const long = 'x'.repeat(100_000);
+    try {
+      expect(await rowsOf(table([1, 'a'], [2, 'b']))).toEqual([
+        [1n, 'a'],
+        [2n, 'b'],
+      ]);
+      expect(await rowsOf(table([1, 'a'], [2, 'b']))).toHaveLength(2);
+      expect(await rowsOf(table([1, 'a'], [2, 'B']))).toEqual([
+        [1n, 'a'],
+        [2n, 'B'],
+      ]);
+      expect(await rowsOf(table([1, 'a']))).toEqual([[1n, 'a']]);
+      expect(await rowsOf(table([null, null]))).toEqual([[null, null]]);
+      expect(await rowsOf(table([3, long]))).toEqual([[3n, long]]);
+      expect(await rowsOf(table([3, long]))).toEqual([[3n, long]]);
+      expect(await rowsOf(table())).toEqual([]);
+      const broken = { ...table([4, 'c'], [5, 'd']) };
+      const values = [4, { toString: () => 'no number' } as unknown as number];
+      const bad = { ...broken, batches: [{ rows: 2, columns: [values, ['c', 'd']] }] };
+      expect(() => tables.run({ ...common, tables: [bad] })).toThrow();
+      expect(await rowsOf(table([4, 'c']))).toEqual([[4n, 'c']]);
+    } finally {
+      tables.close();
+    }
   });
 
   it('does not begin a statement that was killed while its rows came', async () => {
