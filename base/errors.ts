@@ -110,6 +110,7 @@ export const ERRORS = {
   TABLE_EXISTS:            row(1050, '42S01', "Table '{name}' already exists"),
   BAD_TABLE:               row(1051, '42S02', "Unknown table '{name}'"),
   NO_SUCH_TABLE:           row(1146, '42S02', "Table '{name}' doesn't exist"),
+  FIELD_SPECIFIED_TWICE:   row(1110, '42000', "Column '{name}' specified twice"),
   DUP_FIELDNAME:           row(1060, '42S21', "Duplicate column name '{name}'"),
   SYSTEM_DB_ACCESS:        row(1044, '42000', "Access denied for user '{user}' to database '{name}'"),
   NO_COLUMNS:              row(1113, '42000', 'A table must have at least 1 column'),

@@ -126,6 +126,13 @@ export class VaultStore {
     });
   }
 
+  /** New tables must name their vault then. */
+  async unsetDefault(): Promise<void> {
+    await this.#session.write(async (tx) => {
+      await tx.db.updateTable('vault').set({ is_default: 0 }).where('is_default', '=', 1).execute();
+    });
+  }
+
   /** Throws UNKNOWN_VAULT; VAULT_IN_USE while it is the default, has tables or garbage. */
   async drop(name: string): Promise<void> {
     await this.#session.write(async (tx) => {

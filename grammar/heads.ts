@@ -34,7 +34,7 @@ const RULES: Readonly<Record<string, RuleName>> = {
   'SHOW COMPUTE': 'showListing', 'SHOW CONFIG': 'showListing', 'SHOW COOLDOWN': 'showCooldown', 'SHOW COUNT': 'showWarnings',
   'SHOW CREATE': 'showCreate', 'SHOW CREATE USER': 'showCreateUser', 'SHOW DATA': 'showData', 'SHOW DATABASES': 'showListing', 'SHOW ENGINE': 'showEngineStatus',
   'SHOW ENGINES': 'showListing', 'SHOW ERRORS': 'showWarnings', 'SHOW EVENTS': 'showInDatabase', 'SHOW EXTENDED COLUMNS': 'showColumns',
-  'SHOW EXTENDED FIELDS': 'showColumns', 'SHOW EXTENDED FULL': 'showColumns', 'SHOW EXTENDED TABLES': 'showInDatabase',
+  'SHOW EXTENDED FIELDS': 'showColumns', 'SHOW EXTENDED FULL': 'showColumns', 'SHOW EXTENDED INDEX': 'showIndex', 'SHOW EXTENDED INDEXES': 'showIndex', 'SHOW EXTENDED KEYS': 'showIndex', 'SHOW EXTENDED TABLES': 'showInDatabase',
   'SHOW FIELDS': 'showColumns', 'SHOW FRONTENDS': 'showListing', 'SHOW FULL COLUMNS': 'showColumns', 'SHOW FULL FIELDS': 'showColumns',
   'SHOW FULL PROCESSLIST': 'showProcesslist', 'SHOW FULL TABLES': 'showInDatabase', 'SHOW FUNCTION': 'showListing',
   'SHOW GLOBAL': 'showVariables', 'SHOW GRANTS': 'showGrants', 'SHOW INDEX': 'showIndex', 'SHOW INDEXES': 'showIndex',

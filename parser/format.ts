@@ -20,7 +20,6 @@ import type { WarmUp } from '../grammar/nodes/warm_up.ts';
 import {
   filterText,
   jobText,
-  limitText,
   names,
   partitionsText,
   properties,
@@ -480,10 +479,10 @@ const FORMATTERS: Formatters = {
     ),
   ShowVariables: ({ scope, filter }) => words('SHOW', scope, 'VARIABLES', filterText(filter)),
   ShowStatus: ({ scope, filter }) => words('SHOW', scope, 'STATUS', filterText(filter)),
-  ShowWarnings: ({ count, limit }) =>
-    words('SHOW', count && 'COUNT(*)', 'WARNINGS', limit && limitText(limit)),
-  ShowErrors: ({ count, limit }) =>
-    words('SHOW', count && 'COUNT(*)', 'ERRORS', limit && limitText(limit)),
+  ShowWarnings: ({ count, filter }) =>
+    words('SHOW', count && 'COUNT(*)', 'WARNINGS', filterText(filter)),
+  ShowErrors: ({ count, filter }) =>
+    words('SHOW', count && 'COUNT(*)', 'ERRORS', filterText(filter)),
   ShowProcesslist: ({ full, filter }) =>
     words('SHOW', full && 'FULL', 'PROCESSLIST', filterText(filter)),
   ShowEngines: show('ENGINES'),

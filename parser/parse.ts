@@ -226,7 +226,17 @@ export class StatementReader {
     );
     if (query > 0) return this.#insertSelect(tokens, query);
     const set = tokens.some((token) => token.tokenType === K.SET);
-    return set ? this.#unsupported('INSERT ... SET', tokens) : undefined;
+    return set ? this.#insertSet(tokens) : undefined;
+  }
+
+  #insertSet(tokens: readonly Token[]): Statement {
+    const found = findHead(tokens).found;
+    if (found?.kind === 'unsupported') return this.#unsupported(found.what, tokens);
+    const duplicate = tokens.findIndex((token) => token.tokenType === K.ON);
+    if (duplicate > 0 && tokens[duplicate + 1]?.tokenType === K.DUPLICATE) {
+      return this.#unsupported('INSERT ... ON DUPLICATE KEY UPDATE', tokens);
+    }
+    return statementParser().parseStatement('insertSet', [...tokens], this.#text) as Statement;
   }
 
   /** The part before the query is that of INSERT ... VALUES. */

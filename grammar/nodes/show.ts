@@ -1,5 +1,5 @@
 /** SHOW statements about schemas, the server and its sessions, and their ADMIN relatives. */
-import type { Limit, Properties, ShowFilter, TableName } from './clauses.ts';
+import type { Properties, ShowFilter, TableName } from './clauses.ts';
 import type { VariableScope } from './expr.ts';
 
 /** A SHOW that has nothing but a filter. */
@@ -98,13 +98,13 @@ export interface ShowStatus extends Listing<'ShowStatus'> {
 export interface ShowWarnings {
   readonly kind: 'ShowWarnings';
   readonly count: boolean;
-  readonly limit: Limit | undefined;
+  readonly filter: ShowFilter;
 }
 
 export interface ShowErrors {
   readonly kind: 'ShowErrors';
   readonly count: boolean;
-  readonly limit: Limit | undefined;
+  readonly filter: ShowFilter;
 }
 
 export interface ShowProcesslist extends Listing<'ShowProcesslist'> {

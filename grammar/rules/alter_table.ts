@@ -328,6 +328,26 @@ export class AlterTableRules extends TableRules {
     return { kind: 'Insert', table, partitions, label, columns };
   });
 
+  /** `INSERT INTO t SET a = 1, b = DEFAULT`: one row. */
+  insertSet = this.RULE('insertSet', (): Insert => {
+    this.CONSUME(K.INSERT);
+    this.OPTION(() => this.CONSUME(K.INTO));
+    const table = this.SUBRULE(this.tableName);
+    const partitions = this.SUBRULE(this.partitionNames);
+    this.CONSUME(K.SET);
+    const columns: string[] = [];
+    const row: Expr[] = [];
+    this.AT_LEAST_ONE_SEP({
+      SEP: T.Comma,
+      DEF: () => {
+        columns.push(this.SUBRULE(this.name));
+        this.CONSUME(T.Eq);
+        row.push(this.SUBRULE(this.expr));
+      },
+    });
+    return { kind: 'Insert', table, partitions, label: undefined, columns, rows: [row] };
+  });
+
   /** MySQL allows `INSERT INTO t () VALUES ()`. */
   insertColumns = this.RULE('insertColumns', (): string[] => {
     const columns: string[] = [];

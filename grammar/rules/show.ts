@@ -1,5 +1,5 @@
 /** SHOW, DESCRIBE, and ADMIN SHOW | SET. */
-import type { Limit, TableName } from '../nodes/clauses.ts';
+import type { TableName } from '../nodes/clauses.ts';
 import type { VariableScope } from '../nodes/expr.ts';
 import type {
   AdminSetConfig,
@@ -169,6 +169,8 @@ export class ShowRules extends AlterTableRules {
 
   showIndex = this.RULE('showIndex', (): ShowIndex => {
     this.CONSUME(K.SHOW);
+    // There are no hidden ones that it would add.
+    this.OPTION(() => this.CONSUME(K.EXTENDED));
     this.OR([
       { ALT: () => this.CONSUME(K.INDEX) },
       { ALT: () => this.CONSUME(K.INDEXES) },
@@ -313,8 +315,7 @@ export class ShowRules extends AlterTableRules {
         { ALT: () => (this.CONSUME(K.ERRORS), 'ShowErrors') },
       ]),
     );
-    const limit: Limit | undefined = this.OPTION2(() => this.SUBRULE(this.limit));
-    return { kind, count: count ?? false, limit };
+    return { kind, count: count ?? false, filter: this.SUBRULE(this.filter) };
   });
 
   showProcesslist = this.RULE('showProcesslist', (): ShowStatement => {

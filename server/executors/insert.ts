@@ -52,7 +52,7 @@ export function checkColumns(table: TableDef, columns: readonly string[]): void 
   for (const name of columns) {
     const known = table.columns.some((c) => c.name.toLowerCase() === name.toLowerCase());
     if (!known) throw new SqlError('UNKNOWN_COLUMN', { name, where: 'field list' });
-    if (seen.has(name.toLowerCase())) throw new SqlError('DUP_FIELDNAME', { name });
+    if (seen.has(name.toLowerCase())) throw new SqlError('FIELD_SPECIFIED_TWICE', { name });
     seen.add(name.toLowerCase());
   }
 }

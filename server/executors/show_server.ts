@@ -1,6 +1,6 @@
 /** SHOW of the server's own state, in MySQL's columns. */
-import { type RowsResult, bigintColumn, textColumn } from '../../base/values.ts';
-import type { Limit, ShowFilter, ShowVariables } from '../../parser/statement.ts';
+import { type RowsResult, type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
+import type { ShowFilter, ShowVariables } from '../../parser/statement.ts';
 import { PRIVILEGES } from '../listings/privileges.ts';
 import { SchemaSource } from '../schema_source.ts';
 import type { ExecContext, Executor } from './executor.ts';
@@ -24,34 +24,29 @@ export const showStatus: Executor<'ShowStatus'> = ({ filter }, context) =>
 // ---------------------------------------------------------------------------------------------
 // Warnings. They show what the statement before left, and leave it there.
 
-export const showWarnings: Executor<'ShowWarnings'> = ({ count, limit }, context) => {
+export const showWarnings: Executor<'ShowWarnings'> = ({ count, filter }, context) => {
   const { warnings, warningCount } = context.session;
   if (count) return oneCount('@@session.warning_count', warningCount);
-  return warningRows(warnings, limit);
+  return filtered(WARNINGS, warningRows(warnings), filter, context);
 };
 
-export const showErrors: Executor<'ShowErrors'> = ({ count, limit }, context) => {
+export const showErrors: Executor<'ShowErrors'> = ({ count, filter }, context) => {
   const errors = context.session.warnings.filter(({ level }) => level === 'Error');
   if (count) return oneCount('@@session.error_count', errors.length);
-  return warningRows(errors, limit);
+  return filtered(WARNINGS, warningRows(errors), filter, context);
+};
+
+const WARNINGS = {
+  columns: [textColumn('Level'), bigintColumn('Code'), textColumn('Message')],
+  likeColumns: ['Message'],
 };
 
 function oneCount(name: string, count: number): RowsResult {
   return { kind: 'rows', columns: [bigintColumn(name)], rows: [[BigInt(count)]] };
 }
 
-function warningRows(
-  warnings: ExecContext['session']['warnings'],
-  limit: Limit | undefined,
-): RowsResult {
-  const rows = warnings.map(({ level, code, message }) => [level, BigInt(code), message]);
-  const from = Number(limit?.offset ?? 0n);
-  const to = limit === undefined ? rows.length : from + Number(limit.count);
-  return {
-    kind: 'rows',
-    columns: [textColumn('Level'), bigintColumn('Code'), textColumn('Message')],
-    rows: rows.slice(from, to),
-  };
+function warningRows(warnings: ExecContext['session']['warnings']): SqlRow[] {
+  return warnings.map(({ level, code, message }) => [level, BigInt(code), message]);
 }
 
 // ---------------------------------------------------------------------------------------------

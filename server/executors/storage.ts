@@ -81,3 +81,12 @@ export const setDefaultStorageVault: Executor<'SetDefaultStorageVault'> = async 
   await services.catalog.vaults.setDefault(name);
   return OK;
 };
+
+/** As in Doris: CREATE TABLE must name a vault then. */
+export const unsetDefaultStorageVault: Executor<'UnsetDefaultStorageVault'> = async (
+  _,
+  { services },
+) => {
+  await services.catalog.vaults.unsetDefault();
+  return OK;
+};

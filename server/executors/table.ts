@@ -114,7 +114,12 @@ import {
   showWarmUpJobRuns,
   showWarmUpJobs,
 } from './show_warm_up.ts';
-import { createStorageVault, dropStorageVault, setDefaultStorageVault } from './storage.ts';
+import {
+  createStorageVault,
+  dropStorageVault,
+  setDefaultStorageVault,
+  unsetDefaultStorageVault,
+} from './storage.ts';
 import {
   alterStoragePolicy,
   createStoragePolicy,
@@ -254,7 +259,7 @@ export const EXECUTORS: {
   DropStorageVault: dropStorageVault,
   ShowStorageVaults: showStorageVaults,
   SetDefaultStorageVault: setDefaultStorageVault,
-  UnsetDefaultStorageVault: LATER,
+  UnsetDefaultStorageVault: unsetDefaultStorageVault,
   CreateResource: createResource,
   AlterResource: alterResource,
   DropResource: dropResource,

@@ -27,6 +27,23 @@ describe('mysql2', () => {
     expect(result).not.toHaveProperty('columns');
   });
 
+  it('an object as a row: INSERT ... SET', async () => {
+    await pool.query('CREATE TABLE s LIKE t');
+    const row = { id: 77, name: "O'Neill; --", price: '1.5000000000', day: null };
+    const [result] = await pool.query('INSERT INTO s SET ?', [row]);
+    expect(result).toMatchObject({ affectedRows: 1 });
+    await pool.execute('INSERT INTO s SET id = ?, flag = ?, name = DEFAULT', [78, 1]);
+    const [rows] = await pool.query('SELECT id, flag, name, price, day FROM s ORDER BY id');
+    expect(rows).toEqual([
+      { ...row, flag: null },
+      { id: 78, flag: 1, name: null, price: null, day: null },
+    ]);
+    const unknown = pool.query('INSERT INTO s SET ?', [{ nothing: 1 }]);
+    await expect(unknown).rejects.toMatchObject({ errno: 1054 });
+    const twice = pool.query('INSERT INTO s SET id = 1, id = 2');
+    await expect(twice).rejects.toMatchObject({ errno: 1110 });
+  });
+
   it('NULL in every column, as text and in binary', async () => {
     for (const [rows] of [
       await pool.query('SELECT * FROM t WHERE id = 1'),

@@ -97,6 +97,19 @@ describe('SET GLOBAL and SET PERSIST', () => {
   });
 });
 
+describe('UNSET DEFAULT STORAGE VAULT', () => {
+  it('leaves new tables without a vault unless they name one', async () => {
+    await show.run('CREATE DATABASE d; UNSET DEFAULT STORAGE VAULT');
+    const vaults = await show.objects('SHOW STORAGE VAULTS');
+    expect(vaults.map(({ IsDefault }) => IsDefault)).toEqual(['false']);
+    const create = 'CREATE TABLE d.t (a INT) DISTRIBUTED BY HASH(a) BUCKETS 1';
+    expect(await show.error(create)).toContain('no default is set');
+    const name = String(vaults[0]?.['Name']);
+    await show.run(`${create} PROPERTIES ("storage_vault_name" = "${name}")`);
+    await show.run(`SET ${name} AS DEFAULT STORAGE VAULT; CREATE TABLE d.u LIKE d.t`);
+  });
+});
+
 describe('passwords', () => {
   const root = async () => await show.catalog.accounts.find('root', '%');
 

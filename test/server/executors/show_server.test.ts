@@ -98,6 +98,8 @@ describe('SHOW WARNINGS', () => {
       'Error | 1064 | bad',
     ]);
     expect(await show.text('SHOW WARNINGS LIMIT 1, 5')).toHaveLength(2);
+    expect(await show.text("SHOW WARNINGS WHERE Level = 'Error'")).toHaveLength(2);
+    expect(await show.text('SHOW WARNINGS ORDER BY Code DESC LIMIT 1')).toHaveLength(2);
     expect(await show.text('SHOW ERRORS')).toEqual([
       'Level | Code | Message',
       'Error | 1064 | bad',
