@@ -1,10 +1,12 @@
 /**
- * What a backend says of its tablets over HTTP, in Doris's forms: `/api/meta/header/{tablet}` and
- * `/api/data_size/{tablet}`. `all` in its place, or no number, is an error.
+ * What a backend says of its tablets over HTTP, in Doris's forms: `/api/meta/header/{tablet}`,
+ * `/api/data_size/{tablet}`, `/api/compaction/show?tablet_id=`. `all` in its place, or no number, is
+ * an error.
  */
 import type { HttpAnswer, HttpRequest, Route } from '../base/http_server.ts';
 import { type TabletId, id } from '../base/ids.ts';
 import type { ReplicaRowset } from '../base/replica.ts';
+import { bytesText } from '../base/units.ts';
 import type { ReplicaState, ReplicaStore } from './replica/replica_store.ts';
 
 /** Runs what only administrators may ask. */
@@ -19,11 +21,16 @@ export function replicaRoutes(store: ReplicaStore, guard: Guard): readonly Route
     path,
     run: async (request) =>
       await guard(request, () => {
-        const replica = find(store, request.params['tablet'] ?? '');
+        const asked = request.params['tablet'] ?? request.query.get('tablet_id');
+        const replica = find(store, asked ?? '');
         return 'tabletId' in replica ? { body: body(replica) } : replica;
       }),
   });
-  return [route('/api/meta/header/{tablet}', header), route('/api/data_size/{tablet}', dataSize)];
+  return [
+    route('/api/meta/header/{tablet}', header),
+    route('/api/data_size/{tablet}', dataSize),
+    route('/api/compaction/show', compaction),
+  ];
 }
 
 function find(store: ReplicaStore, text: string): ReplicaState | HttpAnswer {
@@ -73,4 +80,21 @@ function dataSize({ rowsets }: ReplicaState): unknown {
   const sum = (kind: 'local' | 'remote'): number =>
     rowsets.reduce((bytes, one) => bytes + (one.place.kind === kind ? one.bytes : 0), 0);
   return { local_data_size: sum('local'), remote_data_size: sum('remote') };
+}
+
+/** Rowsets as Doris writes them: versions, segments, kind, overlap, id, size. */
+function compaction({ rowsets, version }: ReplicaState): unknown {
+  const gaps = rowsets.flatMap(({ startVersion }, at) => {
+    const before = rowsets[at - 1]?.endVersion ?? -1;
+    return startVersion > before + 1 ? [`[${before + 1}-${startVersion - 1}]`] : [];
+  });
+  return {
+    version,
+    rowsets: rowsets.map(({ rowsetId, startVersion, endVersion, segments, bytes }) => {
+      const overlap = segments.length > 1 ? 'OVERLAPPING' : 'NONOVERLAPPING';
+      const versions = `[${startVersion}-${endVersion}]`;
+      return `${versions} ${segments.length} DATA ${overlap} ${rowsetId} ${bytesText(bytes)}`;
+    }),
+    missing_rowsets: gaps,
+  };
 }

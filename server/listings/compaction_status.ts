@@ -1,6 +1,6 @@
 /** Tablets and their compactions: SHOW COMPACTION STATUS, `information_schema.compaction_status`. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { TableDef } from '../../base/schema.ts';
+import { type TableDef, isReplicated } from '../../base/schema.ts';
 import { timeTextOrNull } from '../../base/units.ts';
 import { type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
 import type { TabletInfo } from '../../catalog/tablet_index.ts';
@@ -51,6 +51,8 @@ export const COMPACTION_STATUS: Listing<CompactionServices> = {
 
 async function tableRows(services: CompactionServices, table: TableDef): Promise<SqlRow[]> {
   const rows: SqlRow[] = [];
+  // The rowsets of replicas are merged by their backends, once they are cooled.
+  if (isReplicated(table)) return rows;
   for (const tablet of services.catalog.tablets.ofTable(table.tableId)) {
     if (rows.length % TABLETS_PER_TURN === TABLETS_PER_TURN - 1) await nextTurn();
     rows.push(tabletRow(services, table, tablet));

@@ -92,10 +92,8 @@ function tabletRow(place: Place): SqlRow {
   const { services, table } = source;
   const { tabletId, replicaId, backendId, state, missing } = replica;
   const version = versionOf(place);
-  const metaUrl =
-    backend === undefined
-      ? null
-      : `http://${backend.host}:${backend.httpPort}/api/meta/header/${tabletId}`;
+  const url = (path: string): string | null =>
+    backend === undefined ? null : `http://${backend.host}:${backend.httpPort}/api/${path}`;
   return [
     BigInt(tabletId),
     BigInt(replicaId),
@@ -114,8 +112,8 @@ function tabletRow(place: Place): SqlRow {
     BigInt(report?.rowsets ?? 0),
     0n,
     NONE,
-    metaUrl,
-    null,
+    url(`meta/header/${tabletId}`),
+    url(`compaction/show?tablet_id=${tabletId}`),
     BigInt(services.catalog.cooldown.lead(tabletId)?.replicaId ?? -1),
     report?.metaId ?? '',
     partition.name,

@@ -18,9 +18,16 @@ const SLOW_MS = 60_000;
 const LOCAL_SIZE = 8;
 const REMOTE_SIZE = 9;
 const META_URL = 17;
+const COMPACTION = 18;
 const LEADER = 19;
 const META_ID = 20;
 const REMOTE_POLICY = 12;
+
+/** What `/api/compaction/show` answers. */
+interface Rowsets {
+  readonly rowsets: readonly string[];
+  readonly missing_rowsets: readonly string[];
+}
 
 let server: ServerProcess;
 let bucket: string;
@@ -131,6 +138,14 @@ describe('a table that cools', () => {
         version: 6,
         rs_metas: expect.arrayContaining([expect.objectContaining({ resource_id: '' })]),
       });
+      const shown = await request(String(replica?.[COMPACTION]));
+      const { rowsets, missing_rowsets: missing } = (await shown.body.json()) as Rowsets;
+      expect(missing).toEqual([]);
+      expect(rowsets.map((text) => text.replace(/ [0-9a-f]{32} .*$/, ''))).toEqual([
+        '[0-1] 0 DATA NONOVERLAPPING',
+        ...[2, 3, 4, 5, 6].map((version) => `[${version}-${version}] 1 DATA NONOVERLAPPING`),
+      ]);
+      expect(await server.sql('SHOW COMPACTION STATUS')).toEqual([]);
       // Another policy of the same resource: all of it is due.
       await server.sql('ALTER TABLE d.t SET ("storage_policy" = "soon")');
       const rows = await untilCooled('t');
