@@ -262,7 +262,8 @@ export class CooldownEngine {
       log.error('two replicas for one term', { tabletId, term, replicaId, known: outcome.lead });
     }
     if (outcome.outcome !== 'ACCEPTED') return outcome;
-    log.info('a leader for a tablet', { tabletId, replicaId, term });
+    // Journaled by the server, and as many as there are replicas.
+    log.debug('a leader for a tablet', { tabletId, replicaId, term });
     const replica = store.get(tabletId);
     if (replica !== undefined) freshen(this.#controlOf(replica));
     this.#wakeIn(0);
