@@ -12,6 +12,8 @@ export interface HereRun {
   /** As the client sent it. */
   readonly text: string;
   readonly spelled: SpelledStatement;
+  /** What SQLite is given in place of the spelled text. */
+  readonly sql?: string;
   readonly session: SelectSession;
   /** 0: no limit. */
   readonly rowsMax: number;
@@ -22,12 +24,14 @@ export interface HereRun {
 /** Throws SqlErrors. */
 export function runHere(db: Connection, run: HereRun): RowsResult {
   const { text, spelled, session, rowsMax, tables } = run;
+  const { sql = spelled.sql } = run;
+  const statement = { sql, params: spelled.params, types: staticTypes(spelled), rowsMax };
   const rows: SqlRow[] = [];
   let types: readonly ColumnType[] = [];
   takeCounted();
   beginVariables(spelled.variables);
   try {
-    for (const batch of runStatement(db, { ...spelled, types: staticTypes(spelled), rowsMax })) {
+    for (const batch of runStatement(db, statement)) {
       types = batch.types ?? types;
       rows.push(...batch.rows);
     }

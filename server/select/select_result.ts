@@ -35,12 +35,20 @@ export function keepVariables(
   for (const [name, value] of values ?? []) session.setUserVariable(name, value);
 }
 
+/** Of statements whose spelling is kept (spellings.ts). */
+const typesOf = new WeakMap<SpelledStatement, readonly (ColumnType | undefined)[]>();
+
 /** Types of expressions that are known from the text; NULL literals count as unknown. */
 export function staticTypes(spelled: SpelledStatement): readonly (ColumnType | undefined)[] {
-  return spelled.columns.map((column) => {
-    const type = column.type();
-    return type === undefined || type.kind === 'NULL' ? undefined : type;
-  });
+  let types = typesOf.get(spelled);
+  if (types === undefined) {
+    types = spelled.columns.map((column) => {
+      const type = column.type();
+      return type === undefined || type.kind === 'NULL' ? undefined : type;
+    });
+    typesOf.set(spelled, types);
+  }
+  return types;
 }
 
 export function resultColumns(

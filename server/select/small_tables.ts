@@ -91,8 +91,7 @@ export class SmallTables {
         if (table !== undefined) fill(place, table);
       }
       isFilled = true;
-      const here = { ...spelled, sql };
-      return runHere(db, { text, spelled: here, session, rowsMax, tables: names });
+      return runHere(db, { text, spelled, sql, session, rowsMax, tables: names });
     } catch (error) {
       throw sqlErrorOf(error, { text, firstClause: spelled.firstClause, tables: names });
     } finally {
