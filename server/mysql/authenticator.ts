@@ -5,7 +5,13 @@ import type { Account, AuthPlugin, FrontDoor } from './handler.ts';
 import { ANNOUNCED_PLUGIN } from './handshake.ts';
 import type { Claim } from './handshake.ts';
 import type { PacketEncoder } from './packet_encoder.ts';
-import { fastAuthDigest, verifyCachingSha2, verifyFastAuth, verifyNative } from './passwords.ts';
+import {
+  type VerifySlowly,
+  fastAuthDigest,
+  verifyCachingSha2,
+  verifyFastAuth,
+  verifyNative,
+} from './passwords.ts';
 import { RsaKey } from './rsa_key.ts';
 
 const AUTH_SWITCH = 0xfe;
@@ -36,13 +42,18 @@ const NOBODY: Account = { plugin: 'caching_sha2_password', authString: '-' };
 
 export class Authenticator {
   readonly #frontDoor: Pick<FrontDoor, 'findAccount' | 'loginFailed'>;
+  readonly #verify: VerifySlowly;
   readonly #cache = new FastAuthCache();
   readonly #rsa = new RsaKey();
   /** Ends when the slow hashes asked for so far are done: one at a time finishes first sooner. */
   #hashing: Promise<unknown> = Promise.resolve();
 
-  constructor(frontDoor: Pick<FrontDoor, 'findAccount' | 'loginFailed'>) {
+  constructor(
+    frontDoor: Pick<FrontDoor, 'findAccount' | 'loginFailed'>,
+    verify: VerifySlowly = verifyCachingSha2,
+  ) {
     this.#frontDoor = frontDoor;
+    this.#verify = verify;
   }
 
   /**
@@ -132,7 +143,7 @@ export class Authenticator {
   }
 
   #verifySlowly(authString: string, password: Buffer): Promise<boolean> {
-    const verified = this.#hashing.then(() => verifyCachingSha2(authString, password));
+    const verified = this.#hashing.then(() => this.#verify(authString, password));
     this.#hashing = verified.catch(() => undefined);
     return verified;
   }

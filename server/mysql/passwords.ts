@@ -78,11 +78,21 @@ export function isAuthString(plugin: string, authString: string): boolean {
     : parseCachingSha2(authString) !== undefined;
 }
 
-/** Does the password hash to this `$A$...` text? A text of another form: no, after the same work. */
-export async function verifyCachingSha2(authString: string, password: Buffer): Promise<boolean> {
+/** `verifyCachingSha2`, handed in where logins are checked. */
+export type VerifySlowly = (authString: string, password: Buffer) => Promise<boolean>;
+
+/**
+ * Does the password hash to this `$A$...` text? A text of another form: no, after the same work.
+ * `crypt`: the slow hash, for tests that count it.
+ */
+export async function verifyCachingSha2(
+  authString: string,
+  password: Buffer,
+  crypt: typeof sha256Crypt = sha256Crypt,
+): Promise<boolean> {
   const parts = parseCachingSha2(authString) ?? NOBODY;
   const tooLong = password.length > PASSWORD_BYTES_MAX;
-  const digest = await sha256Crypt(tooLong ? Buffer.alloc(1) : password, parts.salt, parts.rounds);
+  const digest = await crypt(tooLong ? Buffer.alloc(1) : password, parts.salt, parts.rounds);
   const same = equal(Buffer.from(digest), Buffer.from(parts.digest, 'latin1'));
   return same && !tooLong && parts !== NOBODY;
 }
