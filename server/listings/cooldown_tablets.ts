@@ -113,7 +113,9 @@ function rowOf(
     BigInt(partition.visibleVersion),
     timeTextOrNull(report?.dueMs ?? null),
     stateOf(names.policy, report, unsettled),
-    waitingFor(waits, names.policy, leader, unsettled),
+    replicas.length === 0
+      ? 'a replica: none is left'
+      : waitingFor(waits, names.policy, leader, unsettled),
     errorOf(report, unsettled),
     BigInt(replicas.reduce((sum, one) => sum + (one.report?.localBytes ?? 0), 0)),
     BigInt(Math.max(0, ...replicas.map((one) => one.report?.remoteBytes ?? 0))),
