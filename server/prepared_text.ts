@@ -28,8 +28,12 @@ export class PreparedText {
   /** A query knows literals of dates and times; elsewhere they are written as strings. */
   readonly #isQuery: boolean;
 
+  /** Bytes of the text. */
+  readonly bytes: number;
+
   /** Throws the lexer's errors: an open string or comment. */
   constructor(sql: string) {
+    this.bytes = Buffer.byteLength(sql);
     const pieces: string[] = [];
     const counts: boolean[] = [];
     const scanner = new Scanner(sql);

@@ -8,6 +8,8 @@ import type { ExecContext, Executor } from './executor.ts';
 
 /** Names that one session may keep. */
 const PREPARED_MAX = 1000;
+/** Of their texts together. */
+const TEXT_BYTES_MAX = 16 * 2 ** 20;
 
 /** They cannot be prepared themselves, in MySQL neither. */
 const NOT_PREPARED: ReadonlySet<Statement['kind']> = new Set([
@@ -26,7 +28,13 @@ export const prepareStatement: Executor<'PrepareStatement'> = ({ name, source },
   if (sample !== undefined && NOT_PREPARED.has(sample.kind)) {
     throw new SqlError('UNSUPPORTED_PREPARED');
   }
-  if (prepared.size >= PREPARED_MAX) throw new SqlError('TOO_MANY_PREPARED', { max: PREPARED_MAX });
+  const max = Math.min(PREPARED_MAX, context.services.config.get('max_prepared_stmt_count'));
+  if (prepared.size >= max) throw new SqlError('TOO_MANY_PREPARED', { max });
+  let bytes = text.bytes;
+  for (const other of prepared.values()) bytes += other.bytes;
+  if (bytes > TEXT_BYTES_MAX) {
+    throw new SqlError('TOO_MANY_PREPARED', { max: `${TEXT_BYTES_MAX} bytes a session` });
+  }
   prepared.set(key, text);
   return OK;
 };

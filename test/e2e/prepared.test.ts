@@ -171,6 +171,26 @@ describe('PREPARE of SQL', () => {
     await session.end();
   });
 
+  it('is bounded in number and in bytes', async () => {
+    const session = await server.connect({ database: 'd' });
+    await server.sql('SET GLOBAL max_prepared_stmt_count = 2');
+    await session.query("PREPARE a FROM 'SELECT 1'");
+    await session.query("PREPARE b FROM 'SELECT 1'");
+    const full = { errno: 1461, message: expect.stringContaining('limit 2') as unknown };
+    await expect(session.query("PREPARE c FROM 'SELECT 1'")).rejects.toMatchObject(full);
+    await session.query("PREPARE b FROM 'SELECT 2'");
+    await server.sql('SET GLOBAL max_prepared_stmt_count = DEFAULT');
+    await session.query(`SET @text = CONCAT('SELECT ''', REPEAT('x', 1000000), '''')`);
+    const prepareAll = async (): Promise<void> => {
+      for (let at = 0; at < 20; at += 1) await session.query(`PREPARE p${at} FROM @text`);
+    };
+    await expect(prepareAll()).rejects.toMatchObject({
+      errno: 1461,
+      message: expect.stringContaining('bytes a session') as unknown,
+    });
+    await session.end();
+  });
+
   it('what is wrong has the number MySQL has for it', async () => {
     const session = await server.connect({ database: 'd' });
     const errno = async (sql: string): Promise<unknown> => {

@@ -2,6 +2,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
+import { BackendProcess } from './backend_process.ts';
 import { type Row, ServerProcess, until } from './server_process.ts';
 import { csvLines, loadRows, warmUp } from './warm_up_steps.ts';
 
@@ -76,6 +77,24 @@ describe('KILL QUERY', () => {
     one = await server.connect({ database: 'd', multipleStatements: true });
     expect(await killed(sql)).toBe(1317);
     await one.query('SELECT 1');
+  });
+
+  it('ends an INSERT whose backend does not answer, and nothing of it is there', async () => {
+    await server.sql('CREATE COMPUTE GROUP far');
+    const far = await BackendProcess.start({ server, args: ['--compute-group', 'far'] });
+    try {
+      await far.alive();
+      await server.sql('CREATE TABLE d.u (id INT) DISTRIBUTED BY HASH(id) BUCKETS 2');
+      await one.query('USE @far');
+      process.kill(far.pid, 'SIGSTOP');
+      expect(await killed('INSERT INTO u VALUES (1), (2)')).toBe(1317);
+      process.kill(far.pid, 'SIGCONT');
+      await far.alive();
+      await one.query('INSERT INTO u VALUES (3)');
+      expect((await one.query('SELECT id FROM u'))[0]).toEqual([{ id: 3 }]);
+    } finally {
+      await far.stop();
+    }
   });
 
   it('ends a wait for a job, and not the job', async () => {
