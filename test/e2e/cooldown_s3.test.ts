@@ -254,6 +254,35 @@ const missing = s3ServerMissing();
   );
 
   it(
+    'keys of a resource in use change while backends run, its place does not',
+    async () => {
+      await createTable('rekeyed', 2, 'later');
+      await load('rekeyed', 1, 2);
+      const alter = async (secret: string, check: string): Promise<void> => {
+        await server.sql(
+          `ALTER RESOURCE r PROPERTIES("s3.secret_key"="${secret}", "s3_validity_check"="${check}")`,
+        );
+      };
+      for (const place of ['s3.endpoint', 's3.region', 's3.bucket', 's3.root.path']) {
+        const { message } = await server.error(`ALTER RESOURCE r PROPERTIES("${place}"="other")`);
+        expect(message).toBe(`current not support modify property : ${place}`);
+      }
+      await expect(alter('wrong', 'true')).rejects.toThrow(/Resource\(r\) cannot be used/);
+      await alter('wrong', 'false');
+      await server.sql('ADMIN COOLDOWN TABLE rekeyed');
+      await until(
+        'the failure to be shown',
+        async () => String((await cooldown('rekeyed'))['LastError']) !== '',
+        SLOW_MS,
+      );
+      await alter(s3.secretKey, 'true');
+      await untilCooled('rekeyed', 3);
+      expect(await rowsOf('rekeyed')).toEqual(upTo(2));
+    },
+    3 * SLOW_MS,
+  );
+
+  it(
     'survives kill -9 of everything at once',
     async () => {
       await createTable('crash', 3, 'soon');
