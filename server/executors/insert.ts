@@ -1,27 +1,48 @@
-/** INSERT ... VALUES: literals to rows, rows to a backend, visible when the statement answers. */
+/** INSERT: rows of VALUES or of a query to a backend, visible when the statement answers. */
 import { SqlError } from '../../base/errors.ts';
 import type { TableDef } from '../../base/schema.ts';
 import type { OkResult, SqlValue } from '../../base/values.ts';
-import type { Expr, Insert } from '../../parser/statement.ts';
+import type { Expr, Insert, InsertSelect } from '../../parser/statement.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { literalValue } from '../table_definition.ts';
 import { type ExecContext, type Executor, computeGroupOf, tableNameOf } from './executor.ts';
 
 /** Tries of an INSERT whose table is altered while its rows are written. */
-export const TRIES_MAX = 5;
+const TRIES_MAX = 5;
 
-export const insert: Executor<'Insert'> = async (statement, context) => {
+/** Values of these columns, in their order. */
+export type InsertValues = readonly (readonly SqlValue[])[];
+
+export const insert: Executor<'Insert'> = async (statement, context) =>
+  await insertInto(statement, context, (table, columns) =>
+    readRows(statement, table, columns, context.services.clock.now()),
+  );
+
+/**
+ * A table that is altered meanwhile is inserted into again, with rows that are asked for anew.
+ * Throws SYSTEM_DB_ACCESS, what finds the table, UNKNOWN_COLUMN, FIELD_SPECIFIED_TWICE, and what
+ * `rowsFor` and the load throw.
+ */
+export async function insertInto(
+  statement: Insert | InsertSelect,
+  context: ExecContext,
+  rowsFor: (table: TableDef, columns: readonly string[]) => InsertValues | Promise<InsertValues>,
+): Promise<OkResult> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await insertOnce(statement, context);
+      return await insertOnce(statement, context, rowsFor);
     } catch (error) {
       const isAltered = error instanceof SqlError && error.code === 'LOAD_TABLE_ALTERED';
       if (!isAltered || attempt === TRIES_MAX) throw error;
     }
   }
-};
+}
 
-async function insertOnce(statement: Insert, context: ExecContext): Promise<OkResult> {
+async function insertOnce(
+  statement: Insert | InsertSelect,
+  context: ExecContext,
+  rowsFor: (table: TableDef, columns: readonly string[]) => InsertValues | Promise<InsertValues>,
+): Promise<OkResult> {
   const { services, session, signal } = context;
   const { db, table: name } = tableNameOf(statement.table, session);
   if (isSystemDatabase(db)) {
@@ -33,21 +54,21 @@ async function insertOnce(statement: Insert, context: ExecContext): Promise<OkRe
   }
   const columns = statement.columns ?? table.columns.map((column) => column.name);
   checkColumns(table, columns);
-  const rows = readRows(statement, table, columns, services.clock.now());
-  const inserted = await services.loads.insert({
+  const values = await rowsFor(table, columns);
+  if (values.length === 0) return { kind: 'ok', affectedRows: 0 };
+  const { label, txnId, rows } = await services.loads.insert({
     table,
-    columns: rows.columns,
-    rows: rows.values,
+    columns,
+    rows: values,
     label: statement.label ?? '',
     computeGroupName: await computeGroupOf(context),
     signal,
   });
-  const { label, txnId, rows: affectedRows } = inserted;
   const info = `{'label':'${label}', 'status':'VISIBLE', 'txnId':'${txnId}'}`;
-  return { kind: 'ok', affectedRows, info };
+  return { kind: 'ok', affectedRows: rows, info };
 }
 
-export function checkColumns(table: TableDef, columns: readonly string[]): void {
+function checkColumns(table: TableDef, columns: readonly string[]): void {
   const seen = new Set<string>();
   for (const name of columns) {
     const known = table.columns.some((c) => c.name.toLowerCase() === name.toLowerCase());
@@ -57,25 +78,19 @@ export function checkColumns(table: TableDef, columns: readonly string[]): void 
   }
 }
 
-interface Rows {
-  readonly columns: readonly string[];
-  readonly values: readonly (readonly SqlValue[])[];
-}
-
 function readRows(
   statement: Insert,
   table: TableDef,
   columns: readonly string[],
   nowMs: number,
-): Rows {
+): InsertValues {
   const defaults = columns.map((name) => defaultOf(table, name, nowMs));
-  const values = statement.rows.map((row, index) => {
+  return statement.rows.map((row, index) => {
     if (row.length !== columns.length) {
       throw new SqlError('WRONG_VALUE_COUNT', { row: index + 1 });
     }
     return row.map((expr, at) => valueOf(expr, () => defaults[at]?.() ?? null, nowMs));
   });
-  return { columns, values };
 }
 
 function valueOf(expr: Expr, defaultValue: () => SqlValue, nowMs: number): SqlValue {
