@@ -68,6 +68,7 @@ export const ERRORS = {
   IDENT_TOO_LONG:          row(1059, '42000', "Identifier name '{name}' is too long (limit {limit} characters)"),
   INVALID_CHARACTER:       row(1300, 'HY000', "Invalid {charset} character string: '{bytes}'"),
   WRONG_VALUE:             row(1231, '42000', "Variable '{name}' can't be set to the value of '{value}'{allowed}"),
+  NOT_PERSISTED:           row(3615, 'HY000', 'Variable {name} does not exist in persisted config file'),
   UNKNOWN_VARIABLE:        row(1193, 'HY000', "Unknown system variable '{name}'"),
   READ_ONLY_VARIABLE:      row(1238, 'HY000', "Variable '{name}' is a read only variable"),
   WRONG_VARIABLE_SCOPE:    row(1238, 'HY000', "Variable '{name}' is a {scope} variable"),

@@ -26,7 +26,7 @@ const RULES: Readonly<Record<string, RuleName>> = {
   'DROP RESOURCE': 'dropStored', 'DROP ROLE': 'dropRole', 'DROP SCHEMA': 'dropDatabase', 'DROP STORAGE': 'dropStored',
   'DROP TABLE': 'dropTable', 'DROP USER': 'dropUser', 'EXECUTE': 'executeStatement', 'EXPLAIN': 'describe', 'EXPLAIN WARM': 'explainWarmUp', 'FLUSH': 'flush',
   'GRANT': 'grant', 'HELP': 'help', 'INSERT': 'insertHead', 'KILL': 'kill', 'LOCK': 'lockTables', 'OPTIMIZE': 'tableMaintenance',
-  'PAUSE WARM': 'pauseWarmUpJob', 'PREPARE': 'prepareStatement', 'RELEASE': 'releaseSavepoint', 'RENAME TABLE': 'renameTables', 'RENAME TABLES': 'renameTables', 'RENAME USER': 'renameUser', 'REPAIR': 'tableMaintenance', 'RESUME WARM': 'resumeWarmUpJob',
+  'PAUSE WARM': 'pauseWarmUpJob', 'PREPARE': 'prepareStatement', 'RELEASE': 'releaseSavepoint', 'RESET PERSIST': 'resetPersist', 'RENAME TABLE': 'renameTables', 'RENAME TABLES': 'renameTables', 'RENAME USER': 'renameUser', 'REPAIR': 'tableMaintenance', 'RESUME WARM': 'resumeWarmUpJob',
   'RETRY': 'retryWarmUpJob', 'REVOKE': 'revoke', 'ROLLBACK': 'rollback', 'SAVEPOINT': 'savepoint', 'SET': 'set', 'SET DEFAULT ROLE': 'setDefaultRole', 'SET ROLE': 'setRole',
   'SHOW ALL': 'showGrants', 'SHOW ALTER': 'showAlterTable', 'SHOW BACKENDS': 'showListing', 'SHOW BINARY': 'showReplication',
   'SHOW CACHE': 'showCacheHotspot', 'SHOW CATALOGS': 'showListing', 'SHOW CHARACTER': 'showListing', 'SHOW CHARSET': 'showListing',

@@ -513,6 +513,12 @@ const FORMATTERS: Formatters = {
   Use: ({ db, computeGroup }) =>
     `USE ${nameText(db)}${computeGroup === undefined ? '' : userVarText(computeGroup)}`,
   UseComputeGroup: ({ name }) => `USE ${userVarText(name)}`,
+  ResetPersist: (statement) =>
+    words(
+      'RESET PERSIST',
+      ifExists(statement.ifExists),
+      statement.name && variableText(statement.name),
+    ),
   SetVariables: ({ assignments }, options) =>
     `SET ${assignments.map((one) => assignmentText(one, options)).join(', ')}`,
   Select: ({ text }) => text,

@@ -5,7 +5,7 @@
  */
 export type { Statement, StatementKind, StatementOf } from '../grammar/nodes/statement.ts';
 export type { BinaryOp, Expr, ExprOf } from '../grammar/nodes/expr.ts';
-export type { JobRef, Limit, Properties, ShowFilter, TableName } from '../grammar/nodes/clauses.ts';
+export type { JobRef, Properties, ShowFilter, TableName } from '../grammar/nodes/clauses.ts';
 export type * from '../grammar/nodes/warm_up.ts';
 export type * from '../grammar/nodes/tables.ts';
 export type * from '../grammar/nodes/cluster.ts';

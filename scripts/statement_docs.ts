@@ -133,7 +133,8 @@ const GROUPS = {
   'Session': {
     Use: ['use', 'USE db[@group]', 'Chooses the database (and compute group).'],
     UseComputeGroup: ['use', 'USE @group', 'Chooses the compute group that reads.'],
-    SetVariables: ['set', 'SET {[GLOBAL | SESSION] name = value | @name = value | NAMES charset | TRANSACTION ...}, ...', 'Sets variables.'],
+    ResetPersist: ['resetPersist', 'RESET PERSIST [[IF EXISTS] name]', 'Takes back what SET PERSIST keeps; the value stays until the next start.'],
+    SetVariables: ['set', 'SET {[GLOBAL | PERSIST | SESSION] name = value | @name = value | NAMES charset | TRANSACTION ...}, ...', 'Sets variables.'],
     Select: [undefined, '{SELECT | WITH | VALUES | TABLE | (SELECT ...)} ...', 'A query; run by the query engine.'],
     Explain: [undefined, 'EXPLAIN [option] SELECT ...', 'How a query would run.'],
     Kill: ['kill', 'KILL [CONNECTION | QUERY] id', 'Ends a connection, or what it runs.'],

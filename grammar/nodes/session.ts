@@ -55,6 +55,13 @@ export type Assignment =
       readonly readOnly: boolean | undefined;
     };
 
+/** `RESET PERSIST [[IF EXISTS] name]`; without a name: all of them. */
+export interface ResetPersist {
+  readonly kind: 'ResetPersist';
+  readonly ifExists: boolean;
+  readonly name: string | undefined;
+}
+
 export interface SetVariables {
   readonly kind: 'SetVariables';
   readonly assignments: readonly Assignment[];
@@ -209,6 +216,7 @@ export type SessionStatement =
   | Use
   | UseComputeGroup
   | SetVariables
+  | ResetPersist
   | Select
   | Explain
   | Kill

@@ -15,6 +15,7 @@ import type {
   LockTables,
   PrepareStatement,
   ReleaseSavepoint,
+  ResetPersist,
   Rollback,
   Savepoint,
   SessionStatement,
@@ -69,6 +70,14 @@ export class SessionRules extends AccountRules {
       return { kind: 'SetPassword', account: first.account, password: first.password };
     }
     return { kind: 'SetVariables', assignments };
+  });
+
+  resetPersist = this.RULE('resetPersist', (): ResetPersist => {
+    this.CONSUME(Name);
+    this.CONSUME(K.PERSIST);
+    const ifExists = this.SUBRULE(this.ifExists);
+    const name = this.OPTION(() => this.SUBRULE(this.variableName));
+    return { kind: 'ResetPersist', ifExists, name };
   });
 
   assignment = this.RULE('assignment', (): Assignment =>

@@ -235,6 +235,7 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
     needs: 'USAGE on the compute group',
     check: ({ name }, ask) => ask.use('COMPUTE_GROUP', name),
   },
+  ResetPersist: ADMIN,
   SetVariables: { needs: 'nothing; ADMIN for GLOBAL and PERSIST', check: setVariables },
   Select: QUERY,
   Explain: QUERY,

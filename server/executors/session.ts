@@ -192,6 +192,27 @@ async function changeSetting(
   services.config.setLive(setting, text);
 }
 
+/** Values stay what they are until the next start, as in MySQL. Throws NOT_PERSISTED. */
+export const resetPersist: Executor<'ResetPersist'> = async ({ name, ifExists }, context) => {
+  const { catalog } = context.services;
+  const kept = await catalog.configOverrides.all();
+  if (name === undefined) {
+    await catalog.transaction(async (tx) => {
+      for (const setting of SETTING_VARIABLES) await tx.configOverrides.remove(setting);
+    });
+    return OK;
+  }
+  const setting = settingOf(name);
+  if (setting === undefined || !Object.hasOwn(kept, setting)) {
+    const error = new SqlError('NOT_PERSISTED', { name });
+    if (!ifExists) throw error;
+    context.session.warn({ level: 'Warning', code: error.errno, message: error.message });
+    return OK;
+  }
+  await catalog.configOverrides.remove(setting);
+  return OK;
+};
+
 /** A bare word is its own text (SET sql_mode = ANSI, SET autocommit = ON); DEFAULT is undefined. */
 async function assigned(
   expr: Expr,

@@ -284,7 +284,7 @@ const FIELDS: Table = {
   ShowLoad: inDatabase, ShowStreamLoad: inDatabase, ShowTransaction: inDatabase, ShowProc: { path: text },
   ShowReplication: { what: fc.constantFrom('MASTER STATUS' as const, 'SLAVE STATUS' as const, 'REPLICA STATUS' as const, 'BINARY LOGS' as const, 'SLAVE HOSTS' as const, 'REPLICAS' as const) },
   ShowProfiles: {},
-  Use: { db: name, computeGroup: optional(name) }, UseComputeGroup: { name }, SetVariables: { assignments },
+  Use: { db: name, computeGroup: optional(name) }, UseComputeGroup: { name }, SetVariables: { assignments }, ResetPersist: { ifExists: flag, name: optional(variable) },
   Select: { text: query, at: is(0) }, Explain: { option: fc.constantFrom('', 'EXTENDED', 'FORMAT=JSON'), text: query, at: is(0) },
   Kill: { what: fc.constantFrom('QUERY' as const, 'CONNECTION' as const), connectionId: id },
   Begin: { consistentSnapshot: flag, readOnly: fc.constantFrom(undefined, true, false) }, Commit: { chain: flag, release: flag }, Rollback: { savepoint: optional(name), chain: flag, release: flag },

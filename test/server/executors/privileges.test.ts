@@ -84,6 +84,7 @@ const DENIED: Readonly<Record<StatementKind, readonly [sql: string, outcome: str
 
   Use: ['USE d', '1044'],
   UseComputeGroup: ['USE @src', '1227'],
+  ResetPersist: ['RESET PERSIST', '1227'],
   SetVariables: ['SET GLOBAL wait_timeout = 1', '1227'],
   Select: ['SELECT * FROM d.t', '1142'],
   Explain: ['EXPLAIN SELECT * FROM d.t', '1142'],

@@ -77,6 +77,27 @@ describe('SET GLOBAL and SET PERSIST', () => {
     });
   });
 
+  it('is taken back by RESET PERSIST, for the next start', async () => {
+    await show.run('SET PERSIST max_connections = 5, PERSIST wait_timeout = 60');
+    await show.run('RESET PERSIST Max_Connections');
+    expect(await show.catalog.configOverrides.all()).toEqual({ wait_timeout: '60' });
+    expect(show.config.get('max_connections')).toBe(5);
+    expect(await show.error('RESET PERSIST max_connections')).toBe(
+      '3615 Variable max_connections does not exist in persisted config file',
+    );
+    await show.run('RESET PERSIST IF EXISTS nonsense');
+    expect(show.warnings()).toEqual([
+      'Warning 3615 Variable nonsense does not exist in persisted config file',
+    ]);
+    await show.run(
+      'ADMIN SET FRONTEND CONFIG ("cloud_warm_up_force_all_partitions" = "true", "persist" = "true")',
+    );
+    await show.run('RESET PERSIST');
+    expect(Object.keys(await show.catalog.configOverrides.all())).toEqual([
+      'cloud_warm_up_force_all_partitions',
+    ]);
+  });
+
   it.each([
     ['SET PERSIST sql_mode = ANSI', /^1235 .*SET PERSIST sql_mode/],
     ['SET PERSIST_ONLY max_connections = 6', /^1235 .*SET PERSIST_ONLY/],
