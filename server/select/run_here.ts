@@ -17,28 +17,44 @@ export interface HereRun {
   readonly session: SelectSession;
   /** 0: no limit. */
   readonly rowsMax: number;
+  /** Throws ResultTooLarge when there are more; default: any number. */
+  readonly rowsFit?: number;
   /** `db.table` by the name inside SQLite. */
   readonly tables: ReadonlyMap<string, string>;
+}
+
+/** Nothing has been kept or told of the statement, so it can be run elsewhere. */
+export class ResultTooLarge extends Error {
+  constructor() {
+    super('the result is too large for the main thread');
+    this.name = 'ResultTooLarge';
+  }
 }
 
 /** Throws SqlErrors. */
 export function runHere(db: Connection, run: HereRun): RowsResult {
   const { text, spelled, session, rowsMax, tables } = run;
-  const { sql = spelled.sql } = run;
-  const statement = { sql, params: spelled.params, types: staticTypes(spelled), rowsMax };
+  const { sql = spelled.sql, rowsFit = Infinity } = run;
+  // One row more than fits says that there are more.
+  const last = Math.min(rowsMax > 0 ? rowsMax : Infinity, rowsFit + 1);
+  const limit = Number.isFinite(last) ? last : 0;
+  const types = staticTypes(spelled);
+  const statement = { sql, params: spelled.params, types, rowsMax: limit };
   const rows: SqlRow[] = [];
-  let types: readonly ColumnType[] = [];
+  let found: readonly ColumnType[] = [];
   takeCounted();
   beginVariables(spelled.variables);
   try {
     for (const batch of runStatement(db, statement)) {
-      types = batch.types ?? types;
+      found = batch.types ?? found;
       rows.push(...batch.rows);
     }
   } catch (error) {
     throw sqlErrorOf(error, { text, firstClause: spelled.firstClause, tables });
   }
-  warnOf(takeCounted(), session);
+  const counted = takeCounted();
+  if (rows.length > rowsFit) throw new ResultTooLarge();
+  warnOf(counted, session);
   if (spelled.variables.size > 0) keepVariables(variablesNow(), session);
-  return { kind: 'rows', columns: resultColumns(spelled.columns, types), rows };
+  return { kind: 'rows', columns: resultColumns(spelled.columns, found), rows };
 }

@@ -11,17 +11,22 @@ import { scanSelect, type SelectToken } from './tokens.ts';
 
 /** Rows of all its tables together. */
 export const SMALL_ROWS_MAX = 2000;
+/**
+ * Values of all its tables together, and values of its result: to bring one into SQLite or out of
+ * it takes about half a microsecond, more than most that is done with it there.
+ */
+export const SMALL_CELLS_MAX = 4000;
 /** Characters of all values of its tables together. */
 export const SMALL_CHARACTERS_MAX = 512 * 1024;
 /**
  * Steps: rows that nested loops over all its tables look at, times what is done with each. A step
- * is an operator or an operand of SQLite's, some tens of nanoseconds.
+ * is an operator or an operand of SQLite's, a few nanoseconds.
  */
-export const SMALL_STEPS_MAX = 200_000;
+export const SMALL_STEPS_MAX = 600_000;
 /** Characters that functions over those rows may touch; about 1 ns each. */
 export const SMALL_TEXT_MAX = 4 * 1024 * 1024;
 /** Steps that a call of a function written in JavaScript stands for. */
-const CALL_STEPS = 10;
+const CALL_STEPS = 40;
 /** SELECTs in one statement, subqueries and branches of UNION counted. */
 const SELECTS_MAX = 6;
 /** Characters of a statement. */
@@ -95,6 +100,7 @@ function isShortPattern(pattern: SelectToken | undefined): boolean {
 export class SmallInput {
   #rows = 0;
   #characters = 0;
+  #cells = 0;
   readonly #tables: { rows: number; characters: number }[] = [];
   readonly #rowsMax: number;
 
@@ -105,7 +111,8 @@ export class SmallInput {
   /** A batch of the table at this place among the statement's references; false: too much. */
   add(table: number, { rows, columns }: ScanRows): boolean {
     this.#rows += rows;
-    if (this.#rows > this.#rowsMax) return false;
+    this.#cells += rows * columns.length;
+    if (this.#rows > this.#rowsMax || this.#cells > SMALL_CELLS_MAX) return false;
     let characters = 0;
     for (const values of columns) {
       for (const value of values) characters += charactersOf(value);

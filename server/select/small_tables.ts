@@ -5,7 +5,8 @@
  */
 import type Database from 'better-sqlite3';
 import type { ColumnType, RowsResult } from '../../base/values.ts';
-import { runHere } from './run_here.ts';
+import { ResultTooLarge, runHere } from './run_here.ts';
+import { SMALL_CELLS_MAX } from './small_bound.ts';
 import { quoteName } from './spelled.ts';
 import type { SpelledStatement } from './speller.ts';
 import { openMemoryConnection, type Connection } from './sqlite_connection.ts';
@@ -66,14 +67,14 @@ export class SmallTables {
     return this.rowsMax > 0;
   }
 
-  /** Statements that have run here. */
+  /** Statements that have run here to their end. */
   get runs(): number {
     return this.#runs;
   }
 
   /**
-   * undefined: names of the statement look like those it has inside SQLite, so it must run
-   * elsewhere. Throws SqlErrors.
+   * undefined: it must run elsewhere, because its result is too large, or names in it look like
+   * those that it has inside SQLite. Throws SqlErrors.
    */
   run({ text, spelled, tables, session, rowsMax }: SmallRun): RowsResult | undefined {
     if (this.#kept.size + tables.length > KEPT_MAX) this.close();
@@ -82,7 +83,7 @@ export class SmallTables {
     const places = tables.map((table, at) => this.#place(db, table, at));
     const sql = renamed(spelled, places);
     if (sql === undefined) return undefined;
-    this.#runs += 1;
+    const rowsFit = Math.floor(SMALL_CELLS_MAX / Math.max(1, spelled.columns.length));
     const names = new Map(places.map(({ name }, at) => [name, tables[at]?.fullName ?? '']));
     let isFilled = false;
     try {
@@ -91,8 +92,12 @@ export class SmallTables {
         if (table !== undefined) fill(place, table);
       }
       isFilled = true;
-      return runHere(db, { text, spelled, sql, session, rowsMax, tables: names });
+      const run = { text, spelled, sql, session, rowsMax, rowsFit, tables: names };
+      const result = runHere(db, run);
+      this.#runs += 1;
+      return result;
     } catch (error) {
+      if (error instanceof ResultTooLarge) return undefined;
       throw sqlErrorOf(error, { text, firstClause: spelled.firstClause, tables: names });
     } finally {
       for (const place of places) if (!isFilled || !mayStay(place)) clear(place);

@@ -189,6 +189,22 @@ describe('the bound', () => {
     expect(produced.batches).toBe(Math.ceil(1_000_000 / 4096));
   });
 
+  it('counts values of the result: one that is too large comes from a query process', async () => {
+    // 512 rows of two columns fit, of nine they do not; warnings come once all the same.
+    const joined = 'FROM ledger a, ledger b, ledger c WHERE a.id < 9';
+    const before = here.engine.smallRuns;
+    expect(await allRows(await here.run(`SELECT a.id, b.id ${joined}`))).toHaveLength(512);
+    expect(here.engine.smallRuns).toBe(before + 1);
+    const wide = `SELECT a.id / 0, a.id, b.id, c.id, 1, 2, 3, 4, 5 ${joined}`;
+    here.warnings.length = 0;
+    expect(await allRows(await here.run(wide))).toHaveLength(512);
+    expect(here.warnings).toHaveLength(512);
+    expect(here.engine.smallRuns).toBe(before + 1);
+    const limited = await here.run(wide, { rowsMax: 100 });
+    expect(await allRows(limited)).toHaveLength(100);
+    expect(here.engine.smallRuns).toBe(before + 2);
+  });
+
   const within = (sql: string, sizes: readonly number[], length = 1): boolean => {
     const spelled = spellStatement(sql, here.session, 0);
     const shape = smallShape(sql, spelled, here.session);
@@ -207,8 +223,11 @@ describe('the bound', () => {
     expect(within('SELECT 1 FROM t, u', [500, 500])).toBe(false);
     expect(within('SELECT (SELECT MAX(a) FROM u WHERE u.a < t.a) FROM t', [500, 500])).toBe(false);
     expect(within('SELECT 1 FROM t a, t b, t c', [200])).toBe(false);
-    expect(within(`SELECT ${'a + '.repeat(100)}a FROM t`, [SMALL_ROWS_MAX])).toBe(false);
+    expect(within(`SELECT ${'a + '.repeat(400)}a FROM t`, [SMALL_ROWS_MAX])).toBe(false);
     expect(SMALL_STEPS_MAX).toBeLessThan(1_000_000);
+    const cells = Array.from({ length: 12 }, () => Array<bigint>(334).fill(1n));
+    expect(new SmallInput(SMALL_ROWS_MAX).add(0, { rows: 333, columns: cells })).toBe(true);
+    expect(new SmallInput(SMALL_ROWS_MAX).add(0, { rows: 334, columns: cells })).toBe(false);
   });
 
   it('counts characters, more where functions work on them', () => {
