@@ -31,7 +31,7 @@ export type LibraryValue = null | number | bigint | string | Uint8Array;
 type LibraryFunction = (...args: readonly LibraryValue[]) => LibraryValue;
 
 /** Longest text a function may make, bytes: what MySQL calls max_allowed_packet (then NULL). */
-const FUNCTION_TEXT_MAX = 16 * 1024 * 1024;
+export const FUNCTION_TEXT_MAX = 16 * 1024 * 1024;
 
 export function text(value: LibraryValue | undefined): string {
   if (value === null || value === undefined) return '';

@@ -148,7 +148,7 @@ const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
   DEGREES: native('degrees', 1, 1, DOUBLE), RADIANS: native('radians', 1, 1, DOUBLE),
   UUID: spelled(0, 0, STRING, () => `lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-' || substr('89ab', 1 + (random() & 3), 1) || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))`),
   CHARSET: spelled(1, 1, STRING, () => `'utf8mb4'`), COLLATION: spelled(1, 1, STRING, () => `'utf8mb4_general_ci'`), COERCIBILITY: spelled(1, 1, BIGINT, () => '4'),
-  CONVERT_TZ: own('convert_tz', 3, 3, DATETIME), JSON_OBJECT: native('json_object', 0, MANY, STRING), JSON_ARRAY: native('json_array', 0, MANY, STRING),
+  CONVERT_TZ: own('convert_tz', 3, 3, DATETIME), JSON_OBJECT: { ...native('json_object', 0, MANY, STRING), heavy: true }, JSON_ARRAY: { ...native('json_array', 0, MANY, STRING), heavy: true },
   RAND: spelled(0, 1, DOUBLE, () => '((random() & 9007199254740991) / 9007199254740992.0)'),
 
   // dates; NOW() and its like are in session_functions.ts

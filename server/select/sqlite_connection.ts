@@ -1,6 +1,12 @@
 /** SQLite connections that know MySQL's functions. */
 import Database from 'better-sqlite3';
-import { LIBRARY, noteCutGroup, text, type LibraryValue } from './function_library.ts';
+import {
+  FUNCTION_TEXT_MAX,
+  LIBRARY,
+  noteCutGroup,
+  text,
+  type LibraryValue,
+} from './function_library.ts';
 
 export type Connection = Database.Database;
 
@@ -48,10 +54,17 @@ function prepareConnection(db: Connection): Connection {
       deterministic: !EACH_TIME.has(name),
       safeIntegers: WIDE.has(name),
     };
-    db.function(`mysql_${name}`, options, fn);
+    db.function(`mysql_${name}`, options, (...args: readonly LibraryValue[]) =>
+      bounded(fn(...args)),
+    );
   }
   addAggregates(db);
   return db;
+}
+
+/** MySQL's answer to a text that is too long; calls of calls would grow without end. */
+function bounded(value: LibraryValue): LibraryValue {
+  return typeof value === 'string' && value.length > FUNCTION_TEXT_MAX ? null : value;
 }
 
 interface Moments {

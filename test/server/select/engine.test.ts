@@ -177,6 +177,15 @@ describe('a scan that fails', () => {
 });
 
 describe('what could harm', () => {
+  it('does not make texts without end', async () => {
+    const nested = (name: string): string =>
+      `LENGTH(${`${name}(`.repeat(40)}'a\\'b'${')'.repeat(40)})`;
+    for (const name of ['HEX', 'QUOTE', 'TO_BASE64']) {
+      const rows = await allRows(await fixture.run(`SELECT ${nested(name)} AS n`));
+      expect(rows[0]?.[0] ?? 0).toBeLessThanOrEqual(16 * 2 ** 20);
+    }
+  });
+
   it('does not overflow the stack', async () => {
     const deep = `SELECT ${'('.repeat(10_000)}1${')'.repeat(10_000)}`;
     await expect(fixture.run(deep)).rejects.toMatchObject({
