@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type IncomingMessage, request } from 'node:http';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import { type Socket, connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SqlError } from '../../base/errors.ts';
@@ -18,12 +18,15 @@ interface Answer {
 describe('HttpServer', () => {
   let server: HttpServer;
   let port = 0;
+  /** Of this server alone: another one may get the port of one that was closed. */
+  let agent: Agent;
   /** Ends the slow request with its answer. */
   let running: PromiseWithResolvers<string>;
   /** The slow request has come. */
   let begun: PromiseWithResolvers<undefined>;
 
   beforeEach(async () => {
+    agent = new Agent({ keepAlive: true });
     running = Promise.withResolvers<string>();
     begun = Promise.withResolvers<undefined>();
     server = new HttpServer(
@@ -64,11 +67,12 @@ describe('HttpServer', () => {
   });
   afterEach(async () => {
     running.resolve('');
+    agent.destroy();
     await server.close(0);
   });
 
   async function send(method: string, path: string, body?: Buffer): Promise<Answer> {
-    const asked = request({ host: HOST, port, method, path });
+    const asked = request({ host: HOST, port, method, path, agent });
     asked.end(body);
     const [message] = (await once(asked, 'response')) as [IncomingMessage];
     const chunks: Uint8Array[] = [];
