@@ -1,5 +1,5 @@
 /** Replicas of other processes, over HTTP; connections are kept for as long as they are used. */
-import { Pool } from 'undici';
+import type { Pool } from 'undici';
 import { SqlError, type WireError } from '../../base/errors.ts';
 import type { BackendAddress } from '../../base/replica.ts';
 import { fromWireText, toWireText } from '../../base/wire_json.ts';
@@ -40,7 +40,9 @@ export class HttpPeers {
 
   async #send(address: BackendAddress, request: PeerRequest): Promise<Buffer> {
     const { method, path, body, signal } = request;
-    const answer = await this.#pool(address).request({
+    // Not needed where all backends are of one process, and it takes its time at a start.
+    const undici = await import('undici');
+    const answer = await this.#pool(address, undici.Pool).request({
       path,
       method,
       headers: { authorization: this.#authorization, [BACKEND_HEADER]: String(address.backendId) },
@@ -52,7 +54,7 @@ export class HttpPeers {
     throw failureOf(bytes) ?? new Error(`it answered ${answer.statusCode}`);
   }
 
-  #pool({ host: named, httpPort }: BackendAddress): Pool {
+  #pool({ host: named, httpPort }: BackendAddress, PoolOf: typeof Pool): Pool {
     const host = named === '0.0.0.0' || named === '::' ? this.#serverHost : named;
     const origin = `http://${host.includes(':') ? `[${host}]` : host}:${httpPort}`;
     const known = this.#pools.get(origin);
@@ -63,7 +65,7 @@ export class HttpPeers {
       // Requests that run on it end well.
       void oldest[1].close();
     }
-    const pool = new Pool(origin, {
+    const pool = new PoolOf(origin, {
       connections: CONNECTIONS_MAX,
       connectTimeout: CONNECT_TIMEOUT_MS,
       headersTimeout: ANSWER_TIMEOUT_MS,
