@@ -91,11 +91,15 @@ export async function storeReads(server: ServerProcess, group: string): Promise<
   return await groupMetric(server, group, 'object_store_requests_total', 'operation="get"');
 }
 
-/** What SHOW says, and CachedBytes, which only the table of information_schema has. */
+/**
+ * What SHOW says, and CachedBytes, which only the table of information_schema has: asked after it,
+ * so that it is the last word on a job that SHOW calls finished.
+ */
 export async function jobRow(server: ServerProcess, jobId: string): Promise<Row> {
   const table = 'information_schema.warm_up_jobs';
+  const shown = await server.row(`SHOW WARM UP JOB WHERE ID = ${jobId}`);
   const cached = await server.row(`SELECT CachedBytes FROM ${table} WHERE JobId = '${jobId}'`);
-  return { ...cached, ...(await server.row(`SHOW WARM UP JOB WHERE ID = ${jobId}`)) };
+  return { ...cached, ...shown };
 }
 
 /** Creates the job; its id. */
