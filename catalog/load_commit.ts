@@ -17,6 +17,7 @@ import { addTabletSize, insertRowset } from './rowsets.ts';
 import type { CatalogRows } from './rows.ts';
 import type { Session, WriteSession } from './session.ts';
 import type { TableMemory } from './tables.ts';
+import { partitionGone, raiseVisibleVersion } from './visible_versions.ts';
 
 /** Rowsets of one transaction: two rows each. */
 const ROWSETS_PER_TRANSACTION = 800;
@@ -246,13 +247,7 @@ export class LoadCommit {
   ): Promise<LoadTxn> {
     const raised = new Map<PartitionId, number>();
     for (const [partitionId, version] of plan.versions) {
-      const changed = tx.bulk.run(
-        `UPDATE partition_def SET visible_version = ?
-         WHERE partition_id = ? AND state = 'NORMAL' AND visible_version = ?
-           AND table_id IN (SELECT table_id FROM table_def WHERE state = 'NORMAL')`,
-        [version + 1, partitionId, version],
-      );
-      if (changed !== 1) throw partitionGone(partitionId);
+      raiseVisibleVersion(tx, partitionId, version);
       raised.set(partitionId, version + 1);
     }
     const columns = finished(tx, counts);
@@ -370,10 +365,6 @@ function finished(tx: WriteSession, counts: CommitCounts) {
     bytes: counts.loadBytes,
     finished_ms: tx.clock.now(),
   };
-}
-
-function partitionGone(partitionId: number): SqlError {
-  return new SqlError('LOAD_FAILED', { why: `partition ${partitionId} was dropped meanwhile` });
 }
 
 function insert(tx: WriteSession, plan: Plan, rowset: NewRowset): void {

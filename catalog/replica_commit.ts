@@ -11,6 +11,7 @@ import { isComplete, missVersions, requiredReplicas } from './replicas.ts';
 import { addTabletSize } from './rowsets.ts';
 import type { WriteSession } from './session.ts';
 import type { TableMemory } from './tables.ts';
+import { partitionGone, raiseVisibleVersion } from './visible_versions.ts';
 
 export interface PreparedLoad {
   readonly txnId: number;
@@ -44,7 +45,7 @@ export function publishReplicated(
       next,
       load.txnId,
     ]);
-    raise(tx, partitionId, version);
+    raiseVisibleVersion(tx, partitionId, version);
     raised.set(partitionId, next);
   }
   for (const { tabletId, bytes, rows } of load.rowsets) addTabletSize(tx, tabletId, bytes, rows);
@@ -110,18 +111,4 @@ function partitionRow(
   const [version, replicationNum] = row;
   if (replicationNum === null) throw new Error(`partition ${partitionId} has no replicas`);
   return { version, replicationNum };
-}
-
-function raise(tx: WriteSession, partitionId: PartitionId, version: number): void {
-  const changed = tx.bulk.run(
-    `UPDATE partition_def SET visible_version = ?
-     WHERE partition_id = ? AND state = 'NORMAL' AND visible_version = ?
-       AND table_id IN (SELECT table_id FROM table_def WHERE state = 'NORMAL')`,
-    [version + 1, partitionId, version],
-  );
-  if (changed !== 1) throw partitionGone(partitionId);
-}
-
-function partitionGone(partitionId: number): SqlError {
-  return new SqlError('LOAD_FAILED', { why: `partition ${partitionId} was dropped meanwhile` });
 }
