@@ -49,6 +49,23 @@ export function counter(
   });
 }
 
+/** A counter that shows one of somebody's counts. */
+export interface CountRow<Key extends string> {
+  readonly name: string;
+  readonly help: string;
+  readonly count: Key;
+}
+
+export function countersOf<Key extends string>(
+  registry: Registry,
+  rows: readonly CountRow<Key>[],
+  counts: Readonly<Record<Key, number>>,
+): void {
+  for (const { name, help, count } of rows) {
+    counter(registry, { name, help }, () => [[{}, counts[count]]]);
+  }
+}
+
 /** A registered metric, for the docs. */
 export interface MetricDoc extends Required<MetricName> {
   readonly type: 'counter' | 'gauge' | 'histogram';

@@ -1,16 +1,10 @@
 /** Cooldown at a backend's `/metrics`. */
 import type { Registry } from 'prom-client';
-import { counter, gauge } from '../base/read_metrics.ts';
+import { type CountRow, countersOf, gauge } from '../base/read_metrics.ts';
 import type { CooldownCounts } from './cooldown/counts.ts';
 
-interface Row {
-  readonly name: string;
-  readonly help: string;
-  readonly count: keyof CooldownCounts;
-}
-
 // prettier-ignore
-const ROWS: readonly Row[] = [
+const ROWS: readonly CountRow<keyof CooldownCounts>[] = [
   { name: 'cooldown_uploaded_bytes_total', count: 'uploadedBytes', help: 'Bytes of segments that this backend uploaded to resources.' },
   { name: 'cooldown_uploaded_objects_total', count: 'uploadedObjects', help: 'Segments that this backend uploaded to resources.' },
   { name: 'cooldown_reused_objects_total', count: 'reusedObjects', help: 'Segments that were in the resource already, with the same content.' },
@@ -33,9 +27,7 @@ export interface CooldownNumbers {
 }
 
 export function registerCooldownMetrics(metrics: Registry, cooldown: CooldownNumbers): void {
-  for (const { name, help, count } of ROWS) {
-    counter(metrics, { name, help }, () => [[{}, cooldown.counts[count]]]);
-  }
+  countersOf(metrics, ROWS, cooldown.counts);
   gauge(
     metrics,
     {

@@ -1,17 +1,11 @@
 /** Replicas at a backend's `/metrics`. */
 import type { Registry } from 'prom-client';
-import { type Sample, counter, gauge } from '../base/read_metrics.ts';
+import { type CountRow, type Sample, counter, countersOf, gauge } from '../base/read_metrics.ts';
 import type { ReplicaCounts } from './replica/replica_counts.ts';
 import type { ReplicaState } from './replica/replica_store.ts';
 
-interface Row {
-  readonly name: string;
-  readonly help: string;
-  readonly count: keyof ReplicaCounts;
-}
-
 // prettier-ignore
-const ROWS: readonly Row[] = [
+const ROWS: readonly CountRow<keyof ReplicaCounts>[] = [
   { name: 'replica_load_bytes_total', count: 'loadBytes', help: 'Bytes of segments that loads wrote to this backend.' },
   { name: 'replica_load_segments_total', count: 'loadSegments', help: 'Segments that loads wrote to this backend.' },
   { name: 'replica_prepared_rowsets_total', count: 'preparedRowsets', help: 'Rowsets that loads prepared on this backend.' },
@@ -25,9 +19,7 @@ export interface ReplicaNumbers {
 }
 
 export function registerReplicaMetrics(metrics: Registry, replicas: ReplicaNumbers): void {
-  for (const { name, help, count } of ROWS) {
-    counter(metrics, { name, help }, () => [[{}, replicas.counts[count]]]);
-  }
+  countersOf(metrics, ROWS, replicas.counts);
   outcomes(metrics, replicas);
   gauge(
     metrics,

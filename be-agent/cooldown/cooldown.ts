@@ -3,13 +3,13 @@ import type { AgentCalls, ConfOutcome } from '../../base/agent_messages.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { TabletId } from '../../base/ids.ts';
 import type { CooldownCheck, CooldownConf } from '../../base/replica.ts';
+import type { CooldownStatus } from '../replica/report_rows.ts';
 import { ColdCompaction } from './cold_compaction.ts';
 import { ColdMaintenance } from './cold_maintenance.ts';
 import type { ColdMerge } from './cold_merge.ts';
 import { Collection } from './collection.ts';
 import { CooldownChecker } from './cooldown_check.ts';
 import { CooldownEngine, type CooldownEngineOptions } from './cooldown_engine.ts';
-import type { CooldownStatus } from './cooldown_plan.ts';
 import type { TabletTurns } from './turns.ts';
 
 export interface CooldownOptions extends CooldownEngineOptions {

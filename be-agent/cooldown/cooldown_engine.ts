@@ -10,15 +10,8 @@ import type { Clock, Log, ObjectStore, Random } from '../../base/ports.ts';
 import type { AgentPolicy, CooldownConf } from '../../base/replica.ts';
 import type { LocalSegments } from '../replica/local_segments.ts';
 import type { ReplicaState, ReplicaStore } from '../replica/replica_store.ts';
-import {
-  type CooldownStatus,
-  type Plan,
-  coldnessOf,
-  isLeader,
-  planOf,
-  resourceOf,
-  statusOf,
-} from './cooldown_plan.ts';
+import type { CooldownStatus } from '../replica/report_rows.ts';
+import { type Plan, coldnessOf, isLeader, planOf, resourceOf, statusOf } from './cooldown_plan.ts';
 import { LeadBatch } from './lead_batch.ts';
 import { CooldownResources } from './cooldown_resources.ts';
 import { type CooldownCounts, newCounts } from './counts.ts';

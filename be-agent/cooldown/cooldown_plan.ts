@@ -1,7 +1,8 @@
 /** What a replica should do next, and when. Pure: the engine carries it out. */
 import type { ResourceId } from '../../base/ids.ts';
-import type { AgentPolicy, CooldownLead, CooldownState } from '../../base/replica.ts';
+import type { AgentPolicy, CooldownLead } from '../../base/replica.ts';
 import type { ReplicaState } from '../replica/replica_store.ts';
+import type { CooldownStatus } from '../replica/report_rows.ts';
 import { type Coldness, cooledRowsets, cooledVersionOf, localBytesOf, nextDueMs } from './pick.ts';
 import type { Control } from './tablet_control.ts';
 
@@ -92,17 +93,6 @@ export function planOf(input: PlanInput): Plan {
 
 function idleIntervals(replicas: number): number {
   return Math.min(IDLE_INTERVALS_MAX, Math.max(1, Math.ceil(replicas / LOOKS_PER_INTERVAL)));
-}
-
-export interface CooldownStatus {
-  readonly state: CooldownState;
-  /** When the next local rowset is due, wall clock milliseconds; absent: never. */
-  readonly dueMs?: number;
-  /** What cooling waits for, in words; '' for nothing. */
-  readonly waits: string;
-  /** '' when the last try went well. */
-  readonly error: string;
-  readonly busy: boolean;
 }
 
 /** For reports. */

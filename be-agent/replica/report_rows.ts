@@ -10,8 +10,11 @@ import type { ReplicaState, ReplicaStore } from './replica_store.ts';
 /** What cooldown says of a tablet, for its report. */
 export interface CooldownStatus {
   readonly state: CooldownState;
+  /** When the next local rowset is due, wall clock milliseconds; absent: never. */
   readonly dueMs?: number;
+  /** What cooling waits for, in words; '' for nothing. */
   readonly waits: string;
+  /** '' when the last try went well. */
   readonly error: string;
   readonly busy: boolean;
 }
