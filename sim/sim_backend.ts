@@ -7,7 +7,6 @@ import type {
   AgentCallName,
   AgentCalls,
   CompactRequest,
-  FrontendPort,
   LoadRequest,
   RewriteRequest,
   WarmUpRequest,
@@ -31,6 +30,7 @@ import type { Plant } from './plants.ts';
 import { SeededRandom } from './seeded_random.ts';
 import { SimData } from './sim_data.ts';
 import { SimDisk } from './sim_disk.ts';
+import { simFrontend } from './sim_frontend.ts';
 import type { Endpoint, SimNetwork } from './sim_network.ts';
 import { type SimBucket, SimStoreView } from './sim_store.ts';
 import type { Trace } from './trace.ts';
@@ -302,7 +302,7 @@ export class SimBackend implements Endpoint {
     });
     const busy = { batches: 0 };
     const incarnation = Buffer.from(random.bytes(8)).toString('hex');
-    const frontend = this.#frontend(process);
+    const frontend = simFrontend(this.#world, process, this);
     const batches = new WarmUpBatches({
       backendId: this.backendId,
       incarnation,
@@ -337,23 +337,6 @@ export class SimBackend implements Endpoint {
     return { process, incarnation, busy, ...parts };
   }
 
-  #frontend(process: SimProcess): FrontendPort {
-    const { network, server } = this.#world;
-    return {
-      call: async (name, request, { timeoutMs, signal }) =>
-        (await network.call({
-          from: process,
-          to: server,
-          line: this.name,
-          name,
-          request: { from: this.backendId, request },
-          timeoutMs,
-          signal,
-          lost: () => new SqlError('AGENT_LOST', { backend: 0, what: name, timeoutMs }),
-        })) as never,
-    };
-  }
-
   async #heartbeat(life: Life): Promise<void> {
     const { process, config, cache, incarnation } = life;
     const stats = cache.stats();
@@ -369,7 +352,11 @@ export class SimBackend implements Endpoint {
     };
     try {
       const options = { timeoutMs: HEARTBEAT_TIMEOUT_MS };
-      const reply = await this.#frontend(process).call('heartbeat', request, options);
+      const reply = await simFrontend(this.#world, process, this).call(
+        'heartbeat',
+        request,
+        options,
+      );
       config.replace(reply.config);
     } catch {
       // The next one comes all the same.

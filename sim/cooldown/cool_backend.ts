@@ -29,6 +29,7 @@ import {
   ReplicaStore,
 } from '../../be-agent/replica/replica_store.ts';
 import type { SeededRandom } from '../seeded_random.ts';
+import { simFrontend } from '../sim_frontend.ts';
 import type { Endpoint, SimNetwork } from '../sim_network.ts';
 import type { Trace } from '../trace.ts';
 import { SimProcess, type VirtualTime } from '../virtual_time.ts';
@@ -320,7 +321,7 @@ export class CoolBackend implements Endpoint, DiskSeen {
     const log = logFor(process);
     const store = plant.store(whileAlive(process, this.#store), this);
     const local = new LocalSegments(this.disk.view(process, time, writeMs), log);
-    const frontend = plant.frontend(this.#frontend(process), this);
+    const frontend = plant.frontend(simFrontend(this.#world, process, this), this);
     const clock = wholeTimers(process.clock);
     const incarnation = `${this.isTwin ? 'twin.' : ''}${this.#disks}.${this.#lives}`;
     const view = plant.bucket(this.#bucketView(process), this);
@@ -359,23 +360,6 @@ export class CoolBackend implements Endpoint, DiskSeen {
         trace.note(time.nowMs, text);
       },
     });
-  }
-
-  #frontend(process: SimProcess): FrontendPort {
-    const { network, server } = this.#world;
-    return {
-      call: async (name, request, { timeoutMs, signal }) =>
-        (await network.call({
-          from: process,
-          to: server,
-          line: this.name,
-          name,
-          request: { from: this.backendId, request },
-          timeoutMs,
-          signal,
-          lost: () => new SqlError('AGENT_LOST', { backend: 0, what: name, timeoutMs }),
-        })) as never,
-    };
   }
 
   /** Another backend, over the network: every method of the port is a message. */
