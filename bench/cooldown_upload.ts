@@ -17,8 +17,8 @@ import { Cooldown } from '../be-agent/cooldown/cooldown.ts';
 import { LocalSegments } from '../be-agent/replica/local_segments.ts';
 import { ReplicaStore } from '../be-agent/replica/replica_store.ts';
 import { openStore } from '../be-agent/store/open_store.ts';
-import { s3ServerMissing, startS3Server } from '../test/s3_server.ts';
 import type { Bench, BenchContext, Figure } from './bench.ts';
+import { startOwnS3 } from './own_s3.ts';
 import { median } from './statistics.ts';
 
 const MIB = 2 ** 20;
@@ -36,13 +36,7 @@ export const COOLDOWN_UPLOAD: Bench = {
   name: 'cooldown-upload',
   about: 'cooling of replicas to S3 against a bare loop of PUTs',
   run: async (context) => {
-    const missing = s3ServerMissing();
-    if (missing !== undefined) throw new Error(missing);
-    const s3 = await startS3Server();
-    context.defer(async () => {
-      await s3.stop();
-    });
-    await s3.createBucket(BUCKET);
+    const s3 = await startOwnS3(context, BUCKET);
     const { endpoint, region, accessKey, secretKey } = s3;
     const config = new Config();
     const ports = { config, clock: systemClock, random: systemRandom, log: SILENT_LOG };

@@ -10,9 +10,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Connection } from 'mysql2/promise';
-import { type S3Server, s3ServerMissing, startS3Server } from '../test/s3_server.ts';
+import type { S3Server } from '../test/s3_server.ts';
 import type { BareOptions, BareResult } from './bare_downloader.ts';
 import type { Bench, BenchContext, Figure } from './bench.ts';
+import { startOwnS3 } from './own_s3.ts';
 import { ServerProcess } from './server_process.ts';
 import { median } from './statistics.ts';
 import { type WarmUpTime, backendPorts, clearCaches, streamLoad, warmUp } from './tables.ts';
@@ -51,13 +52,7 @@ export const WARM_UP: Bench = {
   name: 'warm-up',
   about: 'warm-up of 1 GiB from S3 against a bare downloader',
   run: async (context) => {
-    const missing = s3ServerMissing();
-    if (missing !== undefined) throw new Error(missing);
-    const s3 = await startS3Server();
-    context.defer(async () => {
-      await s3.stop();
-    });
-    await s3.createBucket(BUCKET);
+    const s3 = await startOwnS3(context, BUCKET);
     const dataDir = await context.directory();
     const loadSeconds = await fill(context, s3, dataDir);
     const objects = await list(s3);
