@@ -56,13 +56,14 @@ export interface CountRow<Key extends string> {
   readonly count: Key;
 }
 
+/** Registers a counter per row; like every metric here, `counts` is asked only when the metric is read. */
 export function countersOf<Key extends string>(
   registry: Registry,
   rows: readonly CountRow<Key>[],
-  counts: Readonly<Record<Key, number>>,
+  counts: () => Readonly<Record<Key, number>>,
 ): void {
   for (const { name, help, count } of rows) {
-    counter(registry, { name, help }, () => [[{}, counts[count]]]);
+    counter(registry, { name, help }, () => [[{}, counts()[count]]]);
   }
 }
 

@@ -27,7 +27,7 @@ export interface CooldownNumbers {
 }
 
 export function registerCooldownMetrics(metrics: Registry, cooldown: CooldownNumbers): void {
-  countersOf(metrics, ROWS, cooldown.counts);
+  countersOf(metrics, ROWS, () => cooldown.counts);
   gauge(
     metrics,
     {

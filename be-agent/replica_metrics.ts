@@ -19,7 +19,7 @@ export interface ReplicaNumbers {
 }
 
 export function registerReplicaMetrics(metrics: Registry, replicas: ReplicaNumbers): void {
-  countersOf(metrics, ROWS, replicas.counts);
+  countersOf(metrics, ROWS, () => replicas.counts);
   outcomes(metrics, replicas);
   gauge(
     metrics,
