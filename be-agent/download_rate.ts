@@ -3,7 +3,7 @@
  * downloads of warm-ups. Queries never pass here. First come, first served.
  */
 import type { Clock } from '../base/ports.ts';
-import type { RateLimiter } from './cache/block_cache.ts';
+import type { RateLimiter } from './cache/range_warmer.ts';
 
 /** How much of a second's bytes may be saved up while nothing is downloaded. */
 const BURST_SECONDS = 0.25;

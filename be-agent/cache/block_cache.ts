@@ -9,16 +9,16 @@ import { ObjectStoreError } from '../../base/ports.ts';
 import { BLOCK_BYTES } from '../../base/schema.ts';
 import type { CacheQueue } from '../../base/schema.ts';
 import { BlockDisk } from './block_disk.ts';
-import type { BlockWrite, Kept } from './block_disk.ts';
 import { errorCode, systemBlockIo } from './block_files.ts';
 import type { BlockIo } from './block_files.ts';
 import { SharedBufferPool } from './buffer_pool.ts';
-import type { BufferPool } from './buffer_pool.ts';
 import { blockCount, blockLength, objectName, queueName } from './cache_object.ts';
 import type { CacheObject, QueueNumber } from './cache_object.ts';
+import { Downloads } from './downloads.ts';
 import { ADMIT_QUERY } from './queues.ts';
-import type { AdmitRule, Shares } from './queues.ts';
-import { RangeDownload } from './range_download.ts';
+import type { Shares } from './queues.ts';
+import { RangeWarmer } from './range_warmer.ts';
+import type { WarmRangeOptions, WarmRangeResult } from './range_warmer.ts';
 import { Reading, joinBlocks } from './reading.ts';
 import type { ReadOptions } from './reading.ts';
 import { rebuild } from './rebuild.ts';
@@ -31,8 +31,6 @@ const SNAPSHOT_INTERVAL_MS = 10_000;
 const QUERY_BUFFER_BYTES = 64 * 2 ** 20;
 /** A block found damaged is fetched anew; that often in one read only when the disk is broken. */
 const READ_ATTEMPTS = 4;
-/** Attempts of one warm-up range against downloads of others that come to nothing. */
-const WARM_PASSES = 3;
 /** Blocks dropped between two turns of the event loop. */
 const CLEAR_STEP_BLOCKS = 512;
 const QUEUES: readonly QueueNumber[] = [0, 1, 2, 3];
@@ -52,25 +50,6 @@ export interface BlockCacheOptions {
   readonly io?: BlockIo;
 }
 
-/** Bounds bytes per second of warm-up traffic. */
-export interface RateLimiter {
-  acquire(bytes: number, signal: AbortSignal): Promise<void>;
-  /** Of what was acquired, these bytes need not be downloaded after all. */
-  giveBack(bytes: number): void;
-}
-
-export interface WarmRangeOptions {
-  readonly rule: AdmitRule;
-  readonly buffers: BufferPool;
-  readonly signal: AbortSignal;
-  readonly limiter: RateLimiter | undefined;
-  /** Called for each request sent to the store. */
-  readonly onRequest: () => void;
-}
-
-/** Why some blocks of a warmed range are not in the cache; undefined: nothing was refused. */
-export type WarmRangeResult = Exclude<Kept, { readonly kept: true }> | undefined;
-
 export interface CachedBlockInfo {
   readonly vaultId: number;
   readonly key: string;
@@ -82,15 +61,6 @@ export interface CachedBlockInfo {
   readonly queue: CacheQueue;
 }
 
-interface Fetch {
-  readonly rule: AdmitRule;
-  readonly buffers: BufferPool;
-  /** Slots taken before the download (warm-up), or undefined: taken when the bytes are there. */
-  readonly slots: readonly number[] | undefined;
-  readonly isQuery: boolean;
-  readonly onRequest: (() => void) | undefined;
-}
-
 export class BlockCache {
   readonly rebuilt: RebuildResult;
   readonly #disk: BlockDisk;
@@ -98,21 +68,11 @@ export class BlockCache {
   readonly #log: Log;
   readonly #rangeBytes: () => number;
   readonly #queryBuffers = new SharedBufferPool(BLOCK_BYTES, QUERY_BUFFER_BYTES);
-  /** Downloads by block name, until their blocks are written. */
-  readonly #arriving = new Map<string, RangeDownload>();
-  readonly #downloads = new Set<RangeDownload>();
-  readonly #counts = {
-    hits: 0,
-    hitBytes: 0,
-    misses: 0,
-    missBytes: 0,
-    remoteRequests: 0,
-    remoteBytes: 0,
-    warmUpRequests: 0,
-    warmUpBytes: 0,
-  };
+  readonly #downloads: Downloads;
+  readonly #warmer: RangeWarmer;
+  readonly #counts = { hits: 0, hitBytes: 0, misses: 0, missBytes: 0 };
   /** Range downloads for warm-ups. */
-  readonly warmUpDownloads = { submitted: 0, finished: 0, failed: 0 };
+  readonly warmUpDownloads: Downloads['warmUps'];
   /** Objects with cached blocks that the server said are gone. */
   readonly recycled = { requested: 0, finished: 0 };
   #closed = false;
@@ -148,6 +108,9 @@ export class BlockCache {
     this.#clock = options.clock;
     this.#log = options.log;
     this.#rangeBytes = options.rangeBytes;
+    this.#downloads = new Downloads(disk);
+    this.warmUpDownloads = this.#downloads.warmUps;
+    this.#warmer = new RangeWarmer(disk, this.#downloads, options.rangeBytes);
     this.#snapshotAt = options.clock.monotonic();
     this.#scheduleMaintenance();
   }
@@ -189,7 +152,7 @@ export class BlockCache {
     const missing: number[] = [];
     for (const block of blocks) {
       const slot = this.#disk.slotOf(object, block);
-      const download = this.#arriving.get(blockName(object, block));
+      const download = this.#downloads.of(object, block);
       if (slot !== undefined) {
         parts.push(this.#readCached(reading, block, slot, damaged));
       } else if (download === undefined) {
@@ -232,7 +195,7 @@ export class BlockCache {
   }
 
   async #readMissing(reading: Reading, first: number, count: number): Promise<void> {
-    const download = this.#start(reading.object, first, count, {
+    const download = this.#downloads.start(reading.object, first, count, {
       rule: ADMIT_QUERY,
       buffers: this.#queryBuffers,
       slots: undefined,
@@ -284,152 +247,7 @@ export class BlockCache {
     count: number,
     options: WarmRangeOptions,
   ): Promise<WarmRangeResult> {
-    // What others were bringing in may have failed or been refused: then it is fetched here.
-    for (let pass = 1; pass <= WARM_PASSES; pass += 1) {
-      const refused = await this.#warmPass(object, first, count, options);
-      if (refused !== undefined) return refused;
-      if (blocksOf(first, count).every((block) => this.isCached(object, block))) return undefined;
-    }
-    return undefined;
-  }
-
-  async #warmPass(
-    object: CacheObject,
-    first: number,
-    count: number,
-    options: WarmRangeOptions,
-  ): Promise<WarmRangeResult> {
-    const foreign: Promise<unknown>[] = [];
-    const missing: number[] = [];
-    for (const block of blocksOf(first, count)) {
-      if (this.isCached(object, block)) continue;
-      const download = this.#arriving.get(blockName(object, block));
-      if (download === undefined) missing.push(block);
-      else foreign.push(awaitWritten(download, options.signal));
-    }
-    let refused: WarmRangeResult;
-    for (const range of joinBlocks(missing, this.#rangeBytes())) {
-      refused ??= await this.#warmMissing(object, range.first, range.count, options);
-    }
-    await Promise.all(foreign);
-    return refused;
-  }
-
-  async #warmMissing(
-    object: CacheObject,
-    first: number,
-    count: number,
-    options: WarmRangeOptions,
-  ): Promise<WarmRangeResult> {
-    options.signal.throwIfAborted();
-    // Before anything is taken: who waits for the rate holds no room and no buffer, and a query
-    // that wants these blocks meanwhile downloads them at its own pace.
-    const bytes = rangeLength(object, first, count);
-    await options.limiter?.acquire(bytes, options.signal);
-    const slots: number[] = [];
-    let refused: WarmRangeResult;
-    // While others were waited for, a query may have asked for some of these blocks.
-    for (let block = first; block < first + count && refused === undefined; block += 1) {
-      if (this.isCached(object, block) || this.#arriving.has(blockName(object, block))) break;
-      const slot = this.#disk.reserve(object, block, options.rule);
-      if (typeof slot === 'number') slots.push(slot);
-      else if (!slot.kept) refused = slot;
-    }
-    options.limiter?.giveBack(bytes - rangeLength(object, first, slots.length));
-    if (slots.length === 0) return refused;
-    const download = this.#start(object, first, slots.length, {
-      ...options,
-      slots,
-      isQuery: false,
-    });
-    await download.take(() => undefined, options.signal);
-    const kept = await abortable(download.written, options.signal);
-    for (const outcome of kept) if (!outcome.kept) refused ??= outcome;
-    return refused;
-  }
-
-  // -------------------------------------------------------------------------------------------
-  // Downloads
-
-  #start(object: CacheObject, first: number, count: number, fetch: Fetch): RangeDownload {
-    if (this.#closed) throw new ObjectStoreError('ABORTED', object.key, 'the cache is closed');
-    const download = new RangeDownload(object, first, count, () => {
-      this.#unregister(download);
-    });
-    this.#downloads.add(download);
-    for (let block = first; block < first + count; block += 1) {
-      this.#arriving.set(blockName(object, block), download);
-    }
-    void this.#run(download, fetch);
-    return download;
-  }
-
-  async #run(download: RangeDownload, fetch: Fetch): Promise<void> {
-    const { length, signal } = download;
-    const warmUps = fetch.slots === undefined ? undefined : this.warmUpDownloads;
-    if (warmUps !== undefined) warmUps.submitted += 1;
-    let kept: Kept[] = [];
-    let range: Uint8Array | undefined;
-    let buffer: Uint8Array | undefined;
-    try {
-      buffer = await fetch.buffers.acquire(length, signal);
-      range = await this.#get(download, buffer, fetch);
-      if (warmUps !== undefined) warmUps.finished += 1;
-    } catch (error) {
-      if (warmUps !== undefined) warmUps.failed += 1;
-      for (const slot of fetch.slots ?? []) this.#disk.giveUp(slot);
-      this.#unregister(download);
-      download.failed(error);
-    }
-    if (range !== undefined) {
-      download.arrived(range);
-      kept = await this.#keep(download, range, fetch);
-    }
-    this.#unregister(download);
-    download.ended(kept);
-    this.#downloads.delete(download);
-    if (buffer !== undefined) fetch.buffers.release(buffer);
-  }
-
-  async #get(download: RangeDownload, into: Uint8Array, fetch: Fetch): Promise<Uint8Array> {
-    const { object, offset, length, signal } = download;
-    const isWarmUp = fetch.slots !== undefined;
-    fetch.onRequest?.();
-    this.#counts.remoteRequests += 1;
-    if (isWarmUp) this.#counts.warmUpRequests += 1;
-    const range = await object.store.get(object.key, { offset, length, into, signal });
-    this.#counts.remoteBytes += range.length;
-    if (isWarmUp) this.#counts.warmUpBytes += range.length;
-    // Given up by all while the store did not listen: the blocks may be on their way again.
-    signal.throwIfAborted();
-    if (range.length === length) return range;
-    const ends = `ends at byte ${offset + range.length}, not at ${object.size}`;
-    throw new ObjectStoreError('RANGE', object.key, `object ${object.key} ${ends}`);
-  }
-
-  /** Writes the blocks of a range; never rejects. */
-  async #keep(download: RangeDownload, range: Uint8Array, fetch: Fetch): Promise<Kept[]> {
-    const { object, first, count } = download;
-    const slots = blocksOf(first, count).map(
-      (block, place) => fetch.slots?.[place] ?? this.#disk.reserve(object, block, fetch.rule),
-    );
-    const writes: BlockWrite[] = [];
-    for (const [place, slot] of slots.entries()) {
-      if (typeof slot !== 'number') continue;
-      if (fetch.isQuery) this.#disk.queried(slot);
-      const block = first + place;
-      writes.push({ block, slot, data: download.blockOf(range, block) });
-    }
-    const outcomes = await this.#disk.write(object, writes, () => !download.discarded);
-    return [...outcomes, ...slots.filter((slot) => typeof slot !== 'number')];
-  }
-
-  #unregister(download: RangeDownload): void {
-    const { object, first, count } = download;
-    for (let block = first; block < first + count; block += 1) {
-      const name = blockName(object, block);
-      if (this.#arriving.get(name) === download) this.#arriving.delete(name);
-    }
+    return await this.#warmer.warm(object, first, count, options);
   }
 
   // -------------------------------------------------------------------------------------------
@@ -472,6 +290,7 @@ export class BlockCache {
         };
       }),
       ...this.#counts,
+      ...this.#downloads.counts,
       damagedBlocks: this.#disk.damagedBlocks,
       writeErrors: this.#disk.writeErrors,
     };
@@ -501,7 +320,7 @@ export class BlockCache {
   /** Drops all blocks and their files; bytes of disk that were freed. */
   async clear(): Promise<number> {
     let cleared = 0;
-    for (const download of this.#downloads) download.discarded = true;
+    this.#downloads.discard(() => true);
     for (;;) {
       const dropped = this.#disk.dropSome(CLEAR_STEP_BLOCKS);
       if (dropped === 0) break;
@@ -520,25 +339,21 @@ export class BlockCache {
 
   /** The object was deleted from the store. */
   dropObject(vaultId: number, key: string): void {
-    for (const download of this.#downloads) {
-      const { object } = download;
-      if (object.vaultId === vaultId && object.key === key) download.discarded = true;
-    }
+    this.#downloads.discard((object) => object.vaultId === vaultId && object.key === key);
     const known = this.#disk.index.find(objectName(vaultId, key));
     if (known !== undefined) this.#disk.dropObject(known);
   }
 
   /** All objects of the vault under the prefix were deleted from the store. */
   async dropPrefix(vaultId: number, prefix: string): Promise<void> {
-    for (const download of this.#downloads) {
-      const { object } = download;
-      if (object.vaultId === vaultId && object.key.startsWith(prefix)) download.discarded = true;
-    }
+    const isUnder = (object: { readonly vaultId: number; readonly key: string }): boolean =>
+      object.vaultId === vaultId && object.key.startsWith(prefix);
+    this.#downloads.discard(isUnder);
     let seen = 0;
     for (const object of this.#disk.index.objects()) {
       seen += 1;
       if (seen % (8 * CLEAR_STEP_BLOCKS) === 0) await nextTurn();
-      if (object.vaultId === vaultId && object.key.startsWith(prefix)) {
+      if (isUnder(object)) {
         this.recycled.requested += 1;
         this.#disk.dropObject(object);
         this.recycled.finished += 1;
@@ -560,8 +375,7 @@ export class BlockCache {
   async abandon(): Promise<void> {
     this.#closed = true;
     this.#stopMaintenance();
-    for (const download of this.#downloads) download.abort();
-    for (const download of this.#downloads) await download.written;
+    await this.#downloads.close();
     await this.#snapshotting;
     await this.#disk.close();
   }
@@ -594,43 +408,5 @@ export class BlockCache {
     } catch (error) {
       this.#log.debug('the order of the cache was not saved', { error: errorCode(error) });
     }
-  }
-}
-
-function blocksOf(first: number, count: number): number[] {
-  return Array.from({ length: count }, (_, place) => first + place);
-}
-
-/** bytes of data of neighbouring blocks */
-function rangeLength(object: CacheObject, first: number, count: number): number {
-  return Math.min(object.size, (first + count) * BLOCK_BYTES) - first * BLOCK_BYTES;
-}
-
-function blockName(object: CacheObject, block: number): string {
-  return `${object.vaultId}/${object.key}#${block}`;
-}
-
-/** Waits for somebody else's download; its failure is theirs, the caller looks at the result. */
-async function awaitWritten(download: RangeDownload, signal: AbortSignal): Promise<void> {
-  try {
-    await download.take(() => undefined, signal);
-  } catch {
-    signal.throwIfAborted();
-  }
-  await abortable(download.written, signal);
-}
-
-/** Rejects with the signal's reason as soon as it aborts. */
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => {
-    reject(signal.reason);
-  };
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }

@@ -8,13 +8,14 @@ import type { WarmUpFailure } from '../../base/agent_messages.ts';
 import type { TabletId } from '../../base/ids.ts';
 import { ObjectStoreError } from '../../base/ports.ts';
 import type { Clock, ObjectStore, ObjectStoreErrorKind } from '../../base/ports.ts';
-import type { BlockCache, RateLimiter } from './block_cache.ts';
+import type { BlockCache } from './block_cache.ts';
 import type { BufferPool } from './buffer_pool.ts';
 import { blockCount } from './cache_object.ts';
 import type { CacheObject } from './cache_object.ts';
 import type { AdmitRule } from './queues.ts';
 import { DownloadSlots } from './download_slots.ts';
 import { joinBlocks } from './reading.ts';
+import type { RateLimiter } from './range_warmer.ts';
 
 /** Transient failures are tried again this often, beside the retries inside the store. */
 const ROUNDS_MAX = 4;

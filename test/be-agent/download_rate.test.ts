@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DownloadRate } from '../../be-agent/download_rate.ts';
-import type { RateLimiter } from '../../be-agent/cache/block_cache.ts';
+import type { RateLimiter } from '../../be-agent/cache/range_warmer.ts';
 import { newWarmUpProgress } from '../../be-agent/cache/downloader.ts';
 import { type TabletId, id } from '../../base/ids.ts';
 import { CacheFixture, MIB, ManualClock, until } from './cache/cache_fixture.ts';
