@@ -29,6 +29,8 @@ import type {
   BackendAddress,
   CooldownCheck,
   CooldownConf,
+  CooldownLead,
+  CooledTablet,
   LoadReplicas,
   NewReplica,
   PreparedReplicas,
@@ -344,6 +346,34 @@ export interface ConfOutcome {
   readonly lead?: { readonly replicaId: ReplicaId; readonly term: number };
 }
 
+/** Both inclusive. */
+export interface VersionRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Of a tablet that need not have a replica on the backend that is asked. */
+export interface CooledQuestion {
+  readonly tabletId: TabletId;
+  /** Where something may be published. */
+  readonly resourceIds: readonly ResourceId[];
+  /** The last one that was elected; absent: nobody ever was. */
+  readonly lead?: CooldownLead;
+}
+
+/** A tablet of which no replica has all versions becomes a replica again. */
+export interface RebuildRequest {
+  /** Made when it is not there; it leads the tablet in `term`. */
+  readonly replica: NewReplica;
+  readonly term: number;
+  /** What is published there is taken over; absent: nothing is. */
+  readonly resourceId?: ResourceId;
+  /** It has all versions up to this one afterwards. */
+  readonly version: number;
+  /** Versions that are nowhere become empty ones; otherwise they are an error. */
+  readonly isLossAllowed: boolean;
+}
+
 /** Asked before a leader deletes objects of a tablet that nothing refers to (DESIGN 5.7). */
 export interface UnusedFilesQuestion {
   readonly tabletId: TabletId;
@@ -464,6 +494,23 @@ export interface AgentCalls {
       readonly others: readonly ReplicaSnapshot[];
     };
     reply: { readonly repaired: readonly { readonly tabletId: TabletId; readonly key: string }[] };
+  };
+  /** Reads what is published and looks whether its objects are there; changes nothing. */
+  readCooled: {
+    request: { readonly tablets: readonly CooledQuestion[] };
+    reply: { readonly tablets: readonly CooledTablet[] };
+  };
+  /** Idempotent. REBUILD_FAILED: nothing that anybody reads has changed. */
+  rebuildReplica: {
+    request: RebuildRequest;
+    reply: {
+      /** What was not there and is empty now. */
+      readonly emptied: readonly VersionRange[];
+      /** End of what was taken over; -1: nothing. */
+      readonly cooledVersion: number;
+      /** That it has now. */
+      readonly rows: number;
+    };
   };
   /** What the replicas have; tablets without a replica here are left out. */
   replicaSnapshots: {

@@ -183,6 +183,7 @@ export const ERRORS = {
   REPLICA_BAD:             row(1105, 'HY000', 'replica {replica} of tablet {tablet} on backend {backend} is damaged: {why}'),
   CONFUSED_REPLICA:        row(1105, 'HY000', 'tablet {tablet} has replica {has} on backend {backend}, not {asked}'),
   CLONE_FAILED:            row(1105, 'HY000', 'the replica of tablet {tablet} could not be copied: {why}'),
+  REBUILD_FAILED:          row(1105, 'HY000', 'tablet {tablet} was not rebuilt: {why}'),
   TXN_CONFLICT:            row(1105, 'HY000', 'transaction {txn} has prepared another rowset of tablet {tablet} already'),
 
   // resources and storage policies (Doris's words, reference/cooldown 5)

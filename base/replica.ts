@@ -273,3 +273,17 @@ export interface ReplicaSnapshot {
   readonly lead?: CooldownLead;
   readonly metaId?: string;
 }
+
+/** What is published of a tablet, as a backend sees it that need not have a replica of it. */
+export interface CooledTablet {
+  readonly tabletId: TabletId;
+  /** Absent: nothing is published in any of the resources. */
+  readonly head?: CooldownLead & {
+    readonly resourceId: ResourceId;
+    readonly metaId: string;
+    readonly cooledVersion: number;
+    readonly rows: number;
+  };
+  /** Why it cannot be used as it is, in words; '': all that it names is there. */
+  readonly problem: string;
+}

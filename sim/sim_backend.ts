@@ -259,6 +259,8 @@ export class SimBackend implements Endpoint {
       case 'cooldownNow':
       case 'checkCooldown':
       case 'repairCooldown':
+      case 'readCooled':
+      case 'rebuildReplica':
       case 'replicaSnapshots':
       case 'reportNow':
         throw new SqlError('NOT_SUPPORTED', { what: name });

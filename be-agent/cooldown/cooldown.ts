@@ -2,7 +2,7 @@
 import type { AgentCalls, ConfOutcome } from '../../base/agent_messages.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { TabletId } from '../../base/ids.ts';
-import type { CooldownCheck, CooldownConf } from '../../base/replica.ts';
+import type { CooldownCheck, CooldownConf, CooledTablet } from '../../base/replica.ts';
 import type { CooldownStatus } from '../replica/report_rows.ts';
 import { ColdCompaction } from './cold_compaction.ts';
 import { ColdMaintenance } from './cold_maintenance.ts';
@@ -10,6 +10,7 @@ import type { ColdMerge } from './cold_merge.ts';
 import { Collection } from './collection.ts';
 import { CooldownChecker } from './cooldown_check.ts';
 import { CooldownEngine, type CooldownEngineOptions } from './cooldown_engine.ts';
+import { CooldownRebuild } from './rebuild.ts';
 import type { TabletTurns } from './turns.ts';
 
 export interface CooldownOptions extends CooldownEngineOptions {
@@ -23,6 +24,7 @@ export class Cooldown {
   /** undefined: nothing is merged here. */
   readonly compaction: ColdCompaction | undefined;
   readonly #checker: CooldownChecker;
+  readonly #rebuild: CooldownRebuild;
   readonly #maintenance: ColdMaintenance;
 
   constructor(options: CooldownOptions) {
@@ -34,6 +36,7 @@ export class Cooldown {
       merge === undefined ? undefined : new ColdCompaction({ ...options, engine, merge });
     const { compaction, collection } = this;
     this.#checker = new CooldownChecker({ ...options, engine, collection });
+    this.#rebuild = new CooldownRebuild({ ...options, engine });
     this.#maintenance = new ColdMaintenance({ ...options, engine, compaction, collection });
   }
 
@@ -61,6 +64,24 @@ export class Cooldown {
       repaired.push(...keys.map((key) => ({ tabletId, key })));
     }
     return { repaired };
+  }
+
+  /** As `AgentCalls.readCooled`. */
+  async readCooled(
+    { tablets: asked }: AgentCalls['readCooled']['request'],
+    signal: AbortSignal,
+  ): Promise<AgentCalls['readCooled']['reply']> {
+    const tablets: CooledTablet[] = [];
+    for (const question of asked) tablets.push(await this.#rebuild.read(question, signal));
+    return { tablets };
+  }
+
+  /** As `AgentCalls.rebuildReplica`. */
+  async rebuild(
+    request: AgentCalls['rebuildReplica']['request'],
+    signal: AbortSignal,
+  ): Promise<AgentCalls['rebuildReplica']['reply']> {
+    return await this.#rebuild.rebuild(request, signal);
   }
 
   get turns(): TabletTurns {

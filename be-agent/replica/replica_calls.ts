@@ -13,6 +13,8 @@ export type ReplicaCallName = Extract<
   | 'cooldownNow'
   | 'checkCooldown'
   | 'repairCooldown'
+  | 'readCooled'
+  | 'rebuildReplica'
   | 'replicaSnapshots'
   | 'reportNow'
 >;

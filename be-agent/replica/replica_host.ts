@@ -58,6 +58,14 @@ export interface ReplicaCooldown {
   repair(
     request: AgentCalls['repairCooldown']['request'],
   ): Promise<AgentCalls['repairCooldown']['reply']>;
+  readCooled(
+    request: AgentCalls['readCooled']['request'],
+    signal: AbortSignal,
+  ): Promise<AgentCalls['readCooled']['reply']>;
+  rebuild(
+    request: AgentCalls['rebuildReplica']['request'],
+    signal: AbortSignal,
+  ): Promise<AgentCalls['rebuildReplica']['reply']>;
   /** undefined: it does not know the tablet (yet). */
   stateOf(tabletId: TabletId): CooldownStatus | undefined;
 }
@@ -233,20 +241,13 @@ export class ReplicaHost {
         outcomes: (await this.#cooldown?.pushConf(confs)) ?? this.#setLeads(confs),
       }),
       cooldownNow: ({ tabletIds }) => {
-        if (this.#cooldown === undefined) {
-          throw new SqlError('NOT_SUPPORTED', { what: 'cooling on this backend' });
-        }
-        this.#cooldown.coolNow(tabletIds);
+        this.#cooling().coolNow(tabletIds);
         return NOTHING;
       },
-      checkCooldown: async (request, signal) => {
-        if (this.#cooldown !== undefined) return await this.#cooldown.check(request, signal);
-        throw new SqlError('NOT_SUPPORTED', { what: 'cooling on this backend' });
-      },
-      repairCooldown: async (request) => {
-        if (this.#cooldown !== undefined) return await this.#cooldown.repair(request);
-        throw new SqlError('NOT_SUPPORTED', { what: 'cooling on this backend' });
-      },
+      checkCooldown: async (request, signal) => await this.#cooling().check(request, signal),
+      repairCooldown: async (request) => await this.#cooling().repair(request),
+      readCooled: async (request, signal) => await this.#cooling().readCooled(request, signal),
+      rebuildReplica: async (request, signal) => await this.#cooling().rebuild(request, signal),
       replicaSnapshots: ({ tabletIds }) => ({
         replicas: tabletIds.flatMap((tabletId) => {
           const state = store.get(tabletId);
@@ -258,6 +259,11 @@ export class ReplicaHost {
         return NOTHING;
       },
     };
+  }
+
+  #cooling(): ReplicaCooldown {
+    if (this.#cooldown !== undefined) return this.#cooldown;
+    throw new SqlError('NOT_SUPPORTED', { what: 'cooling on this backend' });
   }
 
   #setLeads(confs: readonly CooldownConf[]): readonly ConfOutcome[] {
