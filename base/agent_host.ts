@@ -1,6 +1,6 @@
 /**
  * What the main thread asks of the worker thread that hosts the embedded backends, and the other
- * way round. Carried by `PortRpc`; see `server/embedded_agents.ts` and `be-agent/worker_main.ts`.
+ * way round. Carried by `PortRpc`; see `server/embedded_agents.ts` and `be-agent/embedded_host.ts`.
  */
 import type { AgentCallName, FrontendCallName } from './agent_messages.ts';
 import type { BackendId } from './ids.ts';

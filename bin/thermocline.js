@@ -33,5 +33,9 @@ process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(
 );
 module.enableCompileCache(process.env['NODE_COMPILE_CACHE']);
 
+const base = fromSource ? '../base/module_paths.ts' : '../dist/base/module_paths.js';
+const { shortenModulePaths } = await import(new URL(base, import.meta.url).href);
+shortenModulePaths();
+
 const { main } = await import(fromSource ? source.href : built.href);
 await main(process.argv.slice(2));

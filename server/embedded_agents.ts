@@ -99,7 +99,7 @@ export class EmbeddedAgents implements AgentTransport {
   ): Promise<AgentHostCalls[Name]['reply']> {
     const { rpc } = this.#ensureHost();
     const reply = await rpc.call(name, request, { timeoutMs: HOST_CALL_TIMEOUT_MS });
-    // The host answers each call with the reply of its name (be-agent/worker_main.ts).
+    // The host answers each call with the reply of its name (be-agent/embedded_host.ts).
     // oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- tsc needs it
     return reply as never;
   }
