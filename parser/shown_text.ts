@@ -3,8 +3,17 @@ import { SECRET_WORD } from '../grammar/secret_words.ts';
 import { formatStatement } from './format.ts';
 import { type ParsedStatement, readStatements } from './parse.ts';
 
-/** Kinds whose literals may be statements, with secrets of their own. */
-const HOLDS_TEXT: ReadonlySet<string> = new Set(['PrepareStatement', 'SetVariables']);
+/**
+ * Kinds whose literals may be statements, with secrets of their own, and the one whose text is not
+ * read: statements of Doris that this server does not have take credentials, too.
+ */
+const HOLDS_TEXT: ReadonlySet<string> = new Set([
+  'PrepareStatement',
+  'SetVariables',
+  'Unsupported',
+]);
+/** `"key" = "value"` within a query: an argument of a table function such as `S3(...)`. */
+const ARGUMENT = /(["'`])[^"'`]*\1\s*=\s*["']/g;
 /** Longer texts are not read for this; a statement with a secret in it is short. */
 const READ_CHARS_MAX = 65_536;
 
@@ -30,6 +39,8 @@ function maskedText({ statement, text }: ParsedStatement): string {
   const masked = formatStatement(statement, { maskSecrets: true });
   if (masked !== formatStatement(statement)) return masked;
   // A statement within a statement: what it holds is not looked at.
-  const hint = HOLDS_TEXT.has(statement.kind) ? SECRET_WORD.exec(text) : null;
-  return hint === null ? text : `${text.slice(0, hint.index)}...`;
+  const at = HOLDS_TEXT.has(statement.kind)
+    ? SECRET_WORD.exec(text)?.index
+    : [...text.matchAll(ARGUMENT)].find(([pair]) => SECRET_WORD.test(pair))?.index;
+  return at === undefined ? text : `${text.slice(0, at)}...`;
 }

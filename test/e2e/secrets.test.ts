@@ -19,6 +19,8 @@ const SECRETS = [
   'Hunter2-s3-secret',
   'Hunter2-s3-altered',
   'Hunter2-s3-token',
+  'Hunter2-s3-catalog',
+  'Hunter2-s3-function',
   'Hunter2-vault-secret',
   'Hunter2-bearer-token-1',
   'Hunter2-root-password',
@@ -62,6 +64,8 @@ beforeAll(async () => {
   await attempt(`CREATE RESOURCE q PROPERTIES(${s3}, "s3.secret_key"="Hunter2-s3-secret")`);
   await attempt(`CREATE RESOURCE q PROPERTIES("type"="s3", "s3.secret_key"="Hunter2-s3-secret")`);
   await attempt(`CREATE RESOURCE q PROPERTIES("s3.secret_keys"="Hunter2-s3-secret")`);
+  await attempt(`CREATE CATALOG c PROPERTIES(${s3}, "s3.secret_key"="Hunter2-s3-catalog")`);
+  await attempt(`SELECT * FROM S3("uri"="s3://b", "s3.secret_key"="Hunter2-s3-function")`);
   await attempt(`CREATE STORAGE VAULT v PROPERTIES(${s3}, "s3.secret_key"="Hunter2-vault-secret")`);
   await attempt(
     `CREATE STORAGE VAULT v PROPERTIES("type"="s3" "s3.secret_key"="Hunter2-vault-secret")`,

@@ -35,6 +35,22 @@ describe('shownText', () => {
     expect(shown).not.toContain('hunter2');
   });
 
+  it.each([
+    'CREATE EXTERNAL RESOURCE r PROPERTIES("type"="s3", "AWS_SECRET_KEY"="hunter2")',
+    'CREATE CATALOG c PROPERTIES("s3.access_key"="AKIA1", "s3.secret_key"="hunter2")',
+    'CREATE REPOSITORY r WITH S3 ON LOCATION "s3://b" PROPERTIES("s3.secret_key"="hunter2")',
+    'LOAD LABEL l (DATA INFILE("s3://b/f") INTO TABLE t) WITH S3 ("AWS_SECRET_KEY"="hunter2")',
+    `EXECUTE IMMEDIATE 'CREATE USER u IDENTIFIED BY "hunter2"'`,
+    'SELECT * FROM S3("uri"="s3://b/f", "s3.access_key"="AKIA1", "s3.secret_key"="hunter2")',
+    "INSERT INTO t SELECT * FROM S3('uri' = 's3://b/f', 's3.secret_key' = 'hunter2')",
+    'CREATE TABLE t AS SELECT * FROM S3("s3.secret_key"="hunter2")',
+  ])('ends before the secret of a statement that there is not: %s', (text) => {
+    const shown = shownText(text);
+    expect(shown).not.toMatch(/hunter2|AKIA1/);
+    expect(shown.endsWith('...')).toBe(true);
+    expect(text.startsWith(shown.slice(0, -3))).toBe(true);
+  });
+
   it('ends before the secret of what it cannot read or what is too long', () => {
     expect(shownText(`SELECT SLEEP(9); ${VAULT} oops`)).toBe(
       'SELECT SLEEP(9); CREATE STORAGE VAULT v PROPERTIES("type"="s3", "s3....',
