@@ -165,6 +165,16 @@ export function electionOf(
   return { kind: 'ELECT', election: { tabletId, before: lead, after }, backendId, reason };
 }
 
+/** Of a replica that `electionOf` does not take: why, for the one who asked for it. */
+export function whyNotLead(replica: ReplicaView, version: number): string {
+  const { isAlive, backendId, missing, state, report } = replica;
+  if (!isAlive) return `its backend ${backendId} is not alive`;
+  if (report?.isBad === true) return 'it is damaged';
+  if (missing !== undefined) return `it lacks versions ${missing.from} to ${missing.to}`;
+  if (state !== 'NORMAL') return `its state is ${state}`;
+  return `it has not reported version ${version} yet`;
+}
+
 /**
  * Backends that know a term which the catalog does not have, or the same one with another replica.
  * Neither can be: a term is in the catalog before anybody hears of it. A catalog that was restored

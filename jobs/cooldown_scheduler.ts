@@ -23,6 +23,7 @@ import {
   decide,
   electionOf,
   impossibleTerms,
+  whyNotLead,
 } from './cooldown_decision.ts';
 import { CooldownJobs } from './cooldown_jobs.ts';
 import { CooldownNow } from './cooldown_now.ts';
@@ -248,7 +249,8 @@ export class CooldownScheduler {
       }
       const ask = decision.kind === 'WAIT' ? decision.ask : [];
       if (this.#closed || ask.length === 0 || clock.monotonic() >= untilMs) {
-        return refuse(decision.kind === 'WAIT' ? decision.why.replace(/^no leader: /, '') : '');
+        const replica = view.replicas.find((one) => one.replicaId === replicaId);
+        return refuse(replica === undefined ? '' : whyNotLead(replica, version));
       }
       this.#askToReport(ask);
       await clock.sleep(REPORT_POLL_MS);

@@ -491,7 +491,7 @@ describe('statements', () => {
     third.backend.isAlive = false;
     await world.rounds(10);
     const ask = world.scheduler.setLeader(tablet, third.replicaId);
-    await expect(ask).rejects.toThrow('no replica is on a backend that is alive');
+    await expect(ask).rejects.toThrow(`its backend ${third.backend.backendId} is not alive`);
     const unknown = world.scheduler.setLeader(tablet, id<ReplicaId>(1));
     await expect(unknown).rejects.toThrow('the tablet has no such replica');
   });
