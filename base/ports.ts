@@ -131,6 +131,12 @@ export interface ObjectStore {
   list(prefix: string, options?: CallOptions): AsyncIterable<readonly ObjectMeta[]>;
   /** Missing keys are not an error. */
   delete(keys: readonly string[], options?: CallOptions): Promise<void>;
+  /**
+   * Forgets what has come of `upload`s that did not end, of keys with this prefix, begun before
+   * `beganBeforeMs` (wall clock, milliseconds): parts that cost and are in no listing. A writer that
+   * goes on with one of them gets NOT_FOUND. How many; absent: nothing of that kind can stay.
+   */
+  discardUploads?(prefix: string, beganBeforeMs: number, options?: CallOptions): Promise<number>;
   close(): Promise<void>;
 }
 

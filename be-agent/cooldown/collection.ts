@@ -16,6 +16,7 @@ import type { Clock, Log, ObjectMeta } from '../../base/ports.ts';
 import { rowsetOfKey, tabletPrefix } from '../../base/schema.ts';
 import type { LocalSegments } from '../replica/local_segments.ts';
 import type { ReplicaState, ReplicaStore } from '../replica/replica_store.ts';
+import { discardUploads } from '../store/unfinished_uploads.ts';
 import type { CooldownEngine } from './cooldown_engine.ts';
 import { type Manifest, headKey, leadOfTermKey, termOfManifestKey } from './manifest.ts';
 import type { TurnOf } from './tablet_cooling.ts';
@@ -159,6 +160,7 @@ export class Collection {
     const manifest = await resource.publications.manifest(tabletId, head);
     const spared = this.#spared(replica, manifest, pending);
     const graceMs = config.get('cooldown_garbage_grace_seconds') * 1000;
+    await this.#discardUploads(turn, clock.now() - graceMs);
     const before = this.#known.get(tabletId);
     const known = new Map<string, number>();
     const keys: string[] = [];
@@ -179,6 +181,18 @@ export class Collection {
     if (keys.length === 0) return known.size === 0 ? undefined : 'YOUNG';
     const { replicaId, term } = lead;
     return { question: { tabletId, replicaId, term, metaId: head.metaId }, etag, keys };
+  }
+
+  /**
+   * Parts of large uploads whose writers died. This backend uploads nothing in a turn of collection,
+   * and nobody else may: a leader of the past fails at its next part, a later one sends again.
+   */
+  async #discardUploads(turn: TurnOf, beganBeforeMs: number): Promise<void> {
+    const { tabletId, resource, signal } = turn;
+    const { log } = this.#options;
+    const prefix = tabletPrefix(tabletId);
+    const uploads = await discardUploads(resource.store, prefix, { beganBeforeMs, signal });
+    if (uploads > 0) log.info('discarded uploads that had not ended', { tabletId, uploads });
   }
 
   /** Rowsets whose objects are needed, or may be soon. */

@@ -119,6 +119,16 @@ export class MeteredStore implements ObjectStore {
     });
   }
 
+  async discardUploads(
+    prefix: string,
+    beganBeforeMs: number,
+    options?: CallOptions,
+  ): Promise<number> {
+    const discard = this.#inner.discardUploads?.bind(this.#inner);
+    if (discard === undefined) return 0;
+    return await this.#counted('list', async () => await discard(prefix, beganBeforeMs, options));
+  }
+
   async close(): Promise<void> {
     await this.#inner.close();
   }

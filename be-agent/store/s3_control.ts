@@ -90,6 +90,35 @@ export class S3Control {
     }
   }
 
+  /** Uploads of keys with this prefix that began before this and have not ended; how many. */
+  async abortUploads(
+    prefix: string,
+    beganBeforeMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    const call = this.#http.call('list uploads of', prefix);
+    const root = this.#http.objectKey('');
+    let aborted = 0;
+    const input: Sdk.ListMultipartUploadsCommandInput = {
+      Bucket: this.#spec.bucket,
+      Prefix: root + prefix,
+    };
+    for (;;) {
+      const page = await this.#send(call, signal, async ({ sdk, client }, abortSignal) => {
+        return await client.send(new sdk.ListMultipartUploadsCommand(input), { abortSignal });
+      });
+      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+        if (Key === undefined || UploadId === undefined) continue;
+        if ((Initiated?.getTime() ?? Number.POSITIVE_INFINITY) >= beganBeforeMs) continue;
+        await this.abortMultipart(Key.slice(root.length), UploadId);
+        aborted += 1;
+      }
+      input.KeyMarker = page.NextKeyMarker;
+      input.UploadIdMarker = page.NextUploadIdMarker;
+      if (page.IsTruncated !== true || input.KeyMarker === undefined) return aborted;
+    }
+  }
+
   /** Makes the object visible. Sent once: its outcome may be unknown. */
   async completeMultipart(
     key: string,

@@ -33,7 +33,8 @@ const CODES: Readonly<Record<string, CodeRow>> = {
   AccessDenied:               { kind: 'ACCESS_DENIED', text: 'access denied' },
   AccountProblem:             { kind: 'ACCESS_DENIED' },
   AllAccessDisabled:          { kind: 'ACCESS_DENIED' },
-  UserSuspended:              { kind: 'ACCESS_DENIED' },
+  UserSuspended:              { kind: 'ACCESS_DENIED', text: 'the user of the access key is suspended' },
+  QuotaExceeded:              { kind: 'ACCESS_DENIED', text: 'the quota of the bucket or its user is used up' },
   RequestTimeTooSkewed:       { kind: 'ACCESS_DENIED', text: "this machine's clock differs too much from the server's" },
   PreconditionFailed:         { kind: 'PRECONDITION', text: 'the condition does not hold' },
   // AWS: another conditional write to the key was under way, upload again.

@@ -143,6 +143,15 @@ export class S3Store implements ObjectStore {
     await this.#control.delete(keys, options.signal);
   }
 
+  async discardUploads(
+    prefix: string,
+    beganBeforeMs: number,
+    options: CallOptions = {},
+  ): Promise<number> {
+    checkPrefix(prefix);
+    return await this.#control.abortUploads(prefix, beganBeforeMs, options.signal);
+  }
+
   async close(): Promise<void> {
     this.#control.close();
     await this.#http.close();

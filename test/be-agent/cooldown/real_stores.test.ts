@@ -1,4 +1,9 @@
 /** Cooling on a directory, with a store of its own for every backend, and on a real S3 server. */
+import {
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -31,7 +36,11 @@ async function until(world: World, isDone: () => boolean): Promise<void> {
   expect(isDone()).toBe(true);
 }
 
-async function run(stores: readonly ObjectStore[], large: number): Promise<void> {
+async function run(
+  stores: readonly ObjectStore[],
+  large: number,
+  leaveParts: () => Promise<void> = async () => await Promise.resolve(),
+): Promise<void> {
   const [reader] = stores;
   if (reader === undefined) throw new Error('no store');
   const world = new World({
@@ -72,6 +81,7 @@ async function run(stores: readonly ObjectStore[], large: number): Promise<void>
   expect(head).toMatchObject({ term: 2, replica: 102, cooledVersion: 5 });
   // Merged and collected.
   world.confirm = (tabletIds) => tabletIds;
+  await leaveParts();
   const merged = { done: false };
   void world
     .node(2)
@@ -125,7 +135,20 @@ if (missing !== undefined) {
       const spec = { kind: 's3', endpoint, region, accessKey, secretKey } as const;
       const place = { bucket: 'cold', rootPath: 'root', usePathStyle: true };
       const store = new S3Store({ ...spec, ...place }, deps);
-      await run([store, store], 33 * 2 ** 20);
+      const client = new S3Client({
+        endpoint,
+        region,
+        forcePathStyle: true,
+        credentials: { accessKeyId: accessKey, secretAccessKey: secretKey },
+      });
+      // As a leader leaves them that is killed in the middle of an upload.
+      await run([store, store], 33 * 2 ** 20, async () => {
+        const Key = `root/data/${TABLET}/${'a'.repeat(32)}_0.dat`;
+        await client.send(new CreateMultipartUploadCommand({ Bucket: 'cold', Key }));
+      });
+      const left = await client.send(new ListMultipartUploadsCommand({ Bucket: 'cold' }));
+      expect(left.Uploads ?? []).toEqual([]);
+      client.destroy();
       await store.close();
     }, 60_000);
   });

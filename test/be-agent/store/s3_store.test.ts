@@ -120,6 +120,14 @@ if (missing !== undefined) {
       expect(await uploads()).toEqual(['root/path/parts/ab']);
       await store.upload('parts/ab', source(2 ** 30), again);
       expect(await uploads()).toEqual([]);
+      for (const name of ['parts/1/a', 'parts/1/b', 'parts/11/a']) {
+        const Key = `root/path/${name}`;
+        await client.send(new CreateMultipartUploadCommand({ Bucket: BUCKET, Key }));
+      }
+      expect(await store.discardUploads('parts/1/', Date.now() - 3_600_000)).toBe(0);
+      expect(await store.discardUploads('parts/1/', Date.now() + 3_600_000)).toBe(2);
+      expect(await uploads()).toEqual(['root/path/parts/11/a']);
+      expect(await store.discardUploads('parts/', Number.POSITIVE_INFINITY)).toBe(1);
       client.destroy();
     });
 
