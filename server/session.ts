@@ -46,6 +46,9 @@ const KEEPS_WARNINGS: ReadonlySet<StatementKind> = new Set(['ShowWarnings', 'Sho
 /** Kinds that change nothing and tell what there is. */
 const LISTS = /^(?:Show|Describe$|Help$)/;
 
+/** Kinds whose texts are kept with what was read in them. */
+const KEPT = /^(?:Show|Describe$|Help$|Select$)/;
+
 /** Kinds that count against MAX_UPDATES_PER_HOUR. */
 const CHANGES =
   /^(?:Create|Alter|Drop|Rename|Truncate|Insert|Grant|Revoke|SetPassword|WarmUp$|Cancel|Pause|Resume|Retry|Add|Decommission|AdminSet|SetDefault|Unset)/;
@@ -95,8 +98,8 @@ export class Session implements SessionHandler {
 
   /** `valueBytes`: of values bound into the text, which max_statement_bytes does not count. */
   async *query(sql: string, options: QueryOptions, valueBytes = 0): AsyncGenerator<QueryStep> {
-    const { state } = this.#deps;
-    const known = SHOWS.get(sql);
+    const { state, services } = this.#deps;
+    const known = SHOWS.get(sql, services.config.get('max_statement_bytes'));
     const reader =
       known === undefined ? this.#reader(sql, options.allowMulti, valueBytes) : NO_MORE;
     let parsed = known ?? this.#read(reader, sql);
@@ -112,7 +115,7 @@ export class Session implements SessionHandler {
         // What follows is read now: the answer to this one says whether there is more.
         next = this.#readAhead(reader);
         const isAll = known === undefined && next === undefined && parsed.start === 0;
-        if (isAll && LISTS.test(statement.kind)) SHOWS.keep(sql, parsed);
+        if (isAll && KEPT.test(statement.kind)) SHOWS.keep(sql, parsed);
         yield {
           result,
           get warnings() {

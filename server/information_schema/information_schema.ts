@@ -1,5 +1,4 @@
 /** The schema as a whole: which virtual tables there are, and how SELECT scans them. */
-import type { SqlRow } from '../../base/values.ts';
 import type { SelectTable } from '../select/table_provider.ts';
 import { CHARSET_TABLES } from './charset_tables.ts';
 import { INFORMATION_SCHEMA, catalogTables } from './catalog_tables.ts';
@@ -7,10 +6,8 @@ import { MYSQL_TABLES } from './mysql_tables.ts';
 import { PERFORMANCE_SCHEMA, PERFORMANCE_TABLES } from './performance_tables.ts';
 import { SERVER_TABLES } from './server_tables.ts';
 import type { InformationSchemaSource } from './source.ts';
+import { columnar, placesOf, unchangedRows } from './unchanged_rows.ts';
 import type { VirtualTable } from './virtual_table.ts';
-
-/** Rows handed to the engine at once. */
-const BATCH_ROWS = 1000;
 
 /**
  * `Source` is what the tables of ours need beyond MySQL's. A source belongs to one asking session,
@@ -65,23 +62,12 @@ export function virtualTable<Source>(
     columns,
     nocase: true,
     async *scan(wanted) {
-      const places = wanted.map((column) => columns.findIndex(({ name }) => name === column));
-      if (table.batches !== undefined) {
-        for await (const rows of table.batches(source)) yield columnar(rows, places);
+      if (table.batches === undefined) {
+        yield* unchangedRows(table, await table.rows(source), wanted);
         return;
       }
-      const rows = await table.rows(source);
-      for (let at = 0; at < rows.length; at += BATCH_ROWS) {
-        yield columnar(rows.slice(at, at + BATCH_ROWS), places);
-      }
+      const places = placesOf(table, wanted);
+      for await (const rows of table.batches(source)) yield columnar(rows, places);
     },
   };
-}
-
-function columnar(
-  rows: readonly SqlRow[],
-  places: readonly number[],
-): { readonly rows: number; readonly columns: SqlRow[] } {
-  const columns = places.map((place) => rows.map((row) => row[place] ?? null));
-  return { rows: rows.length, columns };
 }

@@ -61,14 +61,23 @@ export const WARM_UP_JOBS_TABLE: Listing<Services> = {
   rows: async (services) => {
     const jobs = await services.catalog.warmUpJobs.list();
     await matchesKnown(services, jobs);
-    return jobs.map((job) => {
-      const live = job.state === 'RUNNING' ? services.warmUps.board.live(job.jobId) : undefined;
-      const cachedBytes = job.cachedBytes + (live?.cachedBytes ?? 0);
-      const cell = job.syncMode === 'EVENT_DRIVEN' ? null : BigInt(cachedBytes);
-      return [...warmUpRow(services, job, 'compact'), cell];
-    });
+    return jobs.map((job) => tableRow(services, job));
   },
 };
+
+/** As `endedRows`, with the column that only the table has. */
+const endedTableRows = new WeakMap<WarmUpJob, SqlRow>();
+
+function tableRow(services: Services, job: WarmUpJob): SqlRow {
+  const known = endedTableRows.get(job);
+  if (known !== undefined) return known;
+  const live = job.state === 'RUNNING' ? services.warmUps.board.live(job.jobId) : undefined;
+  const cachedBytes = job.cachedBytes + (live?.cachedBytes ?? 0);
+  const cell = job.syncMode === 'EVENT_DRIVEN' ? null : BigInt(cachedBytes);
+  const row = [...warmUpRow(services, job, 'compact'), cell];
+  if (endedRows.has(job)) endedTableRows.set(job, row);
+  return row;
+}
 
 /** With USAGE of both its groups and any right on the tables it names. */
 export function seesJob(rights: Rights, { dstGroup, srcGroup, tables }: WarmUpJob): boolean {

@@ -41,7 +41,7 @@ const PART_ROWS_MAX = 8192;
 
 interface TableScan {
   readonly table: SelectTable;
-  readonly wanted: readonly string[];
+  readonly wanted: WantedColumns;
   iterator: AsyncIterator<ScanRows> | undefined;
   /** Rows that have not been handed on yet. */
   rest: { readonly batch: ScanRows; readonly from: number } | undefined;
@@ -139,7 +139,7 @@ export class QueryJob<Context> {
     this.#abort.signal.throwIfAborted();
     const tables = this.#scans.map(({ table, wanted, early }) => ({
       fullName: `${table.database}.${table.name}`,
-      columns: wanted.map((name) => ({ name, type: columnType(table, name) })),
+      columns: wanted.columns,
       nocase: table.nocase === true,
       batches: early,
     }));
@@ -149,7 +149,7 @@ export class QueryJob<Context> {
   #iteratorOf(scan: TableScan): AsyncIterator<ScanRows> {
     if (scan.iterator === undefined) {
       const predicates = this.#scans.length === 1 ? this.#spelled.predicates : [];
-      const rows = scan.table.scan(scan.wanted, predicates, this.#abort.signal);
+      const rows = scan.table.scan(scan.wanted.names, predicates, this.#abort.signal);
       scan.iterator = rows[Symbol.asyncIterator]();
     }
     return scan.iterator;
@@ -201,7 +201,7 @@ export class QueryJob<Context> {
     const tables = this.#scans.map(({ table, wanted }, at): QueryTable => ({
       sqlName: references[at]?.sqlName ?? '',
       fullName: `${table.database}.${table.name}`,
-      columns: wanted.map((name) => ({ name, type: columnType(table, name) })),
+      columns: wanted.columns,
       nocase: table.nocase === true,
       streaming: streaming && table.nocase !== true,
     }));
@@ -324,12 +324,31 @@ function isStatementError(error: unknown): boolean {
   return error instanceof StatementFailed;
 }
 
-export function wantedColumns(table: SelectTable, spelled: SpelledStatement): readonly string[] {
-  const { wanted } = spelled;
-  const names = table.columns.map((column) => column.name);
-  return wanted === 'all' ? names : names.filter((name) => wanted.has(name.toLowerCase()));
+/** Columns of a table that a statement needs. */
+export interface WantedColumns {
+  readonly names: readonly string[];
+  readonly columns: readonly { readonly name: string; readonly type: ColumnType }[];
 }
 
-function columnType(table: SelectTable, name: string): ColumnType {
-  return table.columns.find((column) => column.name === name)?.type ?? { kind: 'STRING' };
+/** Of statements whose spelling is kept, by the columns of the table. */
+const wantedBy = new WeakMap<SpelledStatement, Map<SelectTable['columns'], WantedColumns>>();
+
+/** The same object for the same spelling and table, as long as that has the same columns. */
+export function wantedColumns({ columns }: SelectTable, spelled: SpelledStatement): WantedColumns {
+  let known = wantedBy.get(spelled);
+  if (known === undefined) {
+    known = new Map();
+    wantedBy.set(spelled, known);
+  }
+  let found = known.get(columns);
+  if (found === undefined) {
+    const { wanted } = spelled;
+    const some = columns.filter(({ name }) => wanted === 'all' || wanted.has(name.toLowerCase()));
+    found = {
+      names: some.map(({ name }) => name),
+      columns: some.map(({ name, type }) => ({ name, type })),
+    };
+    known.set(columns, found);
+  }
+  return found;
 }

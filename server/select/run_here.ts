@@ -1,6 +1,7 @@
 /** A spelled statement on a connection of the main thread, from the first row to the last. */
 import type { ColumnType, RowsResult, SqlRow } from '../../base/values.ts';
 import { beginVariables, takeCounted, variablesNow } from './function_library.ts';
+import { type TableRows, keepResult, recentResult } from './recent_results.ts';
 import { runStatement } from './run_statement.ts';
 import { keepVariables, resultColumns, staticTypes, warnOf } from './select_result.ts';
 import type { SpelledStatement } from './speller.ts';
@@ -21,6 +22,8 @@ export interface HereRun {
   readonly rowsFit?: number;
   /** `db.table` by the name inside SQLite. */
   readonly tables: ReadonlyMap<string, string>;
+  /** What is in its tables, by the statement's references. */
+  readonly inputs: readonly TableRows[];
 }
 
 /** Nothing has been kept or told of the statement, so it can be run elsewhere. */
@@ -29,6 +32,14 @@ export class ResultTooLarge extends Error {
     super('the result is too large for the main thread');
     this.name = 'ResultTooLarge';
   }
+}
+
+/** The answer of the last time to the same statement over the same rows; undefined: none. */
+export function answeredBefore(run: Omit<HereRun, 'text' | 'tables'>): RowsResult | undefined {
+  const known = recentResult(run);
+  if (known === undefined) return undefined;
+  warnOf(known.counted, run.session);
+  return known.result;
 }
 
 /** Throws SqlErrors. */
@@ -56,5 +67,8 @@ export function runHere(db: Connection, run: HereRun): RowsResult {
   if (rows.length > rowsFit) throw new ResultTooLarge();
   warnOf(counted, session);
   if (spelled.variables.size > 0) keepVariables(variablesNow(), session);
-  return { kind: 'rows', columns: resultColumns(spelled.columns, found), rows };
+  const columns = resultColumns(spelled.columns, found);
+  const result: RowsResult = { kind: 'rows', columns, rows };
+  keepResult(run, { result, counted });
+  return result;
 }

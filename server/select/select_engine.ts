@@ -14,7 +14,7 @@ import {
 import { type PlannedTable, type QueryPlan, planSteps } from './query_plan.ts';
 import { QueryPool } from './query_pool.ts';
 import { runStatement } from './run_statement.ts';
-import { runHere } from './run_here.ts';
+import { answeredBefore, runHere } from './run_here.ts';
 import { type SelectResult, resultColumns, staticTypes, withInto } from './select_result.ts';
 import { SMALL_ROWS_MAX } from './small_bound.ts';
 import { SmallTables } from './small_tables.ts';
@@ -144,7 +144,7 @@ export class SelectEngine<Context> {
     for (const { key } of references) {
       const table: SelectTable | undefined = tables.get(key);
       if (table === undefined) continue;
-      const columns = wantedColumns(table, spelled);
+      const columns = wantedColumns(table, spelled).names;
       const source = await table.plan?.(columns, predicates);
       planned.push({ database: table.database, table: table.name, columns, predicates, source });
     }
@@ -191,8 +191,11 @@ export class SelectEngine<Context> {
     spelled: SpelledStatement,
     { session, rowsMax }: SelectOptions<Context>,
   ): RowsResult {
+    const run = { spelled, session, rowsMax, inputs: [] };
+    const before = answeredBefore(run);
+    if (before !== undefined) return before;
     this.#memory ??= openMemoryConnection();
-    return runHere(this.#memory, { text, spelled, session, rowsMax, tables: new Map() });
+    return runHere(this.#memory, { ...run, text, tables: new Map() });
   }
 
   async #resolve(spelled: SpelledStatement, context: Context): Promise<Map<string, SelectTable>> {

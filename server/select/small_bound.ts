@@ -3,8 +3,8 @@
  * stop SQLite there, so what a statement may cost is bounded before it starts, from above: by its
  * words, and by the rows and characters that its tables turned out to have.
  */
-import type { SqlValue } from '../../base/values.ts';
 import { functionSpec } from './functions.ts';
+import { charactersOfBatch } from './recent_results.ts';
 import type { SpelledStatement } from './speller.ts';
 import type { ScanRows, SelectSession } from './table_provider.ts';
 import { scanSelect, type SelectToken } from './tokens.ts';
@@ -109,14 +109,12 @@ export class SmallInput {
   }
 
   /** A batch of the table at this place among the statement's references; false: too much. */
-  add(table: number, { rows, columns }: ScanRows): boolean {
+  add(table: number, batch: ScanRows): boolean {
+    const { rows, columns } = batch;
     this.#rows += rows;
     this.#cells += rows * columns.length;
     if (this.#rows > this.#rowsMax || this.#cells > SMALL_CELLS_MAX) return false;
-    let characters = 0;
-    for (const values of columns) {
-      for (const value of values) characters += charactersOf(value);
-    }
+    const characters = charactersOfBatch(batch);
     this.#characters += characters;
     const known = this.#of(table);
     this.#tables[table] = {
@@ -159,8 +157,4 @@ export class SmallInput {
 /** Of the spelled text. */
 function callsIn(sql: string): number {
   return (sql.match(/\bmysql_\w+\(|\|\||\breplace\(/g) ?? []).length;
-}
-
-function charactersOf(value: SqlValue): number {
-  return typeof value === 'string' ? value.length : 8;
 }

@@ -5,13 +5,14 @@
  */
 import type Database from 'better-sqlite3';
 import type { ColumnType, RowsResult } from '../../base/values.ts';
-import { ResultTooLarge, runHere } from './run_here.ts';
+import { type TableRows, charactersOf, sameRows } from './recent_results.ts';
+import { ResultTooLarge, answeredBefore, runHere } from './run_here.ts';
 import { SMALL_CELLS_MAX } from './small_bound.ts';
 import { quoteName } from './spelled.ts';
 import type { SpelledStatement } from './speller.ts';
 import { openMemoryConnection, type Connection } from './sqlite_connection.ts';
 import { sqlErrorOf } from './sqlite_errors.ts';
-import type { ScanRows, SelectSession } from './table_provider.ts';
+import type { SelectSession } from './table_provider.ts';
 import { sqliteType, toSqlite, type SqliteValue } from './value_storage.ts';
 
 export interface SmallTable {
@@ -21,7 +22,7 @@ export interface SmallTable {
   readonly columns: readonly { readonly name: string; readonly type: ColumnType }[];
   readonly nocase: boolean;
   /** All there is. */
-  readonly batches: readonly ScanRows[];
+  readonly batches: TableRows;
 }
 
 export interface SmallRun {
@@ -49,7 +50,7 @@ interface Kept {
   readonly insert: Database.Statement<SqliteValue[]>;
   readonly empty: Database.Statement<[]>;
   /** The rows that are in it. */
-  held: readonly ScanRows[] | undefined;
+  held: TableRows | undefined;
 }
 
 export class SmallTables {
@@ -77,6 +78,12 @@ export class SmallTables {
    * those that it has inside SQLite. Throws SqlErrors.
    */
   run({ text, spelled, tables, session, rowsMax }: SmallRun): RowsResult | undefined {
+    const inputs = tables.map(({ batches }) => batches);
+    const before = answeredBefore({ spelled, session, rowsMax, inputs });
+    if (before !== undefined) {
+      this.#runs += 1;
+      return before;
+    }
     if (this.#kept.size + tables.length > KEPT_MAX) this.close();
     this.#db ??= openMemoryConnection();
     const db = this.#db;
@@ -92,7 +99,7 @@ export class SmallTables {
         if (table !== undefined) fill(place, table);
       }
       isFilled = true;
-      const run = { text, spelled, sql, session, rowsMax, rowsFit, tables: names };
+      const run = { text, spelled, sql, session, rowsMax, rowsFit, tables: names, inputs };
       const result = runHere(db, run);
       this.#runs += 1;
       return result;
@@ -136,7 +143,7 @@ export class SmallTables {
 }
 
 function fill(place: Kept, { columns, batches }: SmallTable): void {
-  if (place.held !== undefined && isSame(place.held, batches)) return;
+  if (place.held !== undefined && sameRows(place.held, batches)) return;
   clear(place);
   // From now on, so that what is there after an error is taken away.
   place.held = batches;
@@ -158,27 +165,7 @@ function clear(place: Kept): void {
 }
 
 function mayStay({ held = [] }: Kept): boolean {
-  let characters = 0;
-  for (const { rows, columns } of held) {
-    characters += rows;
-    for (const values of columns) {
-      for (const value of values) characters += typeof value === 'string' ? value.length : 8;
-      if (characters > HELD_CHARACTERS_MAX) return false;
-    }
-  }
-  return true;
-}
-
-function isSame(before: readonly ScanRows[], now: readonly ScanRows[]): boolean {
-  if (before.length !== now.length) return false;
-  return before.every(({ rows, columns }, at) => {
-    const other = now[at];
-    if (other?.rows !== rows || other.columns.length !== columns.length) return false;
-    return columns.every((values, column) => {
-      const others = other.columns[column] ?? [];
-      return values.every((value, row) => Object.is(value, others[row]));
-    });
-  });
+  return charactersOf(held) <= HELD_CHARACTERS_MAX;
 }
 
 /** The statement with other names for its tables. */

@@ -7,7 +7,7 @@ import { SESSION_FUNCTIONS } from './session_functions.ts';
 import { type SpelledStatement, spellStatement } from './speller.ts';
 import type { SelectSession, SelectTable } from './table_provider.ts';
 
-/** Statements kept; with one more all are forgotten. */
+/** Statements kept: as many that came lately, and as many that came before these. */
 const KEPT_MAX = 100;
 /** Characters of a statement that is kept: its tokens take some 25 times as many bytes. */
 const TEXT_MAX = 2048;
@@ -33,46 +33,87 @@ const MOMENTARY = new RegExp(
   'i',
 );
 
+/** A text, with what of the session its spelling depends on, and its spellings. */
+interface KeptText {
+  readonly database: string;
+  readonly modes: number;
+  /** Without tables. */
+  first?: SpelledStatement;
+  /** With those that it had the last time. */
+  resolved?: KeptSpelling;
+}
+
 export class Spellings {
-  /** By key: without tables, and with those that it had the last time. */
-  readonly #first = new Map<string, SpelledStatement>();
-  readonly #resolved = new Map<string, KeptSpelling>();
+  /** By text; one text may come from sessions with several databases and modes. */
+  #kept = new Map<string, KeptText[]>();
+  /** The same before `#kept` was begun: of many that come once, some come again. */
+  #before = new Map<string, KeptText[]>();
+  #size = 0;
 
   /** As `spellStatement`, whose errors it throws. */
   first(text: string, session: SelectSession, nowMs: number): SpelledStatement {
-    const key = keyOf(text, session);
-    const known = key === undefined ? undefined : this.#first.get(key);
-    if (known !== undefined) return known;
-    if (key === undefined) return spellStatement(text, session, nowMs);
+    const known = this.#find(text, session);
+    if (known?.first !== undefined) return known.first;
+    if (!mayKeep(text)) return spellStatement(text, session, nowMs);
     const { spelled, isShared } = spellWatched(text, session, nowMs, new Map());
-    if (isShared) keep(this.#first, key, spelled);
+    if (isShared) (known ?? this.#add(text, begun(session))).first = spelled;
     return spelled;
   }
 
   /** The same with the tables that it refers to. */
   resolved(text: string, session: SelectSession, nowMs: number, tables: Tables): SpelledStatement {
-    const key = keyOf(text, session);
-    if (key === undefined) return spellStatement(text, session, nowMs, tables);
-    const known = this.#resolved.get(key);
-    if (known !== undefined && isSame(known.tables, tables)) return known.spelled;
+    const known = this.#find(text, session);
+    const before = known?.resolved;
+    if (before !== undefined && isSame(before.tables, tables)) return before.spelled;
+    if (!mayKeep(text)) return spellStatement(text, session, nowMs, tables);
     const shapes = new Map([...tables].map(([name, table]) => [name, shapeOf(table)]));
     const { spelled, isShared } = spellWatched(text, session, nowMs, shapes);
-    if (isShared) keep(this.#resolved, key, { tables: shapes, spelled });
+    if (isShared) {
+      (known ?? this.#add(text, begun(session))).resolved = { tables: shapes, spelled };
+    }
     return spelled;
+  }
+
+  #find(text: string, session: SelectSession): KeptText | undefined {
+    const now = pick(this.#kept.get(text), session);
+    if (now !== undefined) return now;
+    const before = pick(this.#before.get(text), session);
+    if (before !== undefined) this.#add(text, before);
+    return before;
+  }
+
+  #add(text: string, added: KeptText): KeptText {
+    if (this.#size >= KEPT_MAX) {
+      this.#before = this.#kept;
+      this.#kept = new Map();
+      this.#size = 0;
+    }
+    this.#size += 1;
+    const all = this.#kept.get(text);
+    if (all === undefined) this.#kept.set(text, [added]);
+    else all.push(added);
+    return added;
   }
 }
 
-function keep<Value>(map: Map<string, Value>, key: string, value: Value): void {
-  if (map.size >= KEPT_MAX) map.clear();
-  map.set(key, value);
+function pick(all: readonly KeptText[] | undefined, session: SelectSession): KeptText | undefined {
+  if (all === undefined) return undefined;
+  const { database } = session;
+  const modes = modesOf(session);
+  return all.find((one) => one.modes === modes && one.database === database);
 }
 
-/** undefined: not to be kept. */
-function keyOf(text: string, session: SelectSession): string | undefined {
-  if (text.length > TEXT_MAX || MOMENTARY.test(text)) return undefined;
-  const { database, ansiQuotes, noBackslashEscapes, warnsOfZeroDivision } = session;
-  const modes = [ansiQuotes, noBackslashEscapes, warnsOfZeroDivision].map(Number).join('');
-  return `${modes}${database}\0${text}`;
+function begun(session: SelectSession): KeptText {
+  return { database: session.database, modes: modesOf(session) };
+}
+
+function mayKeep(text: string): boolean {
+  return text.length <= TEXT_MAX && !MOMENTARY.test(text);
+}
+
+function modesOf(session: SelectSession): number {
+  const { ansiQuotes, noBackslashEscapes, warnsOfZeroDivision } = session;
+  return Number(ansiQuotes) + 2 * Number(noBackslashEscapes) + 4 * Number(warnsOfZeroDivision);
 }
 
 /** Whoever holds it keeps neither a scan nor the session behind one. */

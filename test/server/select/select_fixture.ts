@@ -113,7 +113,15 @@ function smallTable(
   };
 }
 
+/** Rows of `live`, which tests change between statements. */
+export const live: { rows: readonly SqlRow[] } = { rows: [] };
+
 const TABLES: readonly SelectTable[] = [
+  {
+    ...smallTable('live', JOBS, []),
+    scan: (wanted, predicates, signal) =>
+      smallTable('live', JOBS, live.rows).scan(wanted, predicates, signal),
+  },
   smallTable('users', USERS, USER_ROWS),
   smallTable('jobs', JOBS, JOB_ROWS),
   smallTable('ledger', LEDGER, LEDGER_ROWS),

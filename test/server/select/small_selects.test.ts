@@ -12,7 +12,7 @@ import {
 import { type SmallTable, SmallTables } from '../../../server/select/small_tables.ts';
 import { spellStatement } from '../../../server/select/speller.ts';
 import { goldenCases, goldenFiles } from './golden_cases.ts';
-import { type Fixture, allRows, makeFixture, produced } from './select_fixture.ts';
+import { type Fixture, allRows, live, makeFixture, produced } from './select_fixture.ts';
 
 const here = makeFixture();
 const apart = makeFixture({ smallRowsMax: 0 });
@@ -266,5 +266,83 @@ describe('a statement that comes again', () => {
       here.session = before;
     }
     expect(await rowsOf('SELECT id FROM users LIMIT 1')).toEqual([[1]]);
+  });
+
+  it('answers with the very same rows while its tables have the same ones', async () => {
+    const sql = 'SELECT id, user_id, big FROM live ORDER BY id';
+    const first = [1n, 1, 5n, 1] as const;
+    const again = async (): Promise<boolean> => (await rowsOf(sql)) === (await rowsOf(sql));
+    live.rows = [first, [2n, null, null, 0]];
+    const before = here.engine.smallRuns;
+    expect(await again()).toBe(true);
+    expect(here.engine.smallRuns).toBe(before + 2);
+    // A scan each: what it finds is what counts.
+    live.rows = [first, [2n, 0, null, 0]];
+    expect(await rowsOf(sql)).toEqual([
+      [1n, 1, 5n],
+      [2n, 0, null],
+    ]);
+    live.rows = [first, [2n, 0, null, 1]];
+    expect(await again()).toBe(true);
+    live.rows = [first];
+    expect(await rowsOf(sql)).toEqual([[1n, 1, 5n]]);
+    live.rows = [];
+    expect(await rowsOf(sql)).toEqual([]);
+    live.rows = [first];
+    expect(await rowsOf(sql)).toEqual([[1n, 1, 5n]]);
+    expect(await allRows(await here.run(sql, { rowsMax: 1 }))).toEqual([[1n, 1, 5n]]);
+    live.rows = [first, first];
+    expect(await allRows(await here.run(sql, { rowsMax: 1 }))).toEqual([[1n, 1, 5n]]);
+    expect(await rowsOf(sql)).toHaveLength(2);
+    expect(await allRows(await here.run(sql, { rowsMax: 1 }))).toHaveLength(1);
+  });
+
+  it('is warned of again', async () => {
+    const sql = 'SELECT id / 0 FROM users';
+    const first = await seenOf(here, sql);
+    expect(here.warnings).toHaveLength(4);
+    expect(await seenOf(here, sql)).toEqual(first);
+    expect(await seenOf(here, 'SELECT 1 / 0')).toEqual(await seenOf(here, 'SELECT 1 / 0'));
+    expect(here.warnings).toHaveLength(1);
+    const strict = here.session;
+    here.session = { ...strict, warnsOfZeroDivision: false };
+    try {
+      await seenOf(here, sql);
+      expect(here.warnings).toEqual([]);
+    } finally {
+      here.session = strict;
+    }
+  });
+
+  it.each([
+    'SELECT RAND() FROM users',
+    'SELECT UUID()',
+    'SELECT id FROM users ORDER BY RAND() * 0 + RAND(), id',
+    'SELECT @counted := @counted + 1',
+    'SELECT @counted := @counted + id FROM users',
+    'SELECT id, RAND() < 2 FROM users',
+  ])('runs each time: %s', async (sql) => {
+    here.variables.setUserVariable('counted', 1n);
+    expect(await rowsOf(sql)).not.toBe(await rowsOf(sql));
+    if (!sql.includes('@')) return;
+    const [one, other] = [await rowsOf(sql), await rowsOf(sql)];
+    expect(one).not.toEqual(other);
+  });
+
+  it('survives many others, each of which comes once', async () => {
+    const sql = 'SELECT name FROM users WHERE id = 2';
+    const kept = await rowsOf(sql);
+    for (let other = 1000; other < 1300; other += 1) {
+      await rowsOf(`SELECT name FROM users WHERE id = ${other}`);
+      if (other % 20 === 0) expect(await rowsOf(sql)).toBe(kept);
+    }
+  });
+
+  it('is not kept when it is long', async () => {
+    const sql = `SELECT a.id, '${'x'.repeat(1500)}' FROM ledger a`;
+    expect(await rowsOf(sql)).toBe(await rowsOf(sql));
+    const long = `${sql}, users b WHERE b.id = 2 OR b.id = 1 OR b.id = 3`;
+    expect(await rowsOf(long)).toHaveLength(24);
+    expect(await rowsOf(long)).not.toBe(await rowsOf(long));
   });
 });
