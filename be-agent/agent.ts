@@ -55,6 +55,7 @@ import type { OwnPeers, Peers } from './replica/peers.ts';
 import { HttpPeers } from './peer/http_peers.ts';
 import { ReplicaHost } from './replica/replica_host.ts';
 import { loadOutput } from './replica/load_output.ts';
+import { discardUploads } from './store/unfinished_uploads.ts';
 import { VaultStores } from './vault_stores.ts';
 import { WarmUpBatches, type WarmUpRun } from './warm_up_batches.ts';
 import { WarmUpTraffic } from './warm_up_traffic.ts';
@@ -487,6 +488,8 @@ export class Agent {
     for (const prefix of prefixes) {
       const keys: string[] = [];
       try {
+        // First: what comes to its end before this is in the listing.
+        await discardUploads(store, prefix, { signal });
         for await (const page of store.list(prefix, { signal })) {
           for (const { key } of page) keys.push(key);
         }
