@@ -1,21 +1,24 @@
 /** SHOW PROC: the places of Doris's tree of internals that scripts look at. */
 import { SqlError } from '../../base/errors.ts';
+import type { DatabaseId } from '../../base/ids.ts';
 import { type RowsResult, type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
 import { BACKENDS } from '../listings/backends.ts';
 import { FRONTENDS } from '../listings/frontends.ts';
 import { RESOURCES } from '../listings/resources.ts';
 import { seenRows } from '../listings/listing.ts';
 import { type ExecContext, type Executor, rightsOf } from './executor.ts';
+import { statistic, unhealthyTablets } from './proc_statistic.ts';
+import { procOfTable } from './proc_tables.ts';
 
-const PLACES = ['backends', 'dbs', 'frontends', 'resources'];
+const PLACES = ['backends', 'dbs', 'frontends', 'resources', 'statistic'];
 
 /** Only who may do everything gets here. Throws BAD_PROC_PATH, BAD_DB. */
 export const showProc: Executor<'ShowProc'> = async ({ path }, context) => {
   const [place = '', id, ...rest] = path.split('/').filter((part) => part !== '');
   const { services } = context;
-  if (!path.startsWith('/') || rest.length > 0 || (id !== undefined && place !== 'dbs')) {
-    throw badPath(path);
-  }
+  const depth = place === 'dbs' ? Infinity : place === 'statistic' ? 2 : 1;
+  const isTooDeep = (id === undefined ? 1 : 2 + rest.length) > depth;
+  if (!path.startsWith('/') || isTooDeep) throw badPath(path);
   const rights = rightsOf(context);
   switch (place) {
     case '':
@@ -30,7 +33,14 @@ export const showProc: Executor<'ShowProc'> = async ({ path }, context) => {
     case 'resources':
       return list(RESOURCES.columns, await seenRows(RESOURCES, services, rights));
     case 'dbs':
-      return id === undefined ? await databases(context) : await tables(id, path, context);
+      return id === undefined
+        ? await databases(context)
+        : await ofDatabase(id, rest, path, context);
+    case 'statistic': {
+      if (id === undefined) return await statistic(services);
+      const found = await unhealthyTablets(id, services);
+      if (found !== undefined) return found;
+    }
   }
   throw badPath(path);
 };
@@ -40,7 +50,8 @@ function list(columns: RowsResult['columns'], rows: readonly SqlRow[]): RowsResu
 }
 
 function badPath(path: string): SqlError {
-  const allowed = ["'/'", ...PLACES.map((name) => `'/${name}'`), "'/dbs/<id>'"].join(', ');
+  const below = ["'/dbs/<id>'", "'/dbs/<id>/<table id>/partitions'", "'/statistic/<database id>'"];
+  const allowed = ["'/'", ...PLACES.map((name) => `'/${name}'`), ...below].join(', ');
   return new SqlError('BAD_PROC_PATH', { path, allowed });
 }
 
@@ -54,12 +65,28 @@ async function databases({ services }: ExecContext): Promise<RowsResult> {
   return list([bigintColumn('DbId'), textColumn('DbName'), bigintColumn('TableNum')], rows);
 }
 
-async function tables(id: string, path: string, { services }: ExecContext): Promise<RowsResult> {
-  const { catalog } = services;
+async function ofDatabase(
+  id: string,
+  [tableId, ...rest]: readonly string[],
+  path: string,
+  context: ExecContext,
+): Promise<RowsResult> {
+  const { catalog } = context.services;
   const database = (await catalog.databases.list()).find((one) => String(one.databaseId) === id);
   if (database === undefined) throw badPath(path);
+  if (tableId === undefined) return await tables(database.databaseId, context);
+  const known = await catalog.tables.list(database.databaseId);
+  const found = known.find((one) => String(one.tableId) === tableId);
+  const table = found === undefined ? undefined : await catalog.tables.byId(found.tableId);
+  const result = table === undefined ? undefined : await procOfTable(table, rest, context);
+  if (result === undefined) throw badPath(path);
+  return result;
+}
+
+async function tables(databaseId: DatabaseId, { services }: ExecContext): Promise<RowsResult> {
+  const { catalog } = services;
   const rows: SqlRow[] = [];
-  for (const { tableId } of await catalog.tables.list(database.databaseId)) {
+  for (const { tableId } of await catalog.tables.list(databaseId)) {
     const table = await catalog.tables.byId(tableId);
     if (table === undefined) continue;
     rows.push([

@@ -28,6 +28,7 @@ import {
   tableNameOf,
 } from './executor.ts';
 import { filtered, showListing } from './filtered.ts';
+import { tabletProc } from './proc_tables.ts';
 import { systemTable } from './show_schema.ts';
 
 /** Throws NO_DB, BAD_DB, NO_SUCH_TABLE; NOT_SUPPORTED for the server's own tables. */
@@ -134,7 +135,6 @@ export const showTablet: Executor<'ShowTablet'> = async ({ tabletId }, { service
   const table = tablet === undefined ? undefined : await catalog.tables.byId(tablet.tableId);
   if (tablet === undefined || table === undefined) return { kind: 'rows', columns, rows: [] };
   const { partitionId, indexId } = tablet;
-  const detail = `SHOW TABLETS FROM ${quoted(table.databaseName)}.${quoted(table.name)}`;
   const row: SqlRow = [
     table.databaseName,
     table.name,
@@ -147,7 +147,7 @@ export const showTablet: Executor<'ShowTablet'> = async ({ tabletId }, { service
     'true',
     BigInt(tablet.bucket),
     null,
-    `${detail} WHERE TabletId = ${tabletId}`,
+    tabletProc(table, { partitionId, indexId, tabletId }),
   ];
   return { kind: 'rows', columns, rows: [row] };
 };

@@ -1,9 +1,10 @@
 /**
- * SHOW TABLETS FROM a replicated table and ADMIN SHOW REPLICA STATUS: one row per replica. Versions
- * are what the catalog knows; sizes and cooled lists what the backend has reported last.
+ * SHOW TABLETS FROM a replicated table, the SHOW PROC that SHOW TABLET names, and ADMIN SHOW REPLICA
+ * STATUS: one row per replica. Versions are what the catalog knows; sizes and cooled lists what the
+ * backend has reported last.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { BackendId } from '../../base/ids.ts';
+import type { BackendId, TabletId } from '../../base/ids.ts';
 import type { ReplicaReport } from '../../base/replica.ts';
 import type { BackendDef, PartitionDef, TableDef } from '../../base/schema.ts';
 import { type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
@@ -17,6 +18,8 @@ export interface ReplicasSource {
   readonly table: TableDef;
   /** Those of the table that are wanted. */
   readonly partitions: readonly PartitionDef[];
+  /** Absent: all tablets of the partitions. */
+  readonly tabletId?: TabletId;
 }
 
 interface Place {
@@ -54,6 +57,25 @@ export const REPLICATED_TABLETS: Listing<ReplicasSource> = {
   rows: async (source) => await rowsOf(source, tabletRow),
 };
 
+/** Doris's columns of SHOW PROC '/dbs/.../<tablet>' in Doris's order. */
+export const TABLET_REPLICAS: Listing<ReplicasSource> = {
+  columns: [
+    ...['ReplicaId', 'BackendId', 'Version', 'LstSuccessVersion'].map(bigintColumn),
+    bigintColumn('LstFailedVersion'),
+    textColumn('LstFailedTime'),
+    ...['SchemaHash', 'LocalDataSize', 'RemoteDataSize', 'RowCount'].map(bigintColumn),
+    ...['State', 'IsBad', 'IsUserDrop'].map(textColumn),
+    ...['VisibleVersionCount', 'VersionCount', 'PathHash'].map(bigintColumn),
+    ...['Path', 'MetaUrl', 'CompactionStatus'].map(textColumn),
+    bigintColumn('CooldownReplicaId'),
+    textColumn('CooldownMetaId'),
+    bigintColumn('QueryHits'),
+  ],
+  likeColumns: ['State'],
+  seen: everyRow,
+  rows: async (source) => await rowsOf(source, replicaRow),
+};
+
 export const REPLICA_STATUS: Listing<ReplicasSource> = {
   columns: [
     ...['TabletId', 'ReplicaId', 'BackendId', 'Version', 'LastFailedVersion'].map(bigintColumn),
@@ -74,6 +96,7 @@ async function rowsOf(source: ReplicasSource, rowOf: (place: Place) => SqlRow): 
   let tablets = 0;
   for (const partition of source.partitions) {
     for (const tablet of catalog.tablets.ofPartition(partition.partitionId)) {
+      if (source.tabletId !== undefined && tablet.tabletId !== source.tabletId) continue;
       for (const replica of catalog.replicas.ofTablet(tablet.tabletId)) {
         const { backendId, tabletId, replicaId } = replica;
         const backend = backends.get(backendId);
@@ -88,12 +111,10 @@ async function rowsOf(source: ReplicasSource, rowOf: (place: Place) => SqlRow): 
 }
 
 function tabletRow(place: Place): SqlRow {
-  const { source, partition, tablet, replica, backend, report } = place;
+  const { source, partition, tablet, replica, report } = place;
   const { services, table } = source;
   const { tabletId, replicaId, backendId, state, missing } = replica;
   const version = versionOf(place);
-  const url = (path: string): string | null =>
-    backend === undefined ? null : `http://${backend.host}:${backend.httpPort}/api/${path}`;
   return [
     BigInt(tabletId),
     BigInt(replicaId),
@@ -112,8 +133,7 @@ function tabletRow(place: Place): SqlRow {
     BigInt(report?.rowsets ?? 0),
     0n,
     NONE,
-    url(`meta/header/${tabletId}`),
-    url(`compaction/show?tablet_id=${tabletId}`),
+    ...urls(place),
     BigInt(services.catalog.cooldown.lead(tabletId)?.replicaId ?? -1),
     report?.metaId ?? '',
     partition.name,
@@ -123,12 +143,52 @@ function tabletRow(place: Place): SqlRow {
   ];
 }
 
+function replicaRow(place: Place): SqlRow {
+  const { source, replica, report } = place;
+  const { services, table } = source;
+  const { tabletId, replicaId, backendId, state, missing } = replica;
+  const version = versionOf(place);
+  const rowsets = BigInt(report?.rowsets ?? 0);
+  return [
+    BigInt(replicaId),
+    BigInt(backendId),
+    version,
+    version,
+    missing === undefined ? NONE : BigInt(missing.to),
+    null,
+    BigInt(table.schemaVersion),
+    BigInt(report?.localBytes ?? 0),
+    BigInt(report?.remoteBytes ?? 0),
+    BigInt(report?.rows ?? 0),
+    state,
+    String(report?.isBad ?? false),
+    String(false),
+    rowsets,
+    rowsets,
+    NONE,
+    // Where on its disk a backend has it is not reported.
+    null,
+    ...urls(place),
+    BigInt(services.catalog.cooldown.lead(tabletId)?.replicaId ?? -1),
+    report?.metaId ?? '',
+    0n,
+  ];
+}
+
+/** MetaUrl and CompactionStatus. */
+function urls({ backend, replica }: Place): readonly [string | null, string | null] {
+  if (backend === undefined) return [null, null];
+  const api = `http://${backend.host}:${backend.httpPort}/api`;
+  const { tabletId } = replica;
+  return [`${api}/meta/header/${tabletId}`, `${api}/compaction/show?tablet_id=${tabletId}`];
+}
+
 function statusRow(place: Place): SqlRow {
   const { source, partition, replica, report } = place;
   const { replicaRepair } = source.services;
   const { tabletId, replicaId, backendId, state, missing } = replica;
   const version = versionOf(place);
-  const status = statusOf(place);
+  const status = statusOf(source.services, replica, report);
   const waits = [replicaRepair.waitsOf(tabletId), replicaRepair.cloneError(replicaId)];
   return [
     BigInt(tabletId),
@@ -156,10 +216,11 @@ function versionOf({ partition, replica, report }: Place): bigint {
 }
 
 /** Doris's words. */
-function statusOf(place: Place): 'OK' | 'DEAD' | 'BAD' | 'MISSING' | 'VERSION_ERROR' {
-  const { source, replica, report } = place;
-  const { board, registry } = source.services;
-  const { backendId, missing, state } = replica;
+export function statusOf(
+  { board, registry }: Pick<Services, 'board' | 'registry'>,
+  { backendId, missing, state }: ReplicaDef,
+  report: ReplicaReport | undefined,
+): 'OK' | 'DEAD' | 'BAD' | 'MISSING' | 'VERSION_ERROR' {
   if (!registry.isAlive(backendId)) return 'DEAD';
   if (report?.isBad === true) return 'BAD';
   if (state === 'CREATING' || state === 'CLONING') return 'VERSION_ERROR';

@@ -285,3 +285,46 @@ it('CHECK COOLDOWN TABLE says which tablets nobody could look at', async () => {
   );
   expect(await fixture.error('CHECK COOLDOWN TABLE d.shared')).toContain('it is not replicated');
 });
+
+describe('SHOW PROC of replicas', () => {
+  it('is where SHOW TABLET leads to', async () => {
+    report((_, tabletId) =>
+      tabletId === firstTablet() ? { remoteBytes: 70, localBytes: 0, metaId: 'm1' } : {},
+    );
+    const [tablet] = await fixture.objects(`SHOW TABLET ${firstTablet()}`);
+    const ids = ['DbId', 'TableId', 'PartitionId', 'IndexId'].map((name) => String(tablet?.[name]));
+    const [db, of, ...within] = ids;
+    const path = ['/dbs', db, of, 'partitions', ...within, firstTablet()].join('/');
+    expect(tablet?.['DetailCmd']).toBe(`SHOW PROC '${path}';`);
+    const rows = await fixture.objects(`SHOW PROC '${path}';`);
+    expect(rows.map(({ BackendId: id }) => id)).toEqual(backends.map(BigInt));
+    expect(Object.keys(rows[0] ?? {}).join(' ')).toBe(
+      'ReplicaId BackendId Version LstSuccessVersion LstFailedVersion LstFailedTime SchemaHash ' +
+        'LocalDataSize RemoteDataSize RowCount State IsBad IsUserDrop VisibleVersionCount ' +
+        'VersionCount PathHash Path MetaUrl CompactionStatus CooldownReplicaId CooldownMetaId QueryHits',
+    );
+    for (const row of rows) {
+      expect(row).toMatchObject({ LocalDataSize: 0n, RemoteDataSize: 70n, CooldownMetaId: 'm1' });
+    }
+  });
+
+  it('counts tablets that are not healthy', async () => {
+    report((backendId, tabletId) => ({
+      isBad: backendId === backends[0] && tabletId === firstTablet(),
+    }));
+    const [one, total] = await fixture.objects("SHOW PROC '/statistic'");
+    const counts = { TableNum: '3', PartitionNum: '3', IndexNum: '3', TabletNum: '4' };
+    const states = { UnhealthyTabletNum: '1', CloningTabletNum: '0', BadTabletNum: '1' };
+    expect(one).toMatchObject({ DbName: 'd', ...counts, ReplicaNum: '7', ...states });
+    expect(total).toEqual({ ...one, DbId: 'Total', DbName: '1' });
+    const ids = await fixture.objects(`SHOW PROC '/statistic/${String(one?.['DbId'])}'`);
+    const bad = String(firstTablet());
+    expect(ids).toEqual([
+      { UnhealthyTablets: bad, InconsistentTablets: '', CloningTablets: '', BadTablets: bad },
+    ]);
+    const [second] = backends;
+    if (second !== undefined) fixture.registry.forget(second);
+    const [after] = await fixture.objects("SHOW PROC '/statistic'");
+    expect(after).toMatchObject({ UnhealthyTabletNum: '3' });
+  });
+});

@@ -215,7 +215,13 @@ describe('SHOW and its table of information_schema', () => {
 
   it('SHOW PROC has the places that scripts look at', async () => {
     const places = await show.objects("SHOW PROC '/'");
-    expect(places.map(({ name }) => name)).toEqual(['backends', 'dbs', 'frontends', 'resources']);
+    expect(places.map(({ name }) => name)).toEqual([
+      'backends',
+      'dbs',
+      'frontends',
+      'resources',
+      'statistic',
+    ]);
     expect(await show.objects("SHOW PROC '/backends'")).toEqual(
       await show.objects('SHOW BACKENDS'),
     );
@@ -223,7 +229,19 @@ describe('SHOW and its table of information_schema', () => {
     expect(database).toMatchObject({ DbName: 'd', TableNum: 1n });
     const [table] = await show.objects(`SHOW PROC '/dbs/${String(database?.['DbId'])}/'`);
     expect(table).toMatchObject({ TableName: 't', PartitionNum: 1n, PartitionType: 'RANGE' });
-    for (const path of ['', 'backends', '/x', '/dbs/1', '/backends/1', '/dbs/1/2']) {
+    const db = `/dbs/${String(database?.['DbId'])}`;
+    const at = `${db}/${String(table?.['TableId'])}`;
+    expect(await show.objects(`SHOW PROC '${at}'`)).toEqual([{ Nodes: 'partitions' }]);
+    const [partition] = await show.objects(`SHOW PROC '${at}/partitions'`);
+    expect(partition).toEqual((await show.objects('SHOW PARTITIONS FROM d.t'))[0]);
+    const within = `${at}/partitions/${String(partition?.['PartitionId'])}`;
+    const [index] = await show.objects(`SHOW PROC '${within}'`);
+    expect(index).toMatchObject({ IndexName: 't', State: 'NORMAL' });
+    const tablets = await show.objects(`SHOW PROC '${within}/${String(index?.['IndexId'])}'`);
+    expect(tablets).toEqual(await show.objects('SHOW TABLETS FROM d.t'));
+    const bad = ['', 'backends', '/x', '/dbs/1', '/backends/1', '/dbs/1/2', '/statistic/1'];
+    const deep = [`${db}/1`, `${at}/x`, `${at}/partitions/1`, `${within}/1`, `${within}/1/1/1/1`];
+    for (const path of [...bad, ...deep, '/statistic/1/2']) {
       expect(await show.error(`SHOW PROC '${path}'`)).toMatch(/^1105 Proc path '/);
     }
   });
