@@ -1,16 +1,34 @@
 /** The real log: JSON lines on stderr by pino, written from whichever thread has something to say. */
-import { pino } from 'pino';
+import { createRequire } from 'node:module';
+import type * as Pino from 'pino';
 import type { Log, LogFields } from './ports.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 const STDERR = 2;
 
+/** The least that is written at each level. */
+const RANKS: Readonly<Record<LogLevel, number>> = {
+  debug: 0,
+  info: 1,
+  warn: 2,
+  error: 3,
+  silent: 4,
+};
+
 /** `sync`: lines are out before the call returns, so that a crash loses none. */
 export function jsonLog(level: LogLevel, fields: LogFields = {}): Log {
+  let logger: PinoLike | undefined;
+  return wrap(level, () => (logger ??= pinoLogger(level, fields)));
+}
+
+/** Loaded for the first line that is written: most threads start without one. */
+function pinoLogger(level: LogLevel, fields: LogFields): PinoLike {
+  const { pino } = createRequire(import.meta.url)('pino') as typeof Pino;
   const destination = pino.destination({ fd: STDERR, sync: true });
-  return wrap(
-    pino({ level, base: { ...fields }, timestamp: pino.stdTimeFunctions.isoTime }, destination),
+  return pino(
+    { level, base: { ...fields }, timestamp: pino.stdTimeFunctions.isoTime },
+    destination,
   );
 }
 
@@ -22,20 +40,20 @@ interface PinoLike {
   child(fields: LogFields): PinoLike;
 }
 
-function wrap(logger: PinoLike): Log {
+function wrap(level: LogLevel, logger: () => PinoLike): Log {
+  const at =
+    (own: Exclude<LogLevel, 'silent'>): Log[typeof own] =>
+    (event, fields) => {
+      if (RANKS[own] >= RANKS[level]) logger()[own](fields ?? {}, event);
+    };
   return {
-    debug: (event, fields) => {
-      logger.debug(fields ?? {}, event);
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    child: (fields) => {
+      let child: PinoLike | undefined;
+      return wrap(level, () => (child ??= logger().child(fields)));
     },
-    info: (event, fields) => {
-      logger.info(fields ?? {}, event);
-    },
-    warn: (event, fields) => {
-      logger.warn(fields ?? {}, event);
-    },
-    error: (event, fields) => {
-      logger.error(fields ?? {}, event);
-    },
-    child: (fields) => wrap(logger.child(fields)),
   };
 }

@@ -1,5 +1,6 @@
 /** Metrics whose values are read when they are asked for, by prom-client. */
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, type Metric, type Registry } from 'prom-client';
+import type { Distribution } from './distribution.ts';
 
 export type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
 
@@ -49,6 +50,33 @@ export function counter(
   });
 }
 
+/**
+ * A distribution that somebody keeps, whether or not it is ever asked for: prom-client's own
+ * histogram would have to be there for each value.
+ */
+export function histogram(
+  registry: Registry,
+  { name, help }: Omit<MetricName, 'labels'>,
+  distribution: Distribution,
+): void {
+  const type = 'histogram';
+  const get = async (): Promise<unknown> => {
+    const { bounds, counts, count, sum } = distribution;
+    let below = 0;
+    const buckets = bounds.map((le, at) => {
+      below += counts[at] ?? 0;
+      return { labels: { le }, value: below, metricName: `${name}_bucket` };
+    });
+    const all = { labels: { le: '+Inf' }, value: count, metricName: `${name}_bucket` };
+    const total = { labels: {}, value: sum, metricName: `${name}_sum` };
+    const number = { labels: {}, value: count, metricName: `${name}_count` };
+    const values = [...buckets, all, total, number];
+    return await Promise.resolve({ name, help, type, values, aggregator: 'sum' });
+  };
+  // The registry asks a metric for its name and its values, and not how it came to them.
+  registry.registerMetric({ name, help, type, labelNames: [], get } as unknown as Metric);
+}
+
 /** A counter that shows one of somebody's counts. */
 export interface CountRow<Key extends string> {
   readonly name: string;
@@ -75,13 +103,12 @@ export interface MetricDoc extends Required<MetricName> {
 /** What is registered, in order of registration; nothing is read. */
 export function describe(registry: Registry): readonly MetricDoc[] {
   return registry.getMetricsAsArray().map((metric) => {
-    const { name, help, labelNames } = metric as unknown as {
+    const { name, help, labelNames, type } = metric as unknown as {
       readonly name: string;
       readonly help: string;
       readonly labelNames: readonly string[];
+      readonly type: MetricDoc['type'];
     };
-    const type =
-      metric instanceof Histogram ? 'histogram' : metric instanceof Counter ? 'counter' : 'gauge';
     return { name, help, labels: labelNames, type };
   });
 }

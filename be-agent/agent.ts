@@ -31,7 +31,7 @@ import {
   segmentKey,
 } from '../base/schema.ts';
 import { AccessCounts } from './access_counts.ts';
-import { AgentMetrics } from './agent_metrics.ts';
+import type { AgentMetrics } from './agent_metrics.ts';
 import { agentRoutes } from './agent_routes.ts';
 import { readAside } from './aside_reads.ts';
 import { BlockCache } from './cache/block_cache.ts';
@@ -39,15 +39,11 @@ import type { BufferPool } from './cache/buffer_pool.ts';
 import type { CacheObject } from './cache/cache_object.ts';
 import { type WarmTablet, WarmUpDownloader } from './cache/downloader.ts';
 import { parseShares } from './cache/queues.ts';
-import { parquetMerge } from './cooldown/cold_merge.ts';
 import { Cooldown } from './cooldown/cooldown.ts';
-import { runCompaction } from './data/compaction.ts';
 import { Compactions } from './data/compactions.ts';
-import { FooterCache, type ReadObject } from './data/footer_cache.ts';
-import { runLoad } from './data/load.ts';
-import { rewriteRowsets } from './data/rewrite.ts';
+import type { FooterCache, ReadObject } from './data/footer_cache.ts';
 import { RunningLoads } from './data/running_loads.ts';
-import { type OpenObject, Scan, type SegmentSource } from './data/scan.ts';
+import type { OpenObject, Scan, SegmentSource } from './data/scan.ts';
 import { DownloadRate } from './download_rate.ts';
 import { NewRowsetCaching } from './new_rowset_caching.ts';
 import { type OpenedScan, OpenScans } from './open_scans.ts';
@@ -117,14 +113,14 @@ export class Agent {
   readonly cooldown: Cooldown;
   readonly #options: AgentOptions;
   readonly #scans: OpenScans;
-  readonly #footers = new FooterCache();
+  /** Loaded by the first scan, as all that reads or writes Parquet is when it is needed. */
+  #scanning: Promise<Scanning> | undefined;
   readonly #loads = new RunningLoads();
   readonly #accesses: AccessCounts;
   readonly #traffic: WarmUpTraffic;
   readonly #batches: WarmUpBatches;
   readonly #newRowsets: NewRowsetCaching;
   readonly #compactions: Compactions;
-  readonly #metrics: AgentMetrics;
   readonly #http: HttpServer;
   readonly #peers: HttpPeers;
   readonly #handlers: Handlers;
@@ -185,7 +181,11 @@ export class Agent {
       // A leader falls silent well before the server would name another one.
       leaseLeftMs: () =>
         this.#heardMs + config.get('cooldown_leader_dead_seconds') * 500 - clock.monotonic(),
-      merge: parquetMerge({ openObject: (signal) => this.#openAside(signal), clock, config, log }),
+      merge: async (request, output, signal) => {
+        const { parquetMerge } = await import('./cooldown/cold_merge.ts');
+        const openObject = (ends: AbortSignal): OpenObject => this.#openAside(ends);
+        return await parquetMerge({ openObject, clock, config, log })(request, output, signal);
+      },
     });
     replicas.attachCooldown(this.cooldown);
     this.#accesses = new AccessCounts(clock, random);
@@ -242,10 +242,16 @@ export class Agent {
     const { engine } = this.cooldown;
     const cooldown = { counts: engine.counts, running: engine.running.bind(engine) };
     const measured = { cooldown, replicas, cache, stores, traffic, batches, rate, compactions };
-    this.#metrics = new AgentMetrics({ backendId, ...measured });
+    let loaded: Promise<AgentMetrics> | undefined;
+    const metrics = async (): Promise<AgentMetrics> => {
+      loaded ??= import('./agent_metrics.ts').then(
+        (module) => new module.AgentMetrics({ backendId, ...measured }),
+      );
+      return await loaded;
+    };
     this.#peers = peers;
     this.#http = new HttpServer(
-      agentRoutes({ ...options, cache, stores, replicas, metrics: this.#metrics, traffic }),
+      agentRoutes({ ...options, cache, stores, replicas, metrics, traffic }),
       clock,
       log,
     );
@@ -367,6 +373,7 @@ export class Agent {
     const { txnId, target } = request;
     const output = await loadOutput(this.stores, this.replicas, txnId, target, signal);
     const bytes = request.rows.length * request.columns.length;
+    const { runLoad } = await import('./data/load.ts');
     const { rowErrors: _, ...outcome } = await runLoad(
       target,
       [{ rows: request.rows, bytes }],
@@ -380,6 +387,7 @@ export class Agent {
     const { clock, random, config, log } = this.#options;
     const store = await this.stores.get(request.vaultId);
     const services = { store, clock, random, config, log };
+    const { rewriteRowsets } = await import('./data/rewrite.ts');
     return await rewriteRowsets(request, this.#openAside(signal), services, signal);
   }
 
@@ -387,6 +395,7 @@ export class Agent {
     const { clock, config, log } = this.#options;
     const store = await this.stores.get(request.vaultId);
     const openObject = this.#openAside(signal);
+    const { runCompaction } = await import('./data/compaction.ts');
     return await runCompaction(request, { store, openObject, clock, config, log }, signal);
   }
 
@@ -417,7 +426,9 @@ export class Agent {
     }
     const open = (source: SegmentSource) =>
       planned.open(source) ?? this.#openObject(request, source);
-    return { scan: new Scan(planned.request, open, this.#footers), release: planned.release };
+    this.#scanning ??= loadScanning();
+    const { Scan, footers } = await this.#scanning;
+    return { scan: new Scan(planned.request, open, footers), release: planned.release };
   }
 
   #openObject(request: OpenScanRequest, { tablet, rowset, segment }: SegmentSource) {
@@ -542,6 +553,19 @@ export class Agent {
       void this.#heartbeat();
     });
   }
+}
+
+interface Scanning {
+  readonly Scan: typeof Scan;
+  readonly footers: FooterCache;
+}
+
+async function loadScanning(): Promise<Scanning> {
+  const [scan, footers] = await Promise.all([
+    import('./data/scan.ts'),
+    import('./data/footer_cache.ts'),
+  ]);
+  return { Scan: scan.Scan, footers: new footers.FooterCache() };
 }
 
 type TabletOfObject = Pick<TabletRef, 'tabletId' | 'partitionId'> &

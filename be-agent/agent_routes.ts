@@ -23,7 +23,8 @@ export interface AgentRoutesDeps extends Omit<StreamLoadDeps, 'output'> {
   readonly cache: BlockCache;
   readonly stores: VaultStores;
   readonly replicas: ReplicaHost;
-  readonly metrics: AgentMetrics;
+  /** Loaded when they are asked for. */
+  readonly metrics: () => Promise<AgentMetrics>;
   readonly traffic: WarmUpTraffic;
   /** Opens the routes for other backends. */
   readonly clusterToken: string;
@@ -81,7 +82,8 @@ export function agentRoutes(deps: AgentRoutesDeps): readonly Route[] {
   ];
 }
 
-async function metricsText({ metrics }: AgentRoutesDeps): Promise<HttpAnswer> {
+async function metricsText(deps: AgentRoutesDeps): Promise<HttpAnswer> {
+  const metrics = await deps.metrics();
   return { headers: { 'content-type': metrics.contentType }, body: await metrics.text() };
 }
 

@@ -13,7 +13,6 @@ import type { BackendId, TxnId } from '../base/ids.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
 import type { LoadReport, LoadServices } from './data/load.ts';
 import { type StreamLoadOptions, parseStreamLoadHeaders } from './data/stream_load_options.ts';
-import { runStreamLoad } from './data/stream_load_parse.ts';
 
 /** A commit may have to wait for others of the same table. */
 const COMMIT_TIMEOUT_MS = 600_000;
@@ -108,6 +107,7 @@ async function load(deps: StreamLoadDeps, job: LoadJob): Promise<HttpAnswer> {
     const output = await deps.output(txnId, target, signal);
     const services = { ...output, clock, random, config, log };
     const input = { body: request.message, options, target, tempDir, signal };
+    const { runStreamLoad } = await import('./data/stream_load_parse.ts');
     const report = await runStreamLoad(input, services);
     timing.writeMs = clock.monotonic() - timing.startedMs - timing.beginTxnMs;
     const { rowErrors, ...outcome } = report;

@@ -1,6 +1,6 @@
 /** The warm-up part of a backend's `/metrics`; names are Doris's (reference/warm-up 1.11). */
 import type { Registry } from 'prom-client';
-import { counter, gauge } from '../base/read_metrics.ts';
+import { counter, gauge, histogram } from '../base/read_metrics.ts';
 import type { SyncCounts } from '../base/sync_windows.ts';
 import type { BlockCache } from './cache/block_cache.ts';
 import type { DownloadRate } from './download_rate.ts';
@@ -32,7 +32,11 @@ export function registerWarmUpMetrics(registry: Registry, deps: WarmUpMetricsDep
   eventMetrics(count, show, deps.traffic);
   rowsetMetrics(count, deps.traffic);
   waitMetrics(count, show);
-  for (const kind of LATENCY_KINDS) registry.registerMetric(deps.traffic.latency[kind]);
+  for (const kind of LATENCY_KINDS) {
+    const { name, help } = LATENCIES[kind];
+    const latency = { name: `${name}_latency`, help: `Microseconds from the ${help}.` };
+    histogram(registry, latency, deps.traffic.latency[kind]);
+  }
   show(
     'file_cache_warm_up_job_num',
     'Warm-up jobs that have a batch going on here.',

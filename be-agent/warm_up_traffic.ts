@@ -3,8 +3,8 @@
  * `/api/warmup_event_driven_stats` (reference/warm-up 1.11). Counted per segment when it is wholly
  * in the cache or given up, not when it is asked for.
  */
-import { Histogram } from 'prom-client';
 import type { TriggeredEvents, WarmUpRequest } from '../base/agent_messages.ts';
+import { Distribution } from '../base/distribution.ts';
 import type { JobId } from '../base/ids.ts';
 import type { Clock, Log } from '../base/ports.ts';
 import { NO_COUNTS, SyncCounters, type SyncCounts, plus } from '../base/sync_windows.ts';
@@ -79,10 +79,11 @@ export class WarmUpTraffic {
   /** Wall clock, milliseconds; 0: not yet. */
   readonly last = { callMs: 0, handleMs: 0, finishMs: 0 };
   readonly slow: Record<Latency, number> = { total: 0, requestToHandle: 0, handleToFinish: 0 };
-  readonly latency: Readonly<Record<Latency, Histogram>> = {
-    total: histogram('total'),
-    requestToHandle: histogram('requestToHandle'),
-    handleToFinish: histogram('handleToFinish'),
+  /** Microseconds. */
+  readonly latency: Readonly<Record<Latency, Distribution>> = {
+    total: new Distribution(LATENCY_BUCKETS_US),
+    requestToHandle: new Distribution(LATENCY_BUCKETS_US),
+    handleToFinish: new Distribution(LATENCY_BUCKETS_US),
   };
 
   constructor(deps: WarmUpTrafficDeps) {
@@ -287,14 +288,4 @@ export class BatchTraffic {
 
 function countsOf({ size, indexOffset }: CacheObject): SyncCounts {
   return { segNum: 1, segBytes: indexOffset, idxNum: 1, idxBytes: size - indexOffset };
-}
-
-function histogram(kind: Latency): Histogram {
-  const { name, help } = LATENCIES[kind];
-  return new Histogram({
-    name: `${name}_latency`,
-    help: `Microseconds from the ${help}.`,
-    buckets: LATENCY_BUCKETS_US,
-    registers: [],
-  });
 }

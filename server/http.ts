@@ -21,7 +21,8 @@ const TEMPORARY_REDIRECT = 307;
 export interface HttpRoutesDeps {
   readonly services: Services;
   readonly passwords: PasswordCheck;
-  readonly metrics: ServerMetrics;
+  /** Loaded when they are asked for. */
+  readonly metrics: () => Promise<ServerMetrics>;
 }
 
 export function httpRoutes(deps: HttpRoutesDeps): readonly Route[] {
@@ -56,7 +57,8 @@ async function scraped(
       return refusal(error);
     }
   }
-  return { headers: { 'content-type': metrics.contentType }, body: await metrics.text() };
+  const loaded = await metrics();
+  return { headers: { 'content-type': loaded.contentType }, body: await loaded.text() };
 }
 
 /** Doris's form, and our version. */

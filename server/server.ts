@@ -47,7 +47,7 @@ import { MysqlListener } from './mysql/listener.ts';
 import { PasswordCheck } from './password_check.ts';
 import { admitBackend } from './remote_backends.ts';
 import { Selects } from './selects.ts';
-import { ServerMetrics } from './server_metrics.ts';
+import type { ServerMetrics } from './server_metrics.ts';
 import type { Services } from './services.ts';
 import { Sessions } from './sessions.ts';
 import { TlsCertificate } from './tls_certificate.ts';
@@ -236,7 +236,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   const globals = globalVariables(config, dataDir);
   // The listener needs the sessions, the sessions need the services, and these the listener's list
   // of connections: the sessions come last and are reached through a function.
-  const front: { sessions?: Sessions; metrics?: ServerMetrics } = {};
+  const front: { sessions?: Sessions } = {};
   const listener = new MysqlListener({
     config,
     clock,
@@ -270,14 +270,17 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     locks: new NamedLocks(clock),
     shutDown: options.onShutdown,
     statements: () => front.sessions?.questions ?? 0,
-    metrics: async () => (await front.metrics?.samples()) ?? [],
+    metrics: async () => (await metrics()).samples(),
     startedMs: clock.now(),
   };
   const selects = new Selects(services);
   const sessions = new Sessions({ services, passwords, globals, selects });
   front.sessions = sessions;
-  const metrics = new ServerMetrics(services);
-  front.metrics = metrics;
+  let loaded: Promise<ServerMetrics> | undefined;
+  const metrics = async (): Promise<ServerMetrics> => {
+    loaded ??= import('./server_metrics.ts').then((module) => new module.ServerMetrics(services));
+    return await loaded;
+  };
   const routes = [...httpRoutes({ services, passwords, metrics }), ...gateway.routes()];
   const httpServer = new HttpServer(routes, clock, log);
   return {
