@@ -7,10 +7,13 @@ import type { Config } from '../../base/config.ts';
 import { rowsetId as checkedRowsetId, type TabletId } from '../../base/ids.ts';
 import type { Clock, Log, Random } from '../../base/ports.ts';
 import type { ReplicaRowset } from '../../base/replica.ts';
+import { segmentKey } from '../../base/schema.ts';
 import type { LocalSegments } from '../replica/local_segments.ts';
 import type { ReplicaState, ReplicaStore } from '../replica/replica_store.ts';
 import type { ColdMerge, Merged } from './cold_merge.ts';
+import { readBack } from './content_check.ts';
 import type { CooldownEngine } from './cooldown_engine.ts';
+import { damaged } from './manifest.ts';
 import { cooledRowsets } from './pick.ts';
 import type { TurnOf } from './tablet_cooling.ts';
 
@@ -45,6 +48,23 @@ export function pickColdInputs(
     inputs = rest;
   }
   return inputs.length < scoreMin ? [] : inputs;
+}
+
+/**
+ * Pages have no checksums: what has changed in the bucket would be merged into something that has
+ * one, and the inputs, in which it can be found, are deleted. So each is read once more before.
+ */
+async function requireWhole(
+  { tabletId, resource, signal }: TurnOf,
+  inputs: readonly ReplicaRowset[],
+): Promise<void> {
+  for (const { rowsetId, segments } of inputs) {
+    for (const segment of segments) {
+      const key = segmentKey(tabletId, rowsetId, segment.segment);
+      const problem = await readBack(resource.store, key, segment, signal);
+      if (problem !== undefined) throw damaged(key, problem);
+    }
+  }
 }
 
 export class ColdCompaction {
@@ -115,6 +135,7 @@ export class ColdCompaction {
     const unpin = local.pin(rowsetId);
     let merged: Merged = { rows: 0, bytes: 0, segments: [] };
     try {
+      await requireWhole(turn, inputs);
       if (inputs.some(({ segments }) => segments.length > 0)) {
         const request = { tabletId, partitionId, inputs, rowsetId };
         merged = await this.#options.merge(request, local.store, signal);

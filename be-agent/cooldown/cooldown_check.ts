@@ -11,9 +11,8 @@ import { readBack } from './content_check.ts';
 import type { CooldownEngine } from './cooldown_engine.ts';
 import type { CooldownResource } from './cooldown_resources.ts';
 import { type Published, isKind } from './heads.ts';
-import { type Manifest, type ManifestRowset, headKey } from './manifest.ts';
-import { cooledRowsets, cooledVersionOf } from './pick.ts';
-import type { TurnOf } from './tablet_cooling.ts';
+import type { Manifest, ManifestRowset } from './manifest.ts';
+import { republish } from './republish.ts';
 
 export interface CooldownCheckerOptions {
   readonly engine: CooldownEngine;
@@ -96,10 +95,10 @@ export class CooldownChecker {
 
   /** Keys of what was written or deleted. Throws ObjectStoreError or the reason. */
   async repair(tabletId: TabletId, others: readonly ReplicaSnapshot[]): Promise<readonly string[]> {
-    const { engine, collection, log } = this.#options;
+    const { engine, store, collection, clock, log } = this.#options;
     const done: string[] = [];
     const isLed = await engine.leaderTurn(tabletId, async (turn) => {
-      done.push(...(await this.#republish(turn, others)));
+      done.push(...(await republish({ store, clock }, turn, others)));
       return true;
     });
     done.push(...(await this.#rewrite(tabletId)));
@@ -111,44 +110,6 @@ export class CooldownChecker {
     return done;
   }
 
-  /**
-   * HEAD is gone: this replica's list is published again, when all it names is there and unchanged
-   * and no other replica has more than it.
-   */
-  async #republish(turn: TurnOf, others: readonly ReplicaSnapshot[]): Promise<readonly string[]> {
-    const { tabletId, lead, resource, signal } = turn;
-    const { store } = this.#options;
-    const replica = store.get(tabletId);
-    if (replica?.metaId === undefined) return [];
-    const published = await resource.publications.read(tabletId, lead);
-    if (published !== undefined) return [];
-    const cooled = cooledRowsets(replica.rowsets);
-    const own = cooledVersionOf(replica.rowsets);
-    const isBehind = others.some(
-      (other) => other.tabletId === tabletId && cooledVersionOf(other.rowsets) > own,
-    );
-    if (isBehind || (await this.#hasLost(resource, tabletId, cooled, signal))) return [];
-    await resource.publications.publish(tabletId, undefined, lead, cooled);
-    return [headKey(tabletId)];
-  }
-
-  async #hasLost(
-    resource: CooldownResource,
-    tabletId: TabletId,
-    rowsets: readonly ManifestRowset[],
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    for (const { rowsetId, segments } of rowsets) {
-      for (const segment of segments) {
-        const key = segmentKey(tabletId, rowsetId, segment.segment);
-        const meta = await resource.store.head(key, { signal });
-        if (meta?.size !== segment.bytes) return true;
-        if ((await readBack(resource.store, key, segment, signal)) !== undefined) return true;
-      }
-    }
-    return false;
-  }
-
   /** Objects of the published list that are missing or damaged, and of which there is a copy here. */
   async #rewrite(tabletId: TabletId): Promise<readonly string[]> {
     const { engine, store } = this.#options;
@@ -156,9 +117,13 @@ export class CooldownChecker {
       const replica = store.get(tabletId);
       const resource = await this.#resourceOf(replica);
       if (replica?.lead === undefined || resource === undefined) return [];
-      const published = await resource.publications.read(tabletId, replica.lead);
-      if (published === undefined) return [];
-      const manifest = await resource.publications.manifest(tabletId, published.head);
+      const { lead } = replica;
+      const { value: manifest } = await attempt(async () => {
+        const published = await resource.publications.read(tabletId, lead);
+        if (published === undefined) return undefined;
+        return await resource.publications.manifest(tabletId, published.head);
+      });
+      if (manifest === undefined) return [];
       const local = new Set(
         replica.rowsets.flatMap(({ rowsetId, place }) =>
           place.kind === 'local' ? [rowsetId] : [],

@@ -26,6 +26,13 @@ export interface Published {
   readonly etag: string;
 }
 
+/** What a new list takes the place of, as far as that matters. */
+export interface Replaced {
+  readonly head: Pick<Head, 'seq'>;
+  /** Absent: there is no HEAD, and none must come meanwhile. */
+  readonly etag?: string;
+}
+
 /** Where a tablet's list stands. All throw ObjectStoreError and CooldownFailure. */
 export interface Publications {
   /**
@@ -40,7 +47,7 @@ export interface Publications {
   /** Replaces `before` by a new list. HEAD_MOVED: read again; it may have been published. */
   publish(
     tabletId: TabletId,
-    before: Published | undefined,
+    before: Replaced | undefined,
     lead: CooldownLead,
     rowsets: readonly ManifestRowset[],
   ): Promise<Published>;
@@ -91,7 +98,7 @@ export class Heads implements Publications {
 
   async publish(
     tabletId: TabletId,
-    before: Published | undefined,
+    before: Replaced | undefined,
     lead: CooldownLead,
     rowsets: readonly ManifestRowset[],
   ): Promise<Published> {
@@ -130,10 +137,10 @@ export class Heads implements Publications {
     }
   }
 
-  async #swap(tabletId: TabletId, before: Published | undefined, next: Head): Promise<Published> {
+  async #swap(tabletId: TabletId, before: Replaced | undefined, next: Head): Promise<Published> {
     const key = headKey(tabletId);
     const condition =
-      before === undefined ? { ifNoneMatch: '*' as const } : { ifMatch: before.etag };
+      before?.etag === undefined ? { ifNoneMatch: '*' as const } : { ifMatch: before.etag };
     for (let send = 1; ; send += 1) {
       try {
         const { etag } = await this.#store.put(key, encode(next), condition);

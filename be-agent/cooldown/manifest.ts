@@ -71,6 +71,12 @@ export function termOfManifestKey(key: string): number | undefined {
   return found === null ? undefined : Number(found[1]);
 }
 
+/** The number within its term in a manifest's name; undefined: it is no such name. */
+export function seqOfManifestKey(key: string): number | undefined {
+  const found = /^data\/\d+\/m\/\d+\.(\d+)\.\d+\.meta$/.exec(key);
+  return found === null ? undefined : Number(found[1]);
+}
+
 /** 32 hex digits; of equal lists equal, whatever wrote them. */
 export function metaIdOf(tabletId: TabletId, rowsets: readonly ManifestRowset[]): string {
   const hash = createHash('sha256').update(`${FORMAT} ${tabletId}`);

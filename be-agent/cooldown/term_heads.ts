@@ -10,7 +10,7 @@ import type { ObjectStore } from '../../base/ports.ts';
 import type { CooldownLead } from '../../base/replica.ts';
 import { tabletPrefix } from '../../base/schema.ts';
 import { CooldownFailure } from './failure.ts';
-import { type Published, type Publications, getOrNone } from './heads.ts';
+import { type Published, type Publications, type Replaced, getOrNone } from './heads.ts';
 import {
   type Head,
   type Manifest,
@@ -65,7 +65,7 @@ export class TermHeads implements Publications {
 
   async publish(
     tabletId: TabletId,
-    before: Published | undefined,
+    before: Replaced | undefined,
     lead: CooldownLead,
     rowsets: readonly ManifestRowset[],
   ): Promise<Published> {

@@ -205,6 +205,54 @@ describe('a repair', () => {
     expect(await world.head()).toBeUndefined();
   });
 
+  it('of a lost HEAD is taken for newer than what followers have seen', async () => {
+    const world = await cooled();
+    await world.bucket.delete(world.bucket.keys().filter((key) => !key.endsWith('.dat')));
+    expect(await repair(world, 1)).toEqual([headKey(TABLET)]);
+    await world.load(4, [300]);
+    await world.clock.run(DUE_MS);
+    expect(await world.clock.runUntil(() => world.isCooled(4), LONG_MS)).toBe(true);
+    await world.check();
+  });
+
+  it.each(['HEAD', 'the list'])('replaces %s when it cannot be read', async (what) => {
+    const world = await cooled();
+    const key = what === 'HEAD' ? headKey(TABLET) : ((await world.head())?.manifestKey ?? '');
+    await world.bucket.put(key, new TextEncoder().encode('{"term":'));
+    expect((await problems(world)).length).toBeGreaterThan(0);
+    expect(await repair(world, 2)).toEqual([]);
+    expect(await repair(world, 1)).toEqual([headKey(TABLET)]);
+    // The one before waits for its collection.
+    const left = await problems(world, true);
+    expect(left.filter(({ kind }) => kind !== 'ORPHAN')).toEqual([]);
+    await world.load(4, [300]);
+    await world.clock.run(DUE_MS);
+    expect(await world.clock.runUntil(() => world.isCooled(4), LONG_MS)).toBe(true);
+    await world.check();
+  });
+
+  it('puts HEAD forward again that somebody has put back', async () => {
+    const world = await cooled();
+    const old = await world.bucket.get(headKey(TABLET));
+    await world.load(4, [300]);
+    await world.clock.run(DUE_MS);
+    expect(await world.clock.runUntil(() => world.isCooled(4), LONG_MS)).toBe(true);
+    await world.bucket.put(headKey(TABLET), old);
+    expect(await repair(world, 1)).toEqual([headKey(TABLET)]);
+    expect(await world.manifest()).toMatchObject({ cooledVersion: 4 });
+    expect(await world.clock.runUntil(() => world.isCooled(4), LONG_MS)).toBe(true);
+    expect(await repair(world, 1)).toEqual([]);
+  });
+
+  it('leaves HEAD of a higher term alone', async () => {
+    const world = await cooled();
+    const head = { ...(await world.head()), term: 9, cooledVersion: 2 };
+    const body = new TextEncoder().encode(JSON.stringify(head));
+    await world.bucket.put(headKey(TABLET), body);
+    expect(await repair(world, 1)).toEqual([]);
+    expect(await world.bucket.get(headKey(TABLET))).toEqual(body);
+  });
+
   it('deletes what is unused, when the server confirms it', async () => {
     const world = await cooled();
     const orphan = `data/${TABLET}/${'e'.repeat(32)}_0.dat`;

@@ -94,6 +94,20 @@ describe('compaction of cooled rowsets', () => {
     await world.check();
   });
 
+  it('merges nothing of which a bit has changed in the resource', async () => {
+    const world = await cooled();
+    const [key = ''] = world.dataKeys();
+    const body = await world.bucket.get(key);
+    body[body.length >> 1] = (body[body.length >> 1] ?? 0) ^ 1;
+    await world.bucket.put(key, body);
+    await expect(compact(world)).rejects.toThrow(`object ${key} is damaged`);
+    expect(world.dataKeys()).toHaveLength(5);
+    body[body.length >> 1] = (body[body.length >> 1] ?? 0) ^ 1;
+    await world.bucket.put(key, body);
+    expect(await compact(world)).toBe(true);
+    await world.check();
+  });
+
   it.each([
     ['before', false],
     ['after', true],
