@@ -3,7 +3,12 @@
  * INSERT ... VALUES, whose rows a backend of the session's compute group writes. What is different
  * for replicated tables is in `replica_loads.ts`.
  */
-import type { AgentTransport, BeginLoadReply, LoadOutcome } from '../base/agent_messages.ts';
+import type {
+  AgentTransport,
+  BeginLoadReply,
+  LoadOutcome,
+  LoadTarget,
+} from '../base/agent_messages.ts';
 import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import type { BackendId, TxnId } from '../base/ids.ts';
@@ -108,10 +113,28 @@ export class LoadCoordinator {
       return { status: 'LABEL_EXISTS', txnId, existingStatus };
     }
     if (writer !== undefined) this.#writers.begun(txnId, writer);
-    const target = catalog.tables.loadTarget(table);
-    if (!isReplicated(table)) return { status: 'BEGUN', txnId, target };
-    const replicas = await loadReplicas(this.#deps, table);
-    return { status: 'BEGUN', txnId, target: { ...target, replicas } };
+    try {
+      return { status: 'BEGUN', txnId, target: await this.#target(table) };
+    } catch (error) {
+      await this.abort(txnId, error instanceof Error ? error.message : String(error));
+      throw error;
+    }
+  }
+
+  /**
+   * Partitions and tablets of one moment: the table may have been truncated or dropped since it was
+   * looked up. Throws LOAD_FAILED.
+   */
+  async #target({ tableId, databaseName, name }: TableDef): Promise<LoadTarget> {
+    const { tables } = this.#deps.catalog;
+    const table = await tables.byId(tableId);
+    const target = table === undefined ? undefined : tables.loadTarget(table);
+    if (table === undefined || target === undefined || !isWhole(target)) {
+      const why = `table ${databaseName}.${name} was dropped or truncated meanwhile`;
+      throw new SqlError('LOAD_FAILED', { why });
+    }
+    if (!isReplicated(table)) return target;
+    return { ...target, replicas: await loadReplicas(this.#deps, table) };
   }
 
   /**
@@ -221,6 +244,13 @@ export class LoadCoordinator {
     const keepMs = config.get('label_keep_max_second') * 1000;
     await catalog.loads.expire(clock.now() - keepMs, PER_TICK);
   }
+}
+
+/** Whether every bucket of every partition has its tablet, in every index. */
+function isWhole({ table, tablets, rollups }: LoadTarget): boolean {
+  return [{ tablets }, ...rollups].every((index) =>
+    table.partitions.every(({ buckets }, at) => index.tablets[at]?.length === buckets),
+  );
 }
 
 /** Whether it is this backend that does not answer. */
