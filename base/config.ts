@@ -121,6 +121,7 @@ export const CONFIG = {
   max_backend_heartbeat_failure_tolerance_count: { type: 'int', default: 5, min: 1, max: 100, ...MUTABLE, help: 'Missed heartbeats after which a backend counts as dead.' },
   tablet_repair_delay_seconds: { type: 'int', default: 300, min: 0, max: INT_MAX, ...MUTABLE, help: 'Seconds for which a backend must be dead before replicas of replicated tables are made elsewhere in its place.' },
   tablet_schedule_interval_ms: { type: 'int', default: 1000, min: 10, max: 3_600_000, ...MUTABLE, help: 'Milliseconds between two rounds in which replicas are added, copied and removed.' },
+  recover_with_empty_tablet: { type: 'bool', default: false, ...MUTABLE, help: 'Whether ADMIN REPAIR TABLE makes tablets anew, empty, of which no replica has anything and nothing is cooled. Their data is lost.' },
   max_concurrent_replica_clones: { type: 'int', default: 64, min: 0, max: 10_000, ...MUTABLE, help: 'Replicas that are copied from one backend to another at once, over all backends; 0: none.' },
   replica_clone_slots_per_backend: { type: 'int', default: 4, min: 1, max: 1000, ...MUTABLE, help: 'Replicas that are copied to or from one backend at once.' },
   max_clone_task_timeout_sec: { type: 'int', default: 7200, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds after which the copy of a replica is given up and begun anew.' },

@@ -270,6 +270,8 @@ export interface ReplicaSnapshot {
   /** Contiguous versions from 0 to `version`, in order. */
   readonly rowsets: readonly ReplicaRowset[];
   readonly version: number;
+  /** How many rowsets it has after a gap, which are not in `rowsets`; absent: none. */
+  readonly later?: number;
   readonly lead?: CooldownLead;
   readonly metaId?: string;
 }

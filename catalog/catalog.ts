@@ -28,6 +28,7 @@ import { HotspotStore } from './hotspots.ts';
 import { type CommitCounts, LoadCommit } from './load_commit.ts';
 import { LeadIndex } from './lead_index.ts';
 import { LoadStore, type LoadTxn } from './loads.ts';
+import { LostVersionStore } from './lost_versions.ts';
 import { migrate, takeLease } from './migrator.ts';
 import { Purger } from './purger.ts';
 import { ReplicaIndex } from './replica_index.ts';
@@ -93,6 +94,7 @@ class Stores {
   readonly storagePolicies: StoragePolicyStore;
   /** Who uploads which tablet, and the jobs that tell the backends. */
   readonly cooldown: CooldownStore;
+  readonly lostVersions: LostVersionStore;
   readonly warmUpJobs: WarmUpJobStore;
   readonly warmUpBatches: WarmUpBatchStore;
   readonly warmUpRuns: WarmUpRunStore;
@@ -124,6 +126,7 @@ class Stores {
     this.resources = new ResourceStore(session, memory.box);
     this.storagePolicies = new StoragePolicyStore(session, memory.cache);
     this.cooldown = new CooldownStore(session, memory.leads);
+    this.lostVersions = new LostVersionStore(session);
     this.warmUpJobs = new WarmUpJobStore(session);
     this.warmUpBatches = new WarmUpBatchStore(session);
     this.warmUpRuns = new WarmUpRunStore(session);

@@ -116,6 +116,13 @@ export class CooldownStore {
     });
   }
 
+  /** Elects without a job: who does it tells the replica. False: the lead has changed meanwhile. */
+  async elect(election: Election): Promise<boolean> {
+    return await this.#session.write(
+      async (tx) => await Promise.resolve(elect(tx, this.#leads, election) !== undefined),
+    );
+  }
+
   /** The guarded change of a job's state; the job as it is then. Throws `StaleRow`. */
   async move(
     before: CooldownJob,

@@ -13,6 +13,7 @@ import { REMOTE_BACKENDS } from './migrations/0010_remote_backends.ts';
 import { REPLICA_REPAIR } from './migrations/0011_replica_repair.ts';
 import { ACCOUNT_LIMITS } from './migrations/0012_account_limits.ts';
 import { LOGIN_LOCK_LIMITS } from './migrations/0013_login_lock_limits.ts';
+import { LOST_VERSIONS } from './migrations/0014_lost_versions.ts';
 import type { Migration } from './migrations/migration.ts';
 import type { SqliteConnection } from './sqlite_connection.ts';
 
@@ -31,6 +32,7 @@ export const MIGRATIONS: readonly Migration[] = [
   REPLICA_REPAIR,
   ACCOUNT_LIMITS,
   LOGIN_LOCK_LIMITS,
+  LOST_VERSIONS,
 ];
 
 /**

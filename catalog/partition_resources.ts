@@ -5,7 +5,7 @@
  */
 import { SqlError } from '../base/errors.ts';
 import type { PartitionId } from '../base/ids.ts';
-import type { WriteSession } from './session.ts';
+import type { Session, WriteSession } from './session.ts';
 
 /** Together with giving the policy, or before. Throws UNKNOWN_POLICY when it was dropped. */
 export function rememberResource(
@@ -28,7 +28,7 @@ export function rememberResource(
 }
 
 /** Ids of resources. */
-export function resourcesOf(tx: WriteSession, partitionId: number): number[] {
+export function resourcesOf(tx: Pick<Session, 'bulk'>, partitionId: number): number[] {
   return tx.bulk
     .all<[number]>('SELECT resource_id FROM partition_resource WHERE partition_id = ?', [
       partitionId,

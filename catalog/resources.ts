@@ -4,10 +4,11 @@
  */
 import { SqlError } from '../base/errors.ts';
 import { id } from '../base/ids.ts';
-import type { ResourceId } from '../base/ids.ts';
+import type { PartitionId, ResourceId } from '../base/ids.ts';
 import type { ResourceDef, S3StoreSpec, StoreSpec } from '../base/schema.ts';
 import { fromJson, toJson } from './json_text.ts';
 import { checkName } from './names.ts';
+import { resourcesOf } from './partition_resources.ts';
 import type { CatalogRows } from './rows.ts';
 import type { SecretBox } from './secret_box.ts';
 import type { Session, WriteSession } from './session.ts';
@@ -76,6 +77,11 @@ export class ResourceStore {
       .orderBy('name')
       .execute();
     return rows.map((row) => row.name);
+  }
+
+  /** Those in which the partition may have cooled data, its policy's included. */
+  ofPartition(partitionId: PartitionId): ResourceId[] {
+    return resourcesOf(this.#session, partitionId).map((resourceId) => id<ResourceId>(resourceId));
   }
 
   /** Throws RESOURCE_EXISTS, WRONG_NAME. Whether its store works is not checked here. */

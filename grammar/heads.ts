@@ -10,8 +10,8 @@ import { T } from './tokens.ts';
 
 // prettier-ignore
 const RULES: Readonly<Record<string, RuleName>> = {
-  'ADMIN COOLDOWN': 'adminCooldownTable', 'ADMIN SET ALL': 'adminSetConfig', 'ADMIN SET COOLDOWN': 'adminSetCooldownLeader',
-  'ADMIN SET FRONTEND': 'adminSetConfig', 'ADMIN SHOW FRONTEND': 'adminShowConfig', 'ADMIN SHOW REPLICA STATUS': 'showReplicaStatus',
+  'ADMIN CANCEL REPAIR': 'adminRepairTable', 'ADMIN COOLDOWN': 'adminCooldownTable', 'ADMIN REPAIR': 'adminRepairTable', 'ADMIN SET ALL': 'adminSetConfig', 'ADMIN SET COOLDOWN': 'adminSetCooldownLeader',
+  'ADMIN SET FRONTEND': 'adminSetConfig', 'ADMIN SHOW FRONTEND': 'adminShowConfig', 'ADMIN SHOW REPLICA DISTRIBUTION': 'showReplicaDistribution', 'ADMIN SHOW REPLICA STATUS': 'showReplicaStatus',
   'ALTER CLUSTER': 'alterComputeGroup', 'ALTER COMPUTE': 'alterComputeGroup',
   'ALTER RESOURCE': 'alterStored', 'ALTER STORAGE': 'alterStored', 'ALTER SYSTEM ADD': 'addBackend',
   'ALTER SYSTEM DECOMMISSION': 'decommissionBackend', 'ALTER SYSTEM DROP': 'dropBackend', 'ALTER SYSTEM DROPP': 'dropBackend',
@@ -41,7 +41,7 @@ const RULES: Readonly<Record<string, RuleName>> = {
   'SHOW KEYS': 'showIndex', 'SHOW LOAD': 'showLoads', 'SHOW LOCAL': 'showVariables', 'SHOW MASTER': 'showReplication',
   'SHOW OPEN': 'showInDatabase', 'SHOW PARTITIONS': 'showPartitions', 'SHOW PLUGINS': 'showListing', 'SHOW PRIVILEGES': 'showListing',
   'SHOW PROC': 'showProc', 'SHOW PROCEDURE': 'showListing', 'SHOW PROCESSLIST': 'showProcesslist', 'SHOW PROFILES': 'showProfiles',
-  'SHOW REPLICA': 'showReplication', 'SHOW REPLICA STATUS FROM': 'showReplicaStatus', 'SHOW REPLICA STATUS IN': 'showReplicaStatus',
+  'SHOW REPLICA': 'showReplication', 'SHOW REPLICA DISTRIBUTION': 'showReplicaDistribution', 'SHOW REPLICA STATUS FROM': 'showReplicaStatus', 'SHOW REPLICA STATUS IN': 'showReplicaStatus',
   'SHOW REPLICAS': 'showReplication', 'SHOW RESOURCES': 'showListing', 'SHOW ROLES': 'showListing', 'SHOW SCHEMAS': 'showListing',
   'SHOW SESSION': 'showVariables', 'SHOW SLAVE': 'showReplication', 'SHOW STATUS': 'showVariables', 'SHOW STORAGE ENGINES': 'showListing',
   'SHOW STORAGE POLICY': 'showStoragePolicy', 'SHOW STORAGE VAULT': 'showStorageVaults', 'SHOW STORAGE VAULTS': 'showStorageVaults',
@@ -55,8 +55,8 @@ const RULES: Readonly<Record<string, RuleName>> = {
 /** Statements of MySQL and Doris that this server does not have: answered with 1235, not 1064. */
 // prettier-ignore
 const UNSUPPORTED: readonly string[] = [
-  'ADMIN CHECK', 'ADMIN CLEAN', 'ADMIN COMPACT', 'ADMIN COPY', 'ADMIN DIAGNOSE', 'ADMIN REBALANCE', 'ADMIN REPAIR', 'ADMIN CANCEL',
-  'ADMIN SET REPLICA', 'ADMIN SET TABLE', 'ADMIN SHOW REPLICA DISTRIBUTION', 'ADMIN SHOW TABLET', 'ALTER CATALOG',
+  'ADMIN CHECK', 'ADMIN CLEAN', 'ADMIN COMPACT', 'ADMIN COPY', 'ADMIN DIAGNOSE', 'ADMIN REBALANCE', 'ADMIN CANCEL',
+  'ADMIN SET REPLICA', 'ADMIN SET TABLE', 'ADMIN SHOW TABLET', 'ALTER CATALOG',
   'ALTER COLOCATE', 'ALTER DATABASE', 'ALTER EVENT', 'ALTER FUNCTION', 'ALTER JOB', 'ALTER MATERIALIZED', 'ALTER PROCEDURE',
   'ALTER ROLE', 'ALTER ROUTINE', 'ALTER SCHEMA', 'ALTER SERVER', 'ALTER SQL_BLOCK_RULE', 'ALTER VIEW', 'ALTER WORKLOAD',
   'ALTER SYSTEM MODIFY', 'ALTER SYSTEM SET', 'BACKUP', 'BINLOG', 'CACHE INDEX', 'CALL', 'CANCEL BACKUP',

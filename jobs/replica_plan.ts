@@ -71,6 +71,9 @@ export interface RepairPlan {
   readonly waits: string;
 }
 
+/** What cannot be repaired: at best it is rebuilt (`replica_rebuild.ts`). */
+export const NO_SOURCE = 'no replica is complete and can be reached';
+
 const HEALTHY: RepairPlan = { steps: [], isHealthy: true, waits: '' };
 
 /** `wanted`: how many replicas the partition's tablets should have. */
@@ -127,7 +130,7 @@ function more(replicas: readonly PlannedReplica[]): RepairPlan {
   );
   if (kept !== undefined) return steps([{ kind: 'STAY', replica: kept }]);
   if (!replicas.some(isSound)) {
-    return { steps: [], isHealthy: false, waits: 'no replica is complete and can be reached' };
+    return { steps: [], isHealthy: false, waits: NO_SOURCE };
   }
   return steps([{ kind: 'ADD', taken: replicas.map(({ backendId }) => backendId) }]);
 }
@@ -194,8 +197,7 @@ function withClones(
   if (lacking.length === 0) return change;
   const sources = replicas.filter(isSound);
   if (sources.length === 0) {
-    const waits = 'no replica is complete and can be reached';
-    return { steps: change.steps, isHealthy: false, waits };
+    return { steps: change.steps, isHealthy: false, waits: NO_SOURCE };
   }
   const clones = lacking
     .filter(({ state }) => state === 'NORMAL' || state === 'CLONING')

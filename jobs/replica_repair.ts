@@ -21,9 +21,12 @@ import {
   type PlannedReplica,
   type RepairPlan,
   type RepairStep,
+  NO_SOURCE,
   planRepair,
 } from './replica_plan.ts';
+import { type RebuiltTablet, ReplicaRebuild } from './replica_rebuild.ts';
 import { ReplicaSuspicions } from './replica_suspicions.ts';
+import { WholeRebuilds } from './whole_rebuilds.ts';
 
 /** Tablets looked at in one round. */
 const TABLETS_PER_ROUND = 5000;
@@ -32,6 +35,8 @@ const TABLETS_PER_TURN = 200;
 /** A tablet for which nothing can be done is looked at again after this, milliseconds. */
 const WAIT_MS = 5000;
 const CONFIRM_TIMEOUT_MS = 10_000;
+/** Tablets of ADMIN REPAIR TABLE come first for so long, as in Doris; milliseconds. */
+const URGENT_MS = 4 * 3_600_000;
 
 export interface ReplicaRepairDeps {
   readonly catalog: Catalog;
@@ -61,6 +66,10 @@ export class ReplicaRepair {
   readonly #deps: ReplicaRepairDeps;
   readonly #clones: ReplicaClones;
   readonly #suspicions: ReplicaSuspicions;
+  readonly #rebuild: ReplicaRebuild;
+  readonly #wholeRebuilds: WholeRebuilds;
+  /** Looked at before others, until then (monotonic). */
+  readonly #urgent = new Map<TabletId, number>();
   /** Tablets to be looked at, and from when on (monotonic). */
   readonly #noted = new Map<TabletId, number>();
   /** Why nothing can be done for a tablet. */
@@ -81,6 +90,14 @@ export class ReplicaRepair {
       },
     });
     this.#suspicions = new ReplicaSuspicions(deps);
+    this.#rebuild = new ReplicaRebuild(deps);
+    this.#wholeRebuilds = new WholeRebuilds({
+      ...deps,
+      rebuild: this.#rebuild,
+      onEnd: (tabletId) => {
+        this.note([tabletId]);
+      },
+    });
   }
 
   /** Every replicated tablet is looked at once. */
@@ -105,7 +122,32 @@ export class ReplicaRepair {
     this.#stopListening();
     this.#stopTimer();
     this.#clones.close();
+    await this.#wholeRebuilds.close();
     await this.#running;
+  }
+
+  /**
+   * ADMIN REPAIR TABLE: these are looked at before others, and a tablet without a complete replica
+   * is made readable again from what is left, whatever gets lost. undefined: nothing is lost.
+   */
+  async rebuild(tabletId: TabletId, signal: AbortSignal): Promise<RebuiltTablet | undefined> {
+    const done = await this.#rebuild.rebuild(tabletId, { isLossAllowed: true, signal });
+    if (done !== undefined) this.note([tabletId]);
+    return done;
+  }
+
+  /** These are looked at before others. */
+  hurry(tablets: Iterable<TabletId>): void {
+    const untilMs = this.#deps.clock.monotonic() + URGENT_MS;
+    for (const tabletId of tablets) {
+      this.#urgent.set(tabletId, untilMs);
+      if (this.#noted.has(tabletId)) this.#noted.set(tabletId, 0);
+    }
+  }
+
+  /** ADMIN CANCEL REPAIR TABLE: these have to wait as others do. */
+  noHurry(tablets: Iterable<TabletId>): void {
+    for (const tabletId of tablets) this.#urgent.delete(tabletId);
   }
 
   /** Something has changed about these: they are looked at with the next round. */
@@ -120,7 +162,9 @@ export class ReplicaRepair {
 
   /** The same, of a backend: dropped, decommissioned, back. */
   noteBackend(backendId: BackendId): void {
-    this.note(this.#deps.catalog.replicas.ofBackend(backendId).map(({ tabletId }) => tabletId));
+    const tablets = this.#deps.catalog.replicas.ofBackend(backendId);
+    for (const { tabletId } of tablets) this.#wholeRebuilds.forget(tabletId);
+    this.note(tablets.map(({ tabletId }) => tabletId));
   }
 
   /** Of a tablet for which nothing can be done at the moment; '' otherwise. */
@@ -187,15 +231,26 @@ export class ReplicaRepair {
     this.#lookAtBackends(list);
     const round: Round = { backends, tables: new Map() };
     const now = clock.monotonic();
-    const due = [...this.#noted].filter(([, from]) => from <= now).slice(0, TABLETS_PER_ROUND);
+    const due = this.#dueTablets(now);
     let turn = 0;
-    for (const [tabletId] of due) {
+    for (const tabletId of due) {
       if (this.#isClosed) return;
       turn += 1;
       if (turn % TABLETS_PER_TURN === 0) await clock.sleep(0);
       await this.#lookAt(tabletId, round);
     }
     await this.#emptied(list);
+  }
+
+  #dueTablets(now: number): TabletId[] {
+    const due = [...this.#noted].flatMap(([tabletId, from]) => (from <= now ? [tabletId] : []));
+    for (const [tabletId, untilMs] of this.#urgent) {
+      if (untilMs <= now) this.#urgent.delete(tabletId);
+    }
+    if (this.#urgent.size > 0) {
+      due.sort((a, b) => Number(this.#urgent.has(b)) - Number(this.#urgent.has(a)));
+    }
+    return due.slice(0, TABLETS_PER_ROUND);
   }
 
   /** A backend that has changed, or has reported all it has for the first time. */
@@ -241,6 +296,10 @@ export class ReplicaRepair {
       return;
     }
     this.#waits.set(tabletId, plan.waits);
+    if (plan.waits === NO_SOURCE) {
+      const why = this.#wholeRebuilds.attempt(tabletId);
+      if (why !== '') this.#waits.set(tabletId, `${NO_SOURCE}; ${why}`);
+    }
     const waitMs = plan.steps.length === 0 ? WAIT_MS : 0;
     // Behind the others: those for which something can be done must not wait for this one.
     this.#noted.delete(tabletId);
@@ -251,6 +310,7 @@ export class ReplicaRepair {
   #settle(tabletId: TabletId): void {
     this.#noted.delete(tabletId);
     this.#waits.delete(tabletId);
+    this.#wholeRebuilds.forget(tabletId);
   }
 
   /** undefined: it is gone, being dropped, or of a shared table. */

@@ -446,6 +446,14 @@ const FORMATTERS: Formatters = {
     `ADMIN SET COOLDOWN LEADER FOR TABLET ${tabletId} TO REPLICA ${replicaId}`,
   CheckCooldownTable: ({ table, repair }) =>
     words('CHECK COOLDOWN TABLE', tableText(table), repair && 'REPAIR'),
+  AdminRepairTable: ({ table, partitions, cancel }) =>
+    words(
+      'ADMIN',
+      cancel && 'CANCEL',
+      'REPAIR TABLE',
+      tableText(table),
+      partitionsText(partitions),
+    ),
 
   // SHOW
   ShowDatabases: show('DATABASES'),
@@ -473,6 +481,13 @@ const FORMATTERS: Formatters = {
   ShowReplicaStatus: ({ table, partitions, filter }) =>
     words(
       'ADMIN SHOW REPLICA STATUS',
+      ofTable(table),
+      partitionsText(partitions),
+      filterText(filter),
+    ),
+  ShowReplicaDistribution: ({ table, partitions, filter }) =>
+    words(
+      'ADMIN SHOW REPLICA DISTRIBUTION',
       ofTable(table),
       partitionsText(partitions),
       filterText(filter),

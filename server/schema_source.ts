@@ -31,6 +31,7 @@ import { COMPUTE_GROUPS } from './listings/compute_groups.ts';
 import { CONFIG_ENTRIES } from './listings/config.ts';
 import { FILE_CACHE_STATISTICS } from './listings/file_cache_statistics.ts';
 import { type Listing, seenRows } from './listings/listing.ts';
+import { LOST_VERSIONS } from './listings/lost_versions.ts';
 import { LOADS } from './listings/loads.ts';
 import { RESOURCES } from './listings/resources.ts';
 import { STORAGE_POLICIES } from './listings/storage_policies.ts';
@@ -190,6 +191,7 @@ export const OUR_TABLES: readonly VirtualTable<SchemaSource>[] = [
   ours('storage_policy_usages', STORAGE_POLICY_USAGES),
   ours('cooldown_jobs', COOLDOWN_JOBS),
   ours('cooldown_tablets', COOLDOWN_TABLETS),
+  ours('lost_versions', LOST_VERSIONS),
   ...SESSION_TABLES,
   ours('loads', LOADS),
   ours('config', CONFIG_ENTRIES),

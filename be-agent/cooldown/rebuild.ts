@@ -111,6 +111,9 @@ export class CooldownRebuild {
       throw failed(tabletId, `version ${first.from} is not in its cooled data`);
     }
     if (first !== undefined) {
+      if (store.preparedTxns(tabletId).length > 0) {
+        throw failed(tabletId, 'it has loads whose outcome it has not heard of yet: try again');
+      }
       const add = emptied.map((range) => this.#emptyRowset(range));
       if (!store.replace(tabletId, { replicaId, remove: [], add })) {
         throw failed(tabletId, 'its rowsets changed meanwhile');

@@ -193,11 +193,14 @@ export class OwnReplicas implements ReplicaPeer {
 
 export function snapshotOf(state: ReplicaState): ReplicaSnapshot {
   const { tabletId, replicaId, version, lead, metaId } = state;
+  const rowsets = state.rowsets.filter(({ endVersion }) => endVersion <= version);
+  const later = state.rowsets.length - rowsets.length;
   return {
     tabletId,
     replicaId,
-    rowsets: state.rowsets.filter(({ endVersion }) => endVersion <= version),
+    rowsets,
     version,
+    ...(later === 0 ? {} : { later }),
     ...(lead === undefined ? {} : { lead }),
     ...(metaId === undefined ? {} : { metaId }),
   };

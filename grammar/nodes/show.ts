@@ -81,6 +81,11 @@ export interface ShowData extends Listing<'ShowData'> {
   readonly table: TableName | undefined;
 }
 
+/** `[ADMIN] SHOW REPLICA DISTRIBUTION FROM t`. */
+export interface ShowReplicaDistribution extends TableListing<'ShowReplicaDistribution'> {
+  readonly partitions: readonly string[];
+}
+
 /** `[ADMIN] SHOW REPLICA STATUS FROM t`. */
 export interface ShowReplicaStatus extends TableListing<'ShowReplicaStatus'> {
   readonly partitions: readonly string[];
@@ -195,6 +200,7 @@ export type ShowStatement =
   | ShowTablet
   | ShowData
   | ShowReplicaStatus
+  | ShowReplicaDistribution
   | ShowVariables
   | ShowStatus
   | ShowWarnings

@@ -131,6 +131,16 @@ export interface CheckCooldownTable {
   readonly repair: boolean;
 }
 
+/** `ADMIN [CANCEL] REPAIR TABLE t [PARTITION (p, ...)]`. */
+export interface AdminRepairTable {
+  readonly kind: 'AdminRepairTable';
+  readonly table: TableName;
+  /** Empty: all partitions. */
+  readonly partitions: readonly string[];
+  /** It need not come before others any more. */
+  readonly cancel: boolean;
+}
+
 export type StorageStatement =
   | CreateStorageVault
   | AlterStorageVault
@@ -152,4 +162,5 @@ export type StorageStatement =
   | CancelCooldownJob
   | AdminCooldownTable
   | AdminSetCooldownLeader
-  | CheckCooldownTable;
+  | CheckCooldownTable
+  | AdminRepairTable;

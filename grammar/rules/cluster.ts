@@ -302,6 +302,16 @@ export class ClusterRules extends WarmUpRules {
     const repair = this.OPTION(() => this.CONSUME(K.REPAIR)) !== undefined;
     return { kind: 'CheckCooldownTable' as const, table, repair };
   });
+
+  adminRepairTable = this.RULE('adminRepairTable', () => {
+    this.CONSUME(K.ADMIN);
+    const cancel = this.OPTION(() => this.CONSUME(K.CANCEL)) !== undefined;
+    this.CONSUME(K.REPAIR);
+    this.CONSUME(K.TABLE);
+    const table = this.SUBRULE(this.tableName);
+    const partitions = this.SUBRULE(this.partitionNames);
+    return { kind: 'AdminRepairTable' as const, table, partitions, cancel };
+  });
 }
 
 const ADDRESS = /^(\[[0-9a-f:.]{2,45}\]|[a-z0-9][a-z0-9._-]{0,252}):(\d{1,5})$/i;

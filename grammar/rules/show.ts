@@ -16,6 +16,7 @@ import type {
   ShowIndex,
   ShowPartitions,
   ShowProc,
+  ShowReplicaDistribution,
   ShowReplicaStatus,
   ShowReplication,
   ShowStatement,
@@ -286,6 +287,17 @@ export class ShowRules extends AlterTableRules {
     const table = this.SUBRULE(this.fromTable);
     const partitions = this.SUBRULE(this.partitionNames);
     return { kind: 'ShowReplicaStatus', table, partitions, filter: this.SUBRULE(this.filter) };
+  });
+
+  showReplicaDistribution = this.RULE('showReplicaDistribution', (): ShowReplicaDistribution => {
+    this.OPTION(() => this.CONSUME(K.ADMIN));
+    this.CONSUME(K.SHOW);
+    this.CONSUME(K.REPLICA);
+    this.CONSUME(K.DISTRIBUTION);
+    const table = this.SUBRULE(this.fromTable);
+    const partitions = this.SUBRULE(this.partitionNames);
+    const filter = this.SUBRULE(this.filter);
+    return { kind: 'ShowReplicaDistribution', table, partitions, filter };
   });
 
   showVariables = this.RULE('showVariables', (): ShowStatement => {

@@ -302,6 +302,7 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
     },
   },
   ShowReplicaStatus: SEES_TABLE,
+  ShowReplicaDistribution: SEES_TABLE,
   ShowVariables: FREE,
   ShowStatus: FREE,
   ShowWarnings: FREE,
@@ -354,6 +355,7 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
   CancelCooldownJob: ADMIN,
   AdminCooldownTable: ADMIN,
   AdminSetCooldownLeader: ADMIN,
+  AdminRepairTable: ADMIN,
   CheckCooldownTable: {
     needs: 'ALTER on the table',
     check: ({ table }, ask) => ask.table('ALTER', table),

@@ -16,6 +16,7 @@ import { createTableText, quoted } from '../create_table_text.ts';
 import { InformationSchema } from '../information_schema/information_schema.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { PARTITIONS } from '../listings/partitions.ts';
+import { REPLICA_DISTRIBUTION } from '../listings/replica_distribution.ts';
 import { REPLICATED_TABLETS, REPLICA_STATUS } from '../listings/replicas.ts';
 import { TABLETS } from '../listings/tablets.ts';
 import { type DataSize, plus, tabletsSize } from '../replica_sizes.ts';
@@ -108,6 +109,17 @@ export const showReplicaStatus: Executor<'ShowReplicaStatus'> = async (statement
   const table = await tableOf(statement.table, 'SHOW REPLICA STATUS', context);
   const source = { services, table, partitions: partitionsOf(table, statement.partitions) };
   return await showListing(REPLICA_STATUS, source, statement.filter, context);
+};
+
+/** Shared tables have no replicas, and no row. */
+export const showReplicaDistribution: Executor<'ShowReplicaDistribution'> = async (
+  statement,
+  context,
+) => {
+  const { services } = context;
+  const table = await tableOf(statement.table, 'SHOW REPLICA DISTRIBUTION', context);
+  const source = { services, table, partitions: partitionsOf(table, statement.partitions) };
+  return await showListing(REPLICA_DISTRIBUTION, source, statement.filter, context);
 };
 
 /** All without names. Throws UNKNOWN_PARTITION. */

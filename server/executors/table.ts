@@ -40,6 +40,7 @@ import { explain } from './explain.ts';
 import { insert } from './insert.ts';
 import { insertSelect } from './insert_select.ts';
 import { renameTables } from './rename_tables.ts';
+import { adminRepairTable } from './repair_table.ts';
 import { alterResource, createResource, dropResource, showResources } from './resources.ts';
 import { doExpressions, select, setVariables } from './select.ts';
 import { boundStatement, deallocateStatement, prepareStatement } from './prepare.ts';
@@ -105,6 +106,7 @@ import {
   showCreateTable,
   showData,
   showPartitions,
+  showReplicaDistribution,
   showReplicaStatus,
   showTablet,
   showTablets,
@@ -229,6 +231,7 @@ export const EXECUTORS: {
   ShowTablet: showTablet,
   ShowData: showData,
   ShowReplicaStatus: showReplicaStatus,
+  ShowReplicaDistribution: showReplicaDistribution,
   ShowVariables: showVariables,
   ShowStatus: showStatus,
   ShowWarnings: showWarnings,
@@ -277,6 +280,7 @@ export const EXECUTORS: {
   AdminCooldownTable: adminCooldownTable,
   AdminSetCooldownLeader: adminSetCooldownLeader,
   CheckCooldownTable: checkCooldownTable,
+  AdminRepairTable: adminRepairTable,
 
   // tables
   CreateDatabase: createDatabase,

@@ -21,6 +21,11 @@ export interface Told<Name extends AgentCallName = AgentCallName> {
   readonly request: AgentCalls[Name]['request'];
 }
 
+type Answer<Name extends AgentCallName> = (
+  request: AgentCalls[Name]['request'],
+  backendId: BackendId,
+) => AgentCalls[Name]['reply'];
+
 export class ReplicaWorld {
   readonly files: CatalogFixture;
   readonly catalog: Catalog;
@@ -29,6 +34,8 @@ export class ReplicaWorld {
   readonly told: Told[] = [];
   /** Backends that do not answer, though they are alive. */
   readonly mute = new Set<BackendId>();
+  /** What backends answer; {} where nothing is said. */
+  readonly answers: { [Name in AgentCallName]?: Answer<Name> } = {};
   group: ComputeGroupDef | undefined;
   backends: BackendDef[] = [];
 
@@ -69,6 +76,8 @@ export class ReplicaWorld {
         if (this.mute.has(backendId)) {
           throw new SqlError('AGENT_LOST', { backend: backendId, what: name, timeoutMs: 1 });
         }
+        const answer = this.answers[name];
+        if (answer !== undefined) return await Promise.resolve(answer(request, backendId));
         return await Promise.resolve({} as never);
       },
     };

@@ -216,6 +216,18 @@ CREATE TABLE login_lock (
   PRIMARY KEY (user_name, address)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE lost_version (
+tablet_id INTEGER NOT NULL,
+-- The one that was made, or filled, without them.
+replica_id INTEGER NOT NULL,
+from_version INTEGER NOT NULL,
+to_version INTEGER NOT NULL,
+-- Up to which the tablet was cooled; null: not at all.
+cooled_version INTEGER,
+lost_ms INTEGER NOT NULL,
+PRIMARY KEY (tablet_id, replica_id, from_version)
+);
+
 CREATE TABLE partition_def (
   partition_id INTEGER PRIMARY KEY,
   table_id INTEGER NOT NULL,

@@ -124,6 +124,7 @@ const DENIED: Readonly<Record<StatementKind, readonly [sql: string, outcome: str
   ShowTablets: ['SHOW TABLETS FROM d.t', '1142'],
   ShowTablet: ['SHOW TABLET 1', '1227'],
   ShowData: ['SHOW DATA FROM d.t', '1142'],
+  ShowReplicaDistribution: ['SHOW REPLICA DISTRIBUTION FROM d.t', '1142'],
   ShowReplicaStatus: ['ADMIN SHOW REPLICA STATUS FROM d.t', '1142'],
   ShowVariables: ["SHOW VARIABLES LIKE 'port'", '1 rows'],
   ShowStatus: ["SHOW STATUS LIKE 'Uptime'", '1 rows'],
@@ -171,6 +172,7 @@ const DENIED: Readonly<Record<StatementKind, readonly [sql: string, outcome: str
   CancelCooldownJob: ['CANCEL COOLDOWN JOB WHERE ID = 1', '1227'],
   AdminCooldownTable: ['ADMIN COOLDOWN TABLE d.t', '1227'],
   AdminSetCooldownLeader: ['ADMIN SET COOLDOWN LEADER FOR TABLET 1 TO REPLICA 2', '1227'],
+  AdminRepairTable: ['ADMIN REPAIR TABLE d.t', '1227'],
   CheckCooldownTable: ['CHECK COOLDOWN TABLE d.t', '1142'],
 
   CreateDatabase: ['CREATE DATABASE x', '1044'],
