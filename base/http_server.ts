@@ -50,6 +50,11 @@ interface CompiledRoute extends Route {
 const DISCARDED_BYTES_MAX = 256 * 2 ** 20;
 /** Milliseconds for a client to send its request headers. */
 const HEADERS_TIMEOUT_MS = 20_000;
+/**
+ * Milliseconds that a connection stays open without a request. Longer than scrapers and inner calls
+ * pause: Node's 5 seconds end just when a busy client sends its next request, which is then lost.
+ */
+const KEEP_ALIVE_MS = 75_000;
 
 export class HttpServer {
   readonly #server: Server;
@@ -61,7 +66,11 @@ export class HttpServer {
     this.#clock = clock;
     this.#log = log;
     this.#routes = routes.map((route) => ({ ...route, pattern: compile(route.path) }));
-    this.#server = createServer({ requestTimeout: 0, headersTimeout: HEADERS_TIMEOUT_MS });
+    this.#server = createServer({
+      requestTimeout: 0,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    });
     this.#server.on('request', (message, response) => {
       void this.#serve(message, response);
     });

@@ -149,6 +149,10 @@ describe('HttpServer', () => {
     await gone;
   });
 
+  it('keeps connections of clients that ask once a minute', async () => {
+    expect((await send('GET', '/plain')).headers['keep-alive']).toBe('timeout=75');
+  });
+
   it('says which address is taken', async () => {
     const other = new HttpServer([], systemClock, SILENT_LOG);
     await expect(other.listen(HOST, port)).rejects.toMatchObject({ code: 'EADDRINUSE' });
