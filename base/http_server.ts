@@ -61,6 +61,7 @@ export class HttpServer {
   readonly #routes: readonly CompiledRoute[];
   readonly #clock: Clock;
   readonly #log: Log;
+  #closing = false;
 
   constructor(routes: readonly Route[], clock: Clock, log: Log) {
     this.#clock = clock;
@@ -96,6 +97,7 @@ export class HttpServer {
 
   /** Running requests get `graceMs` to end, then their connections break; 0 breaks them now. */
   async close(graceMs: number): Promise<void> {
+    this.#closing = true;
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => {
         resolve();
@@ -122,6 +124,8 @@ export class HttpServer {
       answer = this.#failure(error);
     }
     if (response.destroyed) return;
+    // Else the connection would wait for another request, and `close` for the connection.
+    if (this.#closing) response.setHeader('connection', 'close');
     send(message, response, answer);
   }
 
