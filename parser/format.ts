@@ -2,29 +2,29 @@
  * Statement → text. The text parses to the same statement (offsets aside), and secrets can be
  * masked for logs. A table by kind: a new kind does not compile until it is here.
  */
-import { isReserved } from '../grammar/keywords.ts';
 import { nameText, stringText } from '../grammar/literals.ts';
-import type {
-  AccountRef,
-  Credential,
-  Grantee,
-  GrantScope,
-  PasswordExpiry,
-  RoleChoice,
-} from '../grammar/nodes/accounts.ts';
 import type { BackendRef } from '../grammar/nodes/cluster.ts';
 import type { ShowFilter, TableName } from '../grammar/nodes/clauses.ts';
 import type { Assignment } from '../grammar/nodes/session.ts';
 import type { Statement, StatementKind, StatementOf } from '../grammar/nodes/statement.ts';
 import type { WarmUp } from '../grammar/nodes/warm_up.ts';
 import {
+  accountText,
+  accountOptionsText,
+  granteeText,
+  passwordText,
+  privilegesText,
+  roleChoiceText,
+  scopeText,
+  strings,
+  usersText,
+} from './format_accounts.ts';
+import {
   filterText,
   jobText,
-  names,
   partitionsText,
   properties,
   propertyList,
-  secretText,
   tableText,
   words,
   type FormatOptions,
@@ -111,109 +111,6 @@ const jobStatement =
 const backend = (ref: BackendRef): string =>
   ref.kind === 'id' ? String(ref.id) : stringText(`${ref.host}:${ref.port}`);
 
-function account(ref: AccountRef): string {
-  if (ref.kind === 'current') return 'CURRENT_USER()';
-  return `${stringText(ref.user)}@\`${ref.host.replaceAll('`', '``')}\``;
-}
-
-function credentialText(
-  credential: Credential | undefined,
-  options: FormatOptions,
-): string | undefined {
-  if (credential === undefined) return undefined;
-  const { plugin, password } = credential;
-  const by = password?.kind === 'hash' ? 'AS' : 'BY';
-  return words(
-    'IDENTIFIED',
-    plugin !== undefined && `WITH ${stringText(plugin)}`,
-    password !== undefined && `${by} ${secretText(password.text, options)}`,
-  );
-}
-
-const users = (list: StatementOf<'CreateUser'>['users'], options: FormatOptions): string =>
-  list
-    .map((user) => words(account(user.account), credentialText(user.credential, options)))
-    .join(', ');
-
-function accountOptions(options: StatementOf<'AlterUser'>['options']): string {
-  const { requireTls, expire, lock, comment } = options;
-  const limits = [
-    ['MAX_QUERIES_PER_HOUR', options.queriesPerHour],
-    ['MAX_UPDATES_PER_HOUR', options.updatesPerHour],
-    ['MAX_CONNECTIONS_PER_HOUR', options.connectionsPerHour],
-    ['MAX_USER_CONNECTIONS', options.userConnections],
-  ].flatMap(([name, count]) => (count === undefined ? [] : [`${name} ${count}`]));
-  return words(
-    requireTls !== undefined && `REQUIRE ${requireTls ? 'SSL' : 'NONE'}`,
-    limits.length > 0 && `WITH ${limits.join(' ')}`,
-    expire !== undefined && words('PASSWORD EXPIRE', expiryText(expire)),
-    options.failedLoginAttempts !== undefined &&
-      `FAILED_LOGIN_ATTEMPTS ${options.failedLoginAttempts}`,
-    options.passwordLockSecond !== undefined && lockTimeText(options.passwordLockSecond),
-    lock !== undefined && `ACCOUNT ${lock ? 'LOCK' : 'UNLOCK'}`,
-    comment !== undefined && `COMMENT ${stringText(comment)}`,
-  );
-}
-
-function lockTimeText(seconds: number | 'UNBOUNDED'): string {
-  return `PASSWORD_LOCK_TIME ${seconds === 'UNBOUNDED' ? seconds : `${seconds} SECOND`}`;
-}
-
-function expiryText(expire: PasswordExpiry): string | false {
-  if (typeof expire === 'number') return `INTERVAL ${expire} DAY`;
-  return expire !== 'NOW' && expire;
-}
-
-const strings = (list: readonly string[]): string => list.map(stringText).join(', ');
-
-function roleChoice(choice: RoleChoice): string {
-  switch (choice.kind) {
-    case 'none':
-      return 'NONE';
-    case 'all':
-      return words('ALL', choice.except.length > 0 && `EXCEPT ${strings(choice.except)}`);
-    case 'default':
-      return 'DEFAULT';
-    case 'some':
-      return strings(choice.roles);
-  }
-}
-
-const grantee = (one: Grantee): string =>
-  one.kind === 'role' ? `ROLE ${stringText(one.name)}` : account(one.account);
-
-const star = (name: string): string => (name === '*' ? '*' : nameText(name));
-
-function scopeText(scope: GrantScope): string {
-  switch (scope.kind) {
-    case 'table':
-      return `${star(scope.db)}.${star(scope.table)}`;
-    case 'localTable':
-      return `TABLE ${star(scope.table)}`;
-    case 'computeGroup':
-      return `COMPUTE GROUP ${stringText(scope.name)}`;
-    case 'resource':
-      return `RESOURCE ${stringText(scope.name)}`;
-    case 'storageVault':
-      return `STORAGE VAULT ${stringText(scope.name)}`;
-  }
-}
-
-const privileges = (list: StatementOf<'Grant'>['privileges']): string =>
-  list
-    .map(({ name, columns }) =>
-      words(privilegeName(name), columns.length > 0 && `(${names(columns)})`),
-    )
-    .join(', ');
-
-/** Words stand as they are, whatever else (a name with odd characters) in quotes. */
-function privilegeName(name: string): string {
-  const plain = /^[A-Za-z_]+$/.test(name) && (!isReserved(name) || RESERVED_PRIVILEGES.test(name));
-  return plain ? name : stringText(name);
-}
-
-const RESERVED_PRIVILEGES = /^(?:ALL|ALTER|CREATE|DELETE|DROP|INDEX|INSERT|SELECT|SHOW|UPDATE)$/i;
-
 function warmUpText(statement: WarmUp, options: FormatOptions): string {
   const { source, onTables } = statement;
   const from =
@@ -240,13 +137,6 @@ function onTablesText(rules: WarmUp['onTables']): string {
   return `ON TABLES (${texts.join(', ')})`;
 }
 
-function passwordText(
-  { kind, text }: StatementOf<'SetPassword'>['password'],
-  options: FormatOptions,
-): string {
-  return kind === 'clear' ? `PASSWORD(${secretText(text, options)})` : secretText(text, options);
-}
-
 function assignmentText(assignment: Assignment, options: FormatOptions): string {
   switch (assignment.kind) {
     case 'userVar':
@@ -268,7 +158,7 @@ function assignmentText(assignment: Assignment, options: FormatOptions): string 
     case 'password':
       return words(
         'PASSWORD',
-        assignment.account !== undefined && `FOR ${account(assignment.account)}`,
+        assignment.account !== undefined && `FOR ${accountText(assignment.account)}`,
         `= ${passwordText(assignment.password, options)}`,
       );
     case 'transaction': {
@@ -588,52 +478,57 @@ const FORMATTERS: Formatters = {
     words(
       'CREATE USER',
       ifNotExists(statement.ifNotExists),
-      users(statement.users, options),
+      usersText(statement.users, options),
       statement.defaultRole !== undefined && `DEFAULT ROLE ${stringText(statement.defaultRole)}`,
-      accountOptions(statement.options),
+      accountOptionsText(statement.options),
     ),
   AlterUser: (statement, options) =>
     words(
       'ALTER USER',
       ifExists(statement.ifExists),
-      users(statement.users, options),
-      accountOptions(statement.options),
+      usersText(statement.users, options),
+      accountOptionsText(statement.options),
     ),
   DropUser: (statement) =>
-    words('DROP USER', ifExists(statement.ifExists), statement.accounts.map(account).join(', ')),
+    words(
+      'DROP USER',
+      ifExists(statement.ifExists),
+      statement.accounts.map(accountText).join(', '),
+    ),
   RenameUser: ({ renames }) =>
-    `RENAME USER ${renames.map(({ from, to }) => `${account(from)} TO ${account(to)}`).join(', ')}`,
+    `RENAME USER ${renames.map(({ from, to }) => `${accountText(from)} TO ${accountText(to)}`).join(', ')}`,
   SetPassword: (statement, options) =>
     words(
       'SET PASSWORD',
-      statement.account !== undefined && `FOR ${account(statement.account)}`,
+      statement.account !== undefined && `FOR ${accountText(statement.account)}`,
       '=',
       passwordText(statement.password, options),
     ),
-  SetRole: ({ choice }) => `SET ROLE ${roleChoice(choice)}`,
+  SetRole: ({ choice }) => `SET ROLE ${roleChoiceText(choice)}`,
   SetDefaultRole: ({ choice, to }) =>
-    `SET DEFAULT ROLE ${roleChoice(choice)} TO ${to.map(account).join(', ')}`,
+    `SET DEFAULT ROLE ${roleChoiceText(choice)} TO ${to.map(accountText).join(', ')}`,
   CreateRole: (statement) =>
     words('CREATE ROLE', ifNotExists(statement.ifNotExists), strings(statement.roles)),
   DropRole: (statement) =>
     words('DROP ROLE', ifExists(statement.ifExists), strings(statement.roles)),
   Grant: (statement) =>
     words(
-      `GRANT ${privileges(statement.privileges)} ON ${scopeText(statement.on)} TO ${statement.to.map(grantee).join(', ')}`,
+      `GRANT ${privilegesText(statement.privileges)} ON ${scopeText(statement.on)} TO ${statement.to.map(granteeText).join(', ')}`,
       statement.withGrantOption && 'WITH GRANT OPTION',
     ),
   Revoke: (statement) =>
-    `REVOKE ${privileges(statement.privileges)} ON ${scopeText(statement.on)} FROM ${statement.from.map(grantee).join(', ')}`,
-  GrantRole: ({ roles, to }) => `GRANT ${strings(roles)} TO ${to.map(account).join(', ')}`,
-  RevokeRole: ({ roles, from }) => `REVOKE ${strings(roles)} FROM ${from.map(account).join(', ')}`,
+    `REVOKE ${privilegesText(statement.privileges)} ON ${scopeText(statement.on)} FROM ${statement.from.map(granteeText).join(', ')}`,
+  GrantRole: ({ roles, to }) => `GRANT ${strings(roles)} TO ${to.map(accountText).join(', ')}`,
+  RevokeRole: ({ roles, from }) =>
+    `REVOKE ${strings(roles)} FROM ${from.map(accountText).join(', ')}`,
   ShowGrants: (statement) =>
     words(
       'SHOW',
       statement.all && 'ALL',
       'GRANTS',
-      statement.account !== undefined && `FOR ${account(statement.account)}`,
+      statement.account !== undefined && `FOR ${accountText(statement.account)}`,
       filterText(statement.filter),
     ),
-  ShowCreateUser: (statement) => `SHOW CREATE USER ${account(statement.account)}`,
+  ShowCreateUser: (statement) => `SHOW CREATE USER ${accountText(statement.account)}`,
   ShowRoles: show('ROLES'),
 };
