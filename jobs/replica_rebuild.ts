@@ -303,12 +303,17 @@ export class ReplicaRebuild {
     const { board, catalog, registry } = this.#deps;
     const groupId = table.replication?.computeGroupId;
     const members = groupId === undefined ? [] : await catalog.backends.ofGroup(groupId);
-    const alive = members.filter(({ backendId }) => registry.isAlive(backendId));
+    const alive = members.filter(
+      ({ backendId, adminState }) => registry.isAlive(backendId) && adminState === 'ENABLED',
+    );
+    if (alive.length === 0)
+      throw new Refusal('no backend of its compute group is alive and enabled');
     const taken = new Set(board.ofTablet(tabletId).map(({ backendId }) => backendId));
     const free = alive.filter(({ backendId }) => !taken.has(backendId));
-    const name = members[0]?.computeGroupName ?? '';
-    const [backendId] = new ReplicaPlacement(this.#deps, name, free).place(1);
-    if (backendId === undefined) throw new Refusal(`compute group ${name} has no backend for it`);
+    const name = alive[0]?.computeGroupName ?? '';
+    const places = free.length > 0 ? free : alive;
+    const [backendId] = new ReplicaPlacement(this.#deps, name, places).place(1);
+    if (backendId === undefined) throw new Error(`no place for tablet ${tabletId}`);
     return backendId;
   }
 
