@@ -102,10 +102,11 @@ export async function showPartitions(
   tablePolicy: number | null,
   partitions: readonly PlannedPartition[],
 ): Promise<void> {
-  for (const { partitionId, name, storagePolicyId, replaces } of partitions) {
+  for (const { partitionId, name, storagePolicyId, hasOwnPolicy, replaces } of partitions) {
+    const ofTable = hasOwnPolicy === true ? null : tablePolicy;
     const policyId =
       replaces === undefined
-        ? (tablePolicy ?? storagePolicyId ?? null)
+        ? (ofTable ?? storagePolicyId ?? null)
         : policyOfPartition(tx, replaces);
     rememberResource(tx, partitionId, policyId);
     const shown = tx.bulk.run(

@@ -57,6 +57,8 @@ export interface NewPartition {
   readonly buckets: number;
   /** Its own; the table's wins. Default: none. */
   readonly storagePolicyId?: StoragePolicyId | undefined;
+  /** Its policy is this one, or none, whatever the table's is. Of new tables only. */
+  readonly hasOwnPolicy?: boolean;
   /** Of replicated tables, and only of these. */
   readonly replicationNum?: number | undefined;
 }
@@ -130,7 +132,10 @@ export class TableChanges {
     const indexIds = Array.from({ length: indexes }, (_, at) => id<IndexId>(tableId + 1 + at));
     const planned = table.partitions.map((partition) => ({
       ...partition,
-      storagePolicyId: table.storagePolicyId ?? partition.storagePolicyId,
+      storagePolicyId:
+        partition.hasOwnPolicy === true
+          ? partition.storagePolicyId
+          : (table.storagePolicyId ?? partition.storagePolicyId),
     }));
     const partitions = await this.#plan(tableId, indexIds, planned, 0, maker);
     try {
@@ -287,7 +292,7 @@ export class TableChanges {
           infos.push({ tabletId, tableId, partitionId, indexId, bucket, bytes: 0, rows: 0 });
         }
       }
-      const { name, values, buckets, storagePolicyId, replicationNum } = part;
+      const { name, values, buckets, storagePolicyId, hasOwnPolicy, replicationNum } = part;
       const replicas: PlacedReplica[] = [];
       for (const { tabletId, indexId } of infos) {
         for (const backendId of placed(maker, replicationNum)) {
@@ -303,6 +308,7 @@ export class TableChanges {
         values,
         buckets,
         storagePolicyId,
+        ...(hasOwnPolicy === undefined ? {} : { hasOwnPolicy }),
         replicationNum,
         partitionId,
         position: firstPosition + i,

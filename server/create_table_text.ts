@@ -55,10 +55,12 @@ function defaultText(value: Exclude<ColumnDef['defaultValue'], undefined>): stri
 
 /** Where the data is, and where it goes. */
 function placeProperties(
-  { replication, storagePolicyId }: TableDef,
+  { replication, storagePolicyId, partitionKind, partitions }: TableDef,
   { vault, computeGroup, policies }: CreateTableNames,
 ): Record<string, string> {
-  const policy = storagePolicyId === undefined ? undefined : policies?.get(storagePolicyId);
+  // A table without partitions has one, whose policy is what counts.
+  const policyId = partitionKind === 'NONE' ? partitions[0]?.storagePolicyId : storagePolicyId;
+  const policy = policyId === undefined ? undefined : policies?.get(policyId);
   return {
     ...(vault === undefined || replication !== undefined ? {} : { storage_vault_name: vault }),
     ...(replication === undefined ? {} : { replication_num: String(replication.replicationNum) }),
@@ -80,7 +82,10 @@ function partitionLines(table: TableDef, names: CreateTableNames): string[] {
   return [`PARTITION BY ${partitionKind}(${list(partitionColumns)})`, `(${parts.join(',\n')})`];
 }
 
-/** Where a partition differs from its table. A policy that was taken from it cannot be said. */
+/**
+ * Where a partition differs from its table. Beside a table's policy only "own_storage_policy" makes
+ * the partition's count, as in a table that MODIFY PARTITION has changed.
+ */
 function ownProperties(
   { replication, storagePolicyId }: TableDef,
   partition: PartitionDef,
@@ -91,8 +96,9 @@ function ownProperties(
   if (replicationNum !== undefined && replicationNum !== replication?.replicationNum) {
     own.push(['replication_num', String(replicationNum)]);
   }
-  const policy = policyId === undefined ? undefined : policies?.get(policyId);
-  if (policy !== undefined && policyId !== storagePolicyId) own.push(['storage_policy', policy]);
+  if (policyId === storagePolicyId) return own;
+  own.push(['storage_policy', policyId === undefined ? '' : (policies?.get(policyId) ?? '')]);
+  if (storagePolicyId !== undefined) own.push(['own_storage_policy', 'true']);
   return own;
 }
 

@@ -7,11 +7,17 @@ import type { StoragePolicyId } from '../../base/ids.ts';
 import { type StoragePolicyDef, type TableDef, isReplicated } from '../../base/schema.ts';
 import { timeText } from '../../base/units.ts';
 import type { CreateTable, Properties } from '../../parser/statement.ts';
-import { unknownProperty } from '../../parser/properties.ts';
+import { readProperties, unknownProperty } from '../../parser/properties.ts';
 import { REPLICATION_KEYS } from '../table_replication.ts';
 import type { ExecContext } from './executor.ts';
 
 const STORAGE_POLICY = 'storage_policy';
+/**
+ * "true" beside a partition's policy in CREATE TABLE: it counts although the table has another one.
+ * Doris has no such property; there a table's policy wins, and so a CREATE TABLE that is shown could
+ * not say what MODIFY PARTITION has done.
+ */
+const OWN_POLICY = 'own_storage_policy';
 /** Properties of partitions. */
 export const PARTITION_KEYS: readonly string[] = [STORAGE_POLICY, ...REPLICATION_KEYS];
 
@@ -25,6 +31,17 @@ export function policyNamed(properties: Properties): string | undefined {
   return policy?.value;
 }
 
+/** Throws BAD_PROPERTY, DUPLICATE_PROPERTY. */
+function isOwnPolicy(properties: Properties): boolean {
+  const own = properties.filter(({ key }) => key === OWN_POLICY);
+  return readProperties(own, { [OWN_POLICY]: { kind: 'bool' } })[OWN_POLICY] === true;
+}
+
+/** Those of a partition in CREATE TABLE that are not about its policy. */
+export function withoutCreatedPolicy(properties: Properties): Properties {
+  return withoutPolicy(properties).filter(({ key }) => key !== OWN_POLICY);
+}
+
 export function withoutPolicy(properties: Properties): Properties {
   return properties.filter(({ key }) => key !== STORAGE_POLICY);
 }
@@ -35,6 +52,8 @@ export interface CreatedPolicies {
   readonly ofTable: StoragePolicyId | undefined;
   /** By the name of the partition. */
   readonly ofPartition: ReadonlyMap<string, StoragePolicyId>;
+  /** Partitions whose policy counts, or that have none, whatever the table's is. */
+  readonly own: ReadonlySet<string>;
 }
 
 /**
@@ -54,11 +73,13 @@ export async function createdPolicies(
   };
   const ofTable = await find(statement.properties);
   const ofPartition = new Map<string, StoragePolicyId>();
+  const own = new Set<string>();
   for (const { name, properties } of statement.partitioning?.partitions ?? []) {
     const policyId = await find(properties);
     if (policyId !== undefined) ofPartition.set(name, policyId);
+    if (isOwnPolicy(properties)) own.add(name);
   }
-  return { any: ofTable !== undefined || ofPartition.size > 0, ofTable, ofPartition };
+  return { any: ofTable !== undefined || ofPartition.size > 0, ofTable, ofPartition, own };
 }
 
 /** Doris's default for unique keys. */

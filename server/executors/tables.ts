@@ -18,7 +18,12 @@ import {
 } from '../table_replication.ts';
 import { rollupShape } from './alter_table_rollup.ts';
 import { type ExecContext, type Executor, tableNameOf } from './executor.ts';
-import { PARTITION_KEYS, createdPolicies, withoutPolicy } from './policy_binding.ts';
+import {
+  PARTITION_KEYS,
+  createdPolicies,
+  withoutCreatedPolicy,
+  withoutPolicy,
+} from './policy_binding.ts';
 import { systemTable } from './show_schema.ts';
 
 /** Longest time to live of a table's blocks, seconds: ten years. */
@@ -109,7 +114,7 @@ async function create(
     (statement.partitioning?.partitions ?? []).map((spec) => [spec.name, spec.properties]),
   );
   for (const list of specs.values()) {
-    readProperties(withoutReplication(withoutPolicy(list)), {}, PARTITION_KEYS);
+    readProperties(withoutReplication(withoutCreatedPolicy(list)), {}, PARTITION_KEYS);
   }
   const isReplicating = policies.any || [...specs.values()].flat().some(isReplicationKey);
   const replication = await readReplication(statement.properties, isReplicating, context);
@@ -132,6 +137,7 @@ async function create(
         ...partition,
         buckets: definition.buckets,
         storagePolicyId: policies.ofPartition.get(partition.name),
+        hasOwnPolicy: policies.own.has(partition.name),
         replicationNum: await replicasOf({ replication }, specs.get(partition.name), services),
       })),
     ),
@@ -216,6 +222,7 @@ export const createTableLike: Executor<'CreateTableLike'> = async (statement, co
     partitions: like.partitions.map((partition) => ({
       ...partition,
       name: partition.values.kind === 'NONE' ? target.table : partition.name,
+      hasOwnPolicy: true,
     })),
   };
   await catalog.tableChanges.create(table, await makerOf(like, context.services));
