@@ -3,6 +3,7 @@ import { SqlError } from '../base/errors.ts';
 import type { AccountName } from '../base/privileges.ts';
 import type { ResultColumn, SqlValue } from '../base/values.ts';
 import { INFORMATION_SCHEMA } from './information_schema/catalog_tables.ts';
+import { whileHeld } from './held_rows.ts';
 import type { NamedLocks } from './named_locks.ts';
 import type { ExecContext } from './executors/executor.ts';
 import { tableDenied } from './access/ask.ts';
@@ -43,7 +44,7 @@ export class Selects {
   async run(sql: string, context: ExecContext): Promise<SelectResult> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#run(sql, context);
+        return await whileHeld(context.services.holds, () => this.#run(sql, context));
       } catch (error) {
         const isChanged = error instanceof SqlError && error.code === 'TABLE_CHANGED';
         if (!isChanged || attempt === TRIES_MAX) throw error;

@@ -69,10 +69,12 @@ export const BUCKET_INVARIANTS: readonly BucketInvariant[] = [
   {
     name: 'I8-only-garbage-goes',
     claim:
-      'What is deleted is in no manifest of HEAD, read by no replica, not being uploaded, older than the grace period.',
+      'What is deleted is in no manifest of HEAD, read by no replica and no query, not being uploaded, older than the grace period.',
     check: (seen, { after, before, key, actor }, parts) => {
       if (after !== undefined || parts.kind !== 'data') return undefined;
       const { tabletId, rowsetId } = parts;
+      const query = seen.queries.readerOf(tabletId, rowsetId);
+      if (query !== undefined) return `${key} is read by query ${query.number}`;
       if (seen.control.visibleVersion(tabletId) === undefined) return undefined;
       const manifest = publishedManifest(seen.bucket, tabletId);
       if (typeof manifest === 'object' && names(manifest, key)) return `${key} is in HEAD's list`;

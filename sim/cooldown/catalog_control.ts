@@ -27,6 +27,7 @@ export class CatalogControl implements ControlSeen {
   #replicas = new Map<TabletId, ReplicaPlace[]>();
   #visible = new Map<TabletId, number>();
   #resources = new Set<number>();
+  #withPolicy = new Set<TabletId>();
   readonly #versionsSeen = new Set<string>();
 
   constructor(file: string) {
@@ -90,6 +91,11 @@ export class CatalogControl implements ControlSeen {
     return this.#visible.get(tabletId);
   }
 
+  hasPolicy(tabletId: TabletId): boolean {
+    this.changed();
+    return this.#withPolicy.has(tabletId);
+  }
+
   hasResource(resourceId: ResourceId): boolean {
     this.changed();
     return this.#resources.has(resourceId);
@@ -103,6 +109,12 @@ export class CatalogControl implements ControlSeen {
          INNER JOIN table_def d ON d.table_id = t.table_id AND d.state = 'NORMAL'`,
       ).map(([tabletId, version]) => [tabletId as TabletId, version as number]),
     );
+    const bound = this.#all(
+      `SELECT t.tablet_id FROM tablet t
+       INNER JOIN partition_def p ON p.partition_id = t.partition_id
+       WHERE p.storage_policy_id IS NOT NULL`,
+    );
+    this.#withPolicy = new Set(bound.map(([tabletId]) => tabletId as TabletId));
     this.#leads = new Map();
     for (const [tabletId, replicaId, term] of this.#all(
       'SELECT tablet_id, replica_id, term FROM tablet_lead',

@@ -1,7 +1,7 @@
 /** What must be true of the control plane: who leads, what it tells backends, what it allows. */
 import type { UnusedFilesQuestion } from '../../base/agent_messages.ts';
 import type { TabletId } from '../../base/ids.ts';
-import type { CooldownConf } from '../../base/replica.ts';
+import type { CooldownConf, ReplicaRowset } from '../../base/replica.ts';
 import { type Seen, cooledOf, liveReplicas } from './seen.ts';
 
 export interface ControlInvariant {
@@ -67,6 +67,22 @@ export const CONTROL_INVARIANTS: readonly ControlInvariant[] = [
   },
 ];
 
+export const ONE_RESOURCE = {
+  name: 'I19-resources-stay',
+  claim: 'All cooled data of a tablet is in one resource, for ever.',
+  check: (
+    { history }: Seen,
+    tabletId: TabletId,
+    { place, rowsetId }: ReplicaRowset,
+  ): string | undefined => {
+    if (place.kind === 'local') return undefined;
+    const known = history.resourceOf.get(tabletId) ?? place.resourceId;
+    history.resourceOf.set(tabletId, known);
+    if (known === place.resourceId) return undefined;
+    return `tablet ${tabletId}: rowset ${rowsetId} is in resource ${place.resourceId}, others are in ${known}`;
+  },
+} as const;
+
 export const JOURNAL_FIRST = {
   name: 'I16-journal-before-effect',
   claim: 'Nothing is pushed to backends that is not durable in the catalog.',
@@ -79,7 +95,7 @@ export const JOURNAL_FIRST = {
 
 export const SETTLED_BEFORE_COLLECTION = {
   name: 'I14-collection-needs-all-settled',
-  claim: 'A collection is confirmed only when every replica has exactly what HEAD leads to.',
+  claim: 'A collection is confirmed only when no replica has an older list or an older term.',
   check: (seen: Seen, { tabletId, metaId, term }: UnusedFilesQuestion): string | undefined => {
     const places = seen.control.replicas(tabletId);
     for (const { backendId, replicaId } of places) {
@@ -87,12 +103,31 @@ export const SETTLED_BEFORE_COLLECTION = {
       const state = disk?.get(tabletId);
       const what = `tablet ${tabletId}: replica ${replicaId}`;
       if (state?.replicaId !== replicaId) return `${what} is not there`;
-      if (state.metaId !== metaId) return `${what} has meta id ${state.metaId}, not ${metaId}`;
-      if (state.lead?.term !== term) return `${what} has term ${state.lead?.term}, not ${term}`;
+      // Published while the question was on its way: what it names is not collected.
+      if (isOlder(seen, tabletId, state.metaId, metaId)) {
+        return `${what} has meta id ${state.metaId}, not ${metaId}`;
+      }
+      if ((state.lead?.term ?? 0) < term) {
+        return `${what} has term ${state.lead?.term}, not ${term}`;
+      }
     }
     return undefined;
   },
 } as const;
+
+/** Lists are published one after the other, by term and sequence. */
+function isOlder(
+  { history }: Seen,
+  tabletId: TabletId,
+  metaId: string | undefined,
+  than: string,
+): boolean {
+  if (metaId === than) return false;
+  const own = history.published.get(`${tabletId}/${metaId}`);
+  const asked = history.published.get(`${tabletId}/${than}`);
+  if (own === undefined || asked === undefined) return true;
+  return own.term < asked.term || (own.term === asked.term && own.seq < asked.seq);
+}
 
 export const SECRETS_STAY = {
   name: 'I20-no-credentials',

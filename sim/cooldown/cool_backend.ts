@@ -11,6 +11,7 @@ import type {
   FrontendPort,
   LoadOutcome,
   LoadRequest,
+  OpenScanRequest,
 } from '../../base/agent_messages.ts';
 import { Config } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
@@ -19,6 +20,7 @@ import type { Clock, Log, ObjectStore } from '../../base/ports.ts';
 import type { BackendAddress } from '../../base/replica.ts';
 import { type NewRowset, segmentKey } from '../../base/schema.ts';
 import { Cooldown } from '../../be-agent/cooldown/cooldown.ts';
+import { OpenScans, type OpenedScan } from '../../be-agent/open_scans.ts';
 import { LocalSegments } from '../../be-agent/replica/local_segments.ts';
 import type { ReplicaPeer } from '../../be-agent/replica/peers.ts';
 import type { ReplicaCallName } from '../../be-agent/replica/replica_calls.ts';
@@ -39,7 +41,9 @@ import { type Content, rowsOfBody, segmentBody, segmentMeta } from './content.ts
 import { whileAlive } from './life_guard.ts';
 import { LocalDisk } from './local_disk.ts';
 import { rowMerge } from './row_merge.ts';
+import { RowScan } from './row_scan.ts';
 import type { CoolPlant } from './plants.ts';
+import type { OfQuery, Queries } from './queries.ts';
 import type { DiskSeen } from './seen.ts';
 import type { CooldownWatch } from './watch.ts';
 
@@ -56,6 +60,7 @@ export interface CoolWorld {
   readonly server: Endpoint;
   readonly watch: CooldownWatch;
   readonly content: Content;
+  readonly queries: Queries;
   readonly agentConfig: Readonly<Record<string, string>>;
   readonly logFor: (process: SimProcess) => Log;
   readonly fate: (call: BucketCall) => Fate;
@@ -71,10 +76,12 @@ interface Life {
   readonly process: SimProcess;
   readonly host: ReplicaHost;
   readonly cooldown: Cooldown;
+  readonly scans: OpenScans;
   readonly config: Config;
   readonly frontend: FrontendPort;
   readonly incarnation: string;
   readonly view: ObjectStore;
+  readonly store: ReplicaStore;
 }
 
 const CALL_TIMEOUT_MS = 5000;
@@ -140,8 +147,11 @@ export class CoolBackend implements Endpoint, DiskSeen {
     const process = new SimProcess(`${this.name}.${this.#lives}`, time, skewMs);
     this.#process = process;
     trace.note(time.nowMs, `${process.name} starts`);
-    this.#store.close();
-    this.#store = this.#open();
+    // It reads what is on the disk, nothing else; before the first life nobody has.
+    if (this.#lives > 1) {
+      this.#store.close();
+      this.#store = this.#open();
+    }
     const life = this.#begin(process);
     this.#life = life;
     life.host.start();
@@ -269,6 +279,13 @@ export class CoolBackend implements Endpoint, DiskSeen {
     for (const [at, [key]] of rows.entries()) {
       const tabletId = buckets[at % buckets.length];
       if (tabletId === undefined) continue;
+      case 'openScan':
+        return await life.scans.openAndRead(request as OpenScanRequest);
+      case 'nextBatch':
+        return await nextBatch(life.scans, request as AgentCalls['nextBatch']['request']);
+      case 'closeScan':
+        life.scans.close((request as AgentCalls['closeScan']['request']).scanId);
+        return {};
       byTablet.set(tabletId, [...(byTablet.get(tabletId) ?? []), `k${String(key)}`]);
     }
     const rowsets: NewRowset[] = [];
@@ -342,7 +359,33 @@ export class CoolBackend implements Endpoint, DiskSeen {
     const merge = rowMerge(view);
     const cooldown = new Cooldown({ ...shared, store, local, resource, isConditional, merge });
     host.attachCooldown(cooldown);
-    return { process, host, cooldown, config, frontend, incarnation, view };
+    const opening = async (request: OpenScanRequest): Promise<OpenedScan> =>
+      await this.#openScan(process, host, view, request);
+    const scans = new OpenScans(clock, this.#random.fork(), opening, backendId);
+    return { process, host, cooldown, scans, config, frontend, incarnation, view, store };
+  }
+
+  /** As the agent does it, with another reader of segments. */
+  async #openScan(
+    process: SimProcess,
+    host: ReplicaHost,
+    remote: ObjectStore,
+    request: OpenScanRequest,
+  ): Promise<OpenedScan> {
+    const { queries, watch, writeMs } = this.#world;
+    const planned = await host.scans.plan(request);
+    const query = queries.get((request as OfQuery).query ?? 0);
+    const scan = new RowScan({
+      planned,
+      remote,
+      clock: wholeTimers(process.clock),
+      segmentMs: writeMs,
+      onMissing: (key) => {
+        watch.missed(query, this, key);
+      },
+    });
+    for (const { tabletId, rowsetId } of scan.remoteRowsets) query?.opened(tabletId, rowsetId);
+    return { scan, release: planned.release };
   }
 
   #bucketView(process: SimProcess): BucketView {
@@ -420,3 +463,10 @@ function wholeTimers(clock: Clock): Clock {
 const NEVER = new AbortController().signal;
 
 type PeerMethod = (...args: readonly unknown[]) => Promise<unknown>;
+async function nextBatch(
+  scans: OpenScans,
+  { scanId, batch }: AgentCalls['nextBatch']['request'],
+): Promise<AgentCalls['nextBatch']['reply']> {
+  return await scans.nextBatch(scanId, batch);
+}
+

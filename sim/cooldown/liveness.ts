@@ -35,6 +35,8 @@ function leaders(seen: Seen): Problem {
   const leads = seen.control.leads();
   for (const tabletId of tabletsOf(seen)) {
     const lead = leads.get(tabletId);
+    // One that never had a policy needs none.
+    if (lead === undefined && !seen.control.hasPolicy(tabletId)) continue;
     if (lead === undefined) return `tablet ${tabletId} has no leader`;
     const place = seen.control.replicas(tabletId).find((one) => one.replicaId === lead.replicaId);
     const disk = seen.disks().find((one) => one.backendId === place?.backendId && !one.isTwin);
@@ -66,10 +68,12 @@ function cooled(seen: Seen): Problem {
     );
     if (!hasData) continue;
     const head = headOf(seen.bucket, tabletId);
+    // Nothing of it cools any more; what has cooled is on all replicas what HEAD says.
+    const mayBeLocal = !seen.control.hasPolicy(tabletId);
     for (const { disk, state } of replicas) {
       const what = `tablet ${tabletId} on ${disk.name}`;
       const local = state.rowsets.find(({ place }) => place.kind === 'local');
-      if (local !== undefined) {
+      if (local !== undefined && !mayBeLocal) {
         return `${what}: [${local.startVersion}-${local.endVersion}] is still local`;
       }
       if (state.metaId !== head?.metaId) {
@@ -85,7 +89,7 @@ function cooled(seen: Seen): Problem {
         )
         .find((key) => disk.disk.files.has(key));
       if (listed !== undefined) return `${what}: ${listed} is still on the disk`;
-      if (cooledOf(state.rowsets).length === 0) return `${what} has nothing cooled`;
+      if (cooledOf(state.rowsets).length === 0 && !mayBeLocal) return `${what} has nothing cooled`;
     }
   }
   return undefined;

@@ -233,6 +233,10 @@ export class ModelServer implements Endpoint, ControlSeen {
     if (life === undefined || life.process.isDead || tablet === undefined) return false;
     const { journal, content } = this.#deps;
     const txnId = this.#nextId<TxnId>();
+  hasPolicy(): boolean {
+    return true;
+  }
+
     const bytes = this.#deps.random.bytes(16);
     const rowset = rowsetId(Buffer.from(bytes).toString('hex'));
     const bodies = rows.length === 0 ? [] : [segmentBody(rows)];

@@ -30,6 +30,8 @@ export interface CoolPlant {
   ): Promise<unknown>;
   readonly rules: Partial<ControlRules>;
   bucketRules(bucket: Bucket): void;
+  /** From when on what a query reads is held: from its look-up of tables, its scan, or never. */
+  readonly holdsFrom: 'lookup' | 'scan' | 'never';
 }
 
 export const NOTHING_PLANTED: CoolPlant = {
@@ -40,6 +42,7 @@ export const NOTHING_PLANTED: CoolPlant = {
   answer: async (_name, _request, honest) => await honest(),
   rules: {},
   bucketRules: () => undefined,
+  holdsFrom: 'lookup',
 };
 
 /** `honest` with some of its methods replaced. */
@@ -278,6 +281,18 @@ export const COOL_PLANTS = {
           return { confirmed: questions.map(({ tabletId }) => tabletId) };
         }) as FrontendPort['call'],
       }),
+  },
+
+  'collects-under-scan': {
+    ...NOTHING_PLANTED,
+    bug: 'I8: a collection does not wait for queries that read what was there before',
+    holdsFrom: 'never',
+  },
+
+  'holds-from-scan-on': {
+    ...NOTHING_PLANTED,
+    bug: 'I8: a query holds what it reads only from its scan on, and knows its version before',
+    holdsFrom: 'scan',
   },
 
   'dead-leader-stays': {

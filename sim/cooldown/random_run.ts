@@ -9,6 +9,7 @@ import type { SimEvent } from '../virtual_time.ts';
 import type { BucketCall, Fate } from './bucket.ts';
 import type { CoolBackend } from './cool_backend.ts';
 import { ModelWorld } from './model_world.ts';
+import { People, type PeopleOptions, drawPeople } from './people.ts';
 import { RealWorld } from './real_world.ts';
 import { COOL_PLANTS, type CoolPlantName } from './plants.ts';
 
@@ -22,6 +23,10 @@ export interface CoolRunOptions {
   readonly skewMsMax: number;
   readonly hasMd5Etags: boolean;
   readonly compacts: boolean;
+  /** Only with the real control plane. */
+  readonly people: PeopleOptions;
+  /** Tables that get no policy at first. */
+  readonly unbound: number;
   readonly drops: boolean;
   /** Probabilities per call of the bucket. */
   readonly fates: Readonly<Partial<Record<Fate, number>>>;
@@ -66,8 +71,15 @@ export interface CoolRunRequest {
 /** Longest that the phase without faults may take, virtual milliseconds. */
 const SETTLE_MS = 1_500_000;
 const PROMISE_JOBS_BITS_MAX = 8;
+/** Makes another stream of chance out of the same seed. */
+const PEOPLE = 0x7065_6f70;
 
-export function drawCoolOptions(random: SeededRandom, events?: number): CoolRunOptions {
+/** `people` draws what came later to the runs, so that seeds that found something still find it. */
+export function drawCoolOptions(
+  random: SeededRandom,
+  people: SeededRandom,
+  events?: number,
+): CoolRunOptions {
   const maybe = <T>(value: T, otherwise: T): T => (random.chance(0.5) ? value : otherwise);
   const drawn = random.between(10, 30);
   return {
@@ -79,6 +91,8 @@ export function drawCoolOptions(random: SeededRandom, events?: number): CoolRunO
     skewMsMax: maybe(random.one([500, 60_000]), 0),
     hasMd5Etags: random.chance(0.5),
     compacts: random.chance(0.6),
+    people: drawPeople(people),
+    unbound: people.chance(0.2) ? 1 : 0,
     drops: random.chance(0.3),
     fates: {
       'reply-lost': maybe(random.one([0.02, 0.1]), 0),
@@ -108,12 +122,14 @@ export function drawCoolOptions(random: SeededRandom, events?: number): CoolRunO
 export async function simulateCooldown(request: CoolRunRequest): Promise<CoolRunResult> {
   const { seed, events, plant, print, control } = request;
   const random = new SeededRandom(seed);
-  const options = drawCoolOptions(random.fork(), events);
+  const people = new SeededRandom(seed ^ PEOPLE);
+  const options = drawCoolOptions(random.fork(), people, events);
   const World = control === 'real' ? RealWorld : ModelWorld;
   const world = new World({
     seed: random.int(2 ** 31),
     backends: options.backends,
     tablets: options.tablets,
+    unbound: options.unbound,
     ttlSeconds: options.ttlSeconds,
     skewMsMax: options.skewMsMax,
     plant: COOL_PLANTS[plant],
@@ -122,7 +138,7 @@ export async function simulateCooldown(request: CoolRunRequest): Promise<CoolRun
   });
   world.bucket.hasMd5Etags = options.hasMd5Etags;
   try {
-    const run = new RandomRun(world, options, random);
+    const run = new RandomRun(world, options, random, people);
     const failure = await run.run();
     return {
       seed,
@@ -132,6 +148,8 @@ export async function simulateCooldown(request: CoolRunRequest): Promise<CoolRun
       lastLines: world.trace.last,
       counts: {
         ...run.counts,
+        ...world.queries.ends,
+        rows: world.queries.rows,
         virtualMs: Math.round(world.time.nowMs),
         checks: [...world.watch.checks.values()].reduce((sum, count) => sum + count, 0),
       },
@@ -160,15 +178,23 @@ class RandomRun {
   readonly #world: RealWorld | ModelWorld;
   readonly #options: CoolRunOptions;
   readonly #random: SeededRandom;
+  readonly #people: People | undefined;
   readonly #twins = new Set<number>();
   #isCalm = true;
   /** A backend dies so many promise jobs after its next event. */
   #armed: { readonly backend: CoolBackend; readonly jobs: number } | undefined;
 
-  constructor(world: RealWorld | ModelWorld, options: CoolRunOptions, random: SeededRandom) {
+  constructor(
+    world: RealWorld | ModelWorld,
+    options: CoolRunOptions,
+    random: SeededRandom,
+    people: SeededRandom,
+  ) {
     this.#world = world;
     this.#options = options;
     this.#random = random.fork();
+    this.#people =
+      world instanceof RealWorld ? new People(world, options.people, people.fork()) : undefined;
   }
 
   async run(): Promise<Failure | undefined> {
@@ -178,6 +204,7 @@ class RandomRun {
       await this.#dieInTheMiddle(event);
     };
     this.#faultsBegin();
+    this.#people?.begin();
     for (let event = 0; event < this.#options.events; event += 1) {
       await world.go(this.#random.around(this.#options.pauseMs));
       if (world.problem !== undefined) return world.problem;
@@ -191,7 +218,12 @@ class RandomRun {
       isFaultless: false,
       uploadFactorMax: 1,
     };
-    return world.problem ?? (await world.settled(expected, SETTLE_MS));
+    return (
+      world.problem ??
+      (await this.#people?.end()) ??
+      (await world.settled(expected, SETTLE_MS)) ??
+      (await this.#people?.readAll())
+    );
   }
 
   // -- what people do

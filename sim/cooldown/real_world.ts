@@ -2,9 +2,15 @@
  * The whole control plane: the real catalog on real SQLite, the real jobs, executors and parser in
  * several lives, and backends with replicas. What people do, they say in SQL.
  */
-import { SqlError } from '../../base/errors.ts';
+import type { AgentTransport } from '../../base/agent_messages.ts';
+import { type ErrorName, SqlError } from '../../base/errors.ts';
 import type { ReplicaId, TabletId } from '../../base/ids.ts';
-import type { StatementResult } from '../../base/values.ts';
+import type { SqlRow, StatementResult } from '../../base/values.ts';
+import { SnapshotHolds } from '../../jobs/snapshot_holds.ts';
+import { whileHeld } from '../../server/held_rows.ts';
+import { RecentScans } from '../../server/recent_scans.ts';
+import type { ScanRows } from '../../server/select/table_provider.ts';
+import { userTable } from '../../server/user_tables.ts';
 import type { Plant } from '../plants.ts';
 import { PLANTS } from '../plants.ts';
 import type { SimBackend } from '../sim_backend.ts';
@@ -13,6 +19,8 @@ import type { Failure } from '../simulation.ts';
 import { CatalogControl } from './catalog_control.ts';
 import { LIVENESS } from './control_invariants.ts';
 import type { CoolBackend } from './cool_backend.ts';
+import { NOTHING_PLANTED } from './plants.ts';
+import type { Query, QueryPlan } from './queries.ts';
 import type { ControlSeen } from './seen.ts';
 import type { FrontendCalls } from '../../base/agent_messages.ts';
 import { SECRET, WorldCore, type WorldOptions } from './world_core.ts';
@@ -30,6 +38,16 @@ const SERVER_CONFIG: Readonly<Record<string, string>> = {
 };
 const START_MS_MAX = 60_000;
 const CALL_MS_MAX = 30_000;
+const READ_MS_MAX = 60_000;
+/** A backend that died or cannot be reached, a store that does not answer, a table that is gone. */
+const MAY_END_A_QUERY: ReadonlySet<ErrorName> = new Set<ErrorName>([
+  'AGENT_LOST',
+  'NO_SUCH_TABLE',
+  'QUERY_INTERRUPTED',
+  'REPLICA_NONE_READABLE',
+  'SERVER_SHUTDOWN',
+  'STORE_FAILED',
+]);
 
 /** The server as it is, and those who watch what it says. */
 class WatchedServer extends SimServer {
@@ -59,6 +77,8 @@ export class RealWorld extends WorldCore {
   readonly #sim: WatchedServer;
   #control: CatalogControl | undefined;
   #keys = 0;
+  /** How often a secret was changed. */
+  secrets = 0;
 
   constructor(options: WorldOptions) {
     super(options);
@@ -114,7 +134,7 @@ export class RealWorld extends WorldCore {
 
   /** A calm start: a group, its backends, a resource, a policy and tables. */
   async setUp(): Promise<void> {
-    const { backends, tablets, ttlSeconds = 3 } = this.options;
+    const { backends, tablets, unbound = 0, ttlSeconds = 3 } = this.options;
     void this.#sim.start();
     await this.until(() => this.#sim.isReady, START_MS_MAX);
     this.#control = new CatalogControl(this.#sim.catalogFile);
@@ -125,36 +145,62 @@ export class RealWorld extends WorldCore {
     }
     await this.until(() => this.backends.length === backends, START_MS_MAX);
     await this.go(3000);
-    const created = this.#sim.services?.catalog.resources.create('r', {
-      store: {
-        kind: 's3',
-        endpoint: 'http://sim',
-        region: 'sim',
-        bucket: 'sim',
-        rootPath: '',
-        accessKey: 'known',
-        secretKey: SECRET,
-        usePathStyle: true,
-      },
-      validityCheck: false,
-      conditionalWrites: 'true',
-    });
-    if (created !== undefined) await this.finish(created);
+    for (const name of ['r', 'r2']) await this.finish(this.createResource(name));
     const ttl = `"storage_resource"="r", "cooldown_ttl"="${ttlSeconds}"`;
+    const later = `"storage_resource"="r", "cooldown_ttl"="${ttlSeconds + 20}"`;
+    const elsewhere = `"storage_resource"="r2", "cooldown_ttl"="${ttlSeconds}"`;
     await this.#must(`CREATE STORAGE POLICY p PROPERTIES(${ttl})`);
+    await this.#must(`CREATE STORAGE POLICY q PROPERTIES(${later})`);
+    await this.#must(`CREATE STORAGE POLICY o PROPERTIES(${elsewhere})`);
     for (let at = 0; at < tablets; at += 1) {
       const columns = '(k BIGINT NOT NULL, v BIGINT) DUPLICATE KEY(k)';
-      const placed = `"replication_num"="${Math.min(3, backends)}", "storage_policy"="p"`;
+      const policy = at >= tablets - unbound ? '' : ', "storage_policy"="p"';
+      const placed = `"replication_num"="${Math.min(3, backends)}"${policy}`;
       const layout = `DISTRIBUTED BY HASH(k) BUCKETS 1 PROPERTIES(${placed})`;
       await this.#must(`CREATE TABLE d.t${at} ${columns} ${layout}`);
     }
     await this.go(3000);
   }
 
+  /** Without trying out its store, which is none of this process; it may be there already. */
+  async createResource(name: string): Promise<unknown> {
+    const { services, process } = this.#sim;
+    if (services === undefined || process === undefined || !this.#sim.isReady) {
+      return new SqlError('SERVER_SHUTDOWN');
+    }
+    const { resources } = services.catalog;
+    const create = async (): Promise<unknown> =>
+      (await resources.find(name)) ??
+      (await resources.create(name, {
+        store: {
+          kind: 's3',
+          endpoint: 'http://sim',
+          region: 'sim',
+          bucket: 'sim',
+          rootPath: '',
+          accessKey: 'known',
+          secretKey: this.secret,
+          usePathStyle: true,
+        },
+        validityCheck: false,
+        conditionalWrites: 'true',
+      }));
+    return await process.guard(create());
+  }
+
+  /** The present one of the resources. */
+  get secret(): string {
+    return `${SECRET}${this.secrets}`;
+  }
+
   /** The tablet of table number `at`; tables have one each. */
   tabletId(at = 0): TabletId {
-    const tablets = [...this.history.tablets].sort((a, b) => a - b);
-    return tablets[at] ?? (0 as TabletId);
+    return this.tabletIds[at] ?? (0 as TabletId);
+  }
+
+  /** By table number, dropped ones included. */
+  get tabletIds(): readonly TabletId[] {
+    return [...this.history.tablets].sort((a, b) => a - b);
   }
 
   startLoad(rows: number, at: number): void {
@@ -165,19 +211,93 @@ export class RealWorld extends WorldCore {
     this.say(`INSERT INTO d.t${at} VALUES ${values.join(', ')}`);
   }
 
+  /** A SELECT of all rows of a table that may fail; nobody waits for it. */
+  startRead(at: number, plan: QueryPlan): void {
+    void this.#read(at, plan);
+  }
+
+  /** Why not all rows of a table can be read now; undefined: they can. */
+  async whyUnreadable(at: number): Promise<string | undefined> {
+    const plan = { waitMs: 0, pauseMs: 0, batchesMax: Number.POSITIVE_INFINITY };
+    const end = await this.finish(this.#read(at, plan), READ_MS_MAX);
+    if (end === 'whole') return undefined;
+    return end === undefined ? 'no answer' : String(end);
+  }
+
+  /**
+   * As a session does it: the version is decided on and held, some time later the table is scanned,
+   * and rows are taken as slowly as the client is.
+   */
+  async #read(at: number, plan: QueryPlan): Promise<'whole' | 'left' | Error> {
+    const { process } = this.#sim;
+    const query = this.queries.begin(() => process?.isDead === false);
+    this.trace.note(this.time.nowMs, `> query ${query.number}: SELECT k FROM d.t${at}`);
+    let end: 'whole' | 'left' | Error;
+    try {
+      end = await this.#readAs(query, at, plan);
+    } catch (error) {
+      if (!(error instanceof SqlError) || !MAY_END_A_QUERY.has(error.code)) {
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        this.fail(`query ${query.number}: ${text}`);
+      }
+      end = error instanceof Error ? error : new Error(String(error));
+    }
+    query.end();
+    const outcome = end instanceof Error ? 'failed' : end;
+    this.queries.ends[outcome] += 1;
+    this.trace.note(this.time.nowMs, `< query ${query.number} ${String(end)}`);
+    return end;
+  }
+
+  async #readAs(query: Query, at: number, plan: QueryPlan): Promise<'whole' | 'left'> {
+    const { services, process } = this.#sim;
+    if (services === undefined || process === undefined || !this.#sim.isReady) {
+      throw new SqlError('SERVER_SHUTDOWN');
+    }
+    const { holdsFrom } = this.options.plant ?? NOTHING_PLANTED;
+    // Where no collection looks.
+    const nowhere = new SnapshotHolds();
+    const holds = holdsFrom === 'never' ? nowhere : services.holds;
+    const { catalog, clock } = services;
+    let tabletId = 0 as TabletId;
+    let version = 0;
+    const result = await whileHeld(holdsFrom === 'lookup' ? holds : nowhere, async () => {
+      const table = await catalog.tables.get('d', `t${at}`);
+      tabletId = catalog.tablets.ofTable(table.tableId)[0]?.tabletId ?? tabletId;
+      version = table.partitions[0]?.visibleVersion ?? 0;
+      await clock.sleep(plan.waitMs);
+      const scans = new RecentScans({ ...services, transport: ofQuery(services.transport, query) });
+      const readable = userTable({ ...services, holds, scans }, table, 'g');
+      const rows = oneColumn(readable.scan(['k'], [], new AbortController().signal));
+      return { kind: 'rows', columns: [], rows };
+    });
+    const rows: string[] = [];
+    let batches = 0;
+    for await (const batch of result.rows as AsyncIterable<readonly SqlRow[]>) {
+      rows.push(...batch.map(([name]) => String(name)));
+      batches += 1;
+      if (batches >= plan.batchesMax) return 'left';
+      await clock.sleep(plan.pauseMs);
+    }
+    this.watch.wasRead(tabletId, version, rows);
+    this.queries.rows += rows.length;
+    return 'whole';
+  }
+
   /** Runs a statement that may fail; nobody waits for it. */
   say(sql: string): void {
-    void this.#said(sql);
+    void this.tell(sql);
   }
 
   async #must(sql: string): Promise<void> {
-    const outcome = await this.finish(this.#said(sql), START_MS_MAX);
+    const outcome = await this.finish(this.tell(sql), START_MS_MAX);
     if (outcome === undefined || outcome instanceof Error) {
       throw new Error(`${sql}: ${String(outcome)}`);
     }
   }
 
-  async #said(sql: string): Promise<StatementResult | Error> {
+  /** What the server answers, or why it does not. */
+  async tell(sql: string): Promise<StatementResult | Error> {
     this.trace.note(this.time.nowMs, `> ${sql}`);
     try {
       const result = await this.#sim.execute(sql, 'g');
@@ -254,11 +374,24 @@ export class RealServer {
   }
 }
 
+/** Calls of backends that say which query they are for. */
+function ofQuery(honest: AgentTransport, { number: query }: Query): AgentTransport {
+  return {
+    call: async (backendId, name, request, options) =>
+      await honest.call(backendId, name, { ...request, query }, options),
+  };
+}
+
+async function* oneColumn(batches: AsyncIterable<ScanRows>): AsyncGenerator<readonly SqlRow[]> {
+  for await (const { columns } of batches) yield (columns[0] ?? []).map((value) => [value]);
+}
+
 const NO_CONTROL: ControlSeen = {
   leads: () => new Map(),
   replicas: () => [],
   visibleVersion: () => undefined,
   hasResource: () => true,
+  hasPolicy: () => true,
 };
 
 function bigintText(_key: string, value: unknown): unknown {

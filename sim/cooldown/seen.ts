@@ -8,6 +8,7 @@ import type { PendingUpload, ReplicaState } from '../../be-agent/replica/replica
 import type { Bucket } from './bucket.ts';
 import type { Content } from './content.ts';
 import type { LocalDisk } from './local_disk.ts';
+import type { Queries } from './queries.ts';
 import type { Head, Manifest } from './remote_objects.ts';
 
 export interface ReplicaPlace {
@@ -26,6 +27,8 @@ export interface ControlSeen {
   /** Version that readers see; undefined: there is no such tablet any more. */
   visibleVersion(tabletId: TabletId): number | undefined;
   hasResource(resourceId: ResourceId): boolean;
+  /** Whether its data cools by itself. */
+  hasPolicy(tabletId: TabletId): boolean;
 }
 
 /** A backend as it lies on its disk, whether a process runs on it or not. */
@@ -47,6 +50,8 @@ export interface Seen {
   readonly disks: () => readonly DiskSeen[];
   readonly content: Content;
   readonly history: History;
+  /** What reads at the moment. */
+  readonly queries: Queries;
   /** Objects younger than this are never collected, milliseconds. */
   readonly graceMs: number;
 }
@@ -56,6 +61,8 @@ export class History {
   /** Of each `tablet/term` the replica, ever. */
   readonly replicaOfTerm = new Map<string, ReplicaId>();
   readonly termMax = new Map<TabletId, number>();
+  /** Where the cooled data of a tablet is. */
+  readonly resourceOf = new Map<TabletId, ResourceId>();
   /** The last HEAD of each tablet. */
   readonly heads = new Map<TabletId, Head>();
   /** All that HEAD ever named, by `tablet/metaId`. */

@@ -12,9 +12,11 @@ import { BUCKET_INVARIANTS, CALL_INVARIANTS } from './bucket_invariants.ts';
 import {
   CONTROL_INVARIANTS,
   JOURNAL_FIRST,
+  ONE_RESOURCE,
   SECRETS_STAY,
   SETTLED_BEFORE_COLLECTION,
 } from './control_invariants.ts';
+import type { Query } from './queries.ts';
 import { REPLICA_INVARIANTS, metaProblem } from './replica_invariants.ts';
 import { type Head, partsOfKey, publishedManifest, readJson } from './remote_objects.ts';
 import { type DiskSeen, type Seen, listKey } from './seen.ts';
@@ -66,8 +68,10 @@ export class CooldownWatch implements BucketWatcher {
       return;
     }
     this.#last.set(key, after);
-    for (const { rowsetId, place } of after.rowsets) {
+    for (const rowset of after.rowsets) {
+      const { rowsetId, place } = rowset;
       if (place.kind === 'local') seen.history.localOnce.add(`${disk.name}/${rowsetId}`);
+      this.found(ONE_RESOURCE, ONE_RESOURCE.check(seen, tabletId, rowset));
     }
     // Of a table that is gone nobody keeps count any more.
     if (seen.control.visibleVersion(tabletId) === undefined) return;
@@ -99,6 +103,21 @@ export class CooldownWatch implements BucketWatcher {
     for (const key of this.#last.keys()) {
       if (key.startsWith(`${disk.name}/`)) this.#last.delete(key);
     }
+  }
+
+  /** A query was to read an object that is not there. */
+  missed(query: Query | undefined, disk: DiskSeen, key: string): void {
+    const isRead = query?.isOpen === true;
+    const what = `query ${query?.number ?? 0} on ${disk.name} finds no ${key}`;
+    this.found(QUERIES_FIND_ALL, isRead ? what : undefined);
+  }
+
+  /** A query has come to its end; `rows` as it has read them. */
+  wasRead(tabletId: TabletId, version: number, rows: readonly string[]): void {
+    const expected = this.#seen().content.expected(tabletId, 0, version).join(' ');
+    const isRight = rows.toSorted().join(' ') === expected;
+    const what = `tablet ${tabletId}, version ${version}: read were [${rows.join(' ')}], it has [${expected}]`;
+    this.found(QUERIES_READ_THEIR_VERSION, isRight ? undefined : what);
   }
 
   controlChanged(): void {
@@ -142,6 +161,16 @@ export class CooldownWatch implements BucketWatcher {
 const LOCAL_KEPT: Claim = {
   name: 'I5-durable-before-local-goes',
   claim: 'A local segment is deleted only when no rowset of the replica is read from it.',
+};
+
+const QUERIES_FIND_ALL: Claim = {
+  name: 'I7-readers-find-all',
+  claim: 'Every object that a query reads from the bucket is there until the query has ended.',
+};
+
+const QUERIES_READ_THEIR_VERSION: Claim = {
+  name: 'I11-no-version-lost',
+  claim: 'A query that does not fail has read exactly the rows of its version.',
 };
 
 const META_ID: Claim = {

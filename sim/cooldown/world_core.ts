@@ -19,6 +19,7 @@ import { CoolBackend } from './cool_backend.ts';
 import { LIFE_IS_OVER } from './life_guard.ts';
 import { type Expected, unsettled } from './liveness.ts';
 import { type CoolPlant, NOTHING_PLANTED } from './plants.ts';
+import { Queries } from './queries.ts';
 import { type ControlSeen, type DiskSeen, History, type Seen } from './seen.ts';
 import { CooldownWatch } from './watch.ts';
 
@@ -33,6 +34,8 @@ export interface WorldOptions {
   readonly seed: number;
   readonly backends: number;
   readonly tablets: number;
+  /** Of these the last ones that get no policy at first. */
+  readonly unbound?: number;
   readonly time?: VirtualTime;
   readonly plant?: CoolPlant;
   readonly print?: (line: string) => void;
@@ -69,6 +72,7 @@ export abstract class WorldCore {
   afterEvent: (event: SimEvent) => Promise<void> = async () => {
     await Promise.resolve();
   };
+  readonly queries = new Queries();
   /** What becomes of a call of the bucket. */
   fate: (call: BucketCall) => Fate;
   protected readonly options: WorldOptions;
@@ -133,6 +137,7 @@ export abstract class WorldCore {
     };
   }
 
+      queries: this.queries,
   get problem(): Failure | undefined {
     if (this.#unheard === undefined) return this.watch.problem;
     return {
@@ -226,6 +231,7 @@ export abstract class WorldCore {
       logFor: (process) => this.logFor(process),
       fate: (call) => this.fate(call),
       latencyMs: this.latencyMs,
+      queries: this.queries,
       writeMs: this.writeMs,
       skewMsMax: this.options.skewMsMax ?? 0,
       backend: (one) => this.backends.find((each) => each.backendId === one),

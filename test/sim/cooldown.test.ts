@@ -6,7 +6,8 @@
 import { randomInt } from 'node:crypto';
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from '@jest/globals';
-import { CANARIES, KNOWN_SEEDS, NOT_EXPRESSED, SCOPES } from './cooldown_defects.ts';
+import { CANARIES, NOT_EXPRESSED, SCOPES } from './cooldown_defects.ts';
+import { KNOWN_SEEDS, PLANTED_RUNS } from './cooldown_seeds.ts';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
 const OUTPUT_BYTES_MAX = 64 * 2 ** 20;
@@ -87,8 +88,15 @@ describe('the simulation of cooldown', () => {
     expectHeld(sim('--quiet', '--control', control, '--seed', String(seed)));
   });
 
+  it.each(PLANTED_RUNS)('finds $plant in a run', ({ plant, firstSeed, runs, invariant }) => {
+    const seeds = ['--seed', String(firstSeed), '--runs', String(runs)];
+    const { output, exitCode } = sim('--quiet', '--plant', plant, ...seeds);
+    expect(output).toContain(`invariant '${invariant}' does not hold`);
+    expect(exitCode).toBe(1);
+  });
+
   it('gives the same trace twice for the same seed', () => {
-    const args = ['--seed', '2', '--events', '8', '--trace'];
+    const args = ['--seed', '8', '--events', '8', '--trace'];
     const [once, again] = [sim(...args), sim(...args)];
     expectHeld(once);
     expect(again.output).toBe(once.output);

@@ -200,24 +200,3 @@ export const SCOPES = [
   { scope: 'two-replicas', runsMin: 800 },
   { scope: 'one-replica', runsMin: 200 },
 ] as const;
-
-export interface KnownCoolSeed {
-  readonly seed: number;
-  readonly control: 'real' | 'model';
-  /** What was wrong. */
-  readonly found: string;
-}
-
-/** Seeds that once found something. */
-export const KNOWN_SEEDS: readonly KnownCoolSeed[] = [
-  {
-    seed: 127,
-    control: 'model',
-    found: 'a backend was refused for ever after a second process with its id had reported',
-  },
-  {
-    seed: 101,
-    control: 'real',
-    found: 'a prepared rowset was kept for ever whose version all replicas had from elsewhere',
-  },
-];
