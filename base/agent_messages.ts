@@ -126,6 +126,19 @@ export interface ScanBatch {
   readonly done: boolean;
 }
 
+export interface OpenedScan {
+  readonly scanId: string;
+  /** Batch 0, when it was there soon; else it is asked for as any other. */
+  readonly first?: ScanBatch;
+  /** `first` was all there is; by this name the backend knows the scan when it comes again. */
+  readonly ticket?: string;
+}
+
+/** Scans that were read whole before, and how often each is to be read now. */
+export interface ScanRepeats {
+  readonly scans: readonly { readonly ticket: string; readonly times: number }[];
+}
+
 // ---------------------------------------------------------------------------------------------
 // Rewriting rowsets into another schema
 
@@ -395,9 +408,21 @@ export interface AgentCalls {
     reply: { readonly rowsets: readonly NewRowset[] };
   };
   compact: { request: CompactRequest; reply: CompactReply };
-  openScan: { request: OpenScanRequest; reply: { readonly scanId: string } };
-  /** Each batch is handed out once; a lost reply fails the query, not the data. */
-  nextBatch: { request: { readonly scanId: string }; reply: ScanBatch };
+  openScan: { request: OpenScanRequest; reply: OpenedScan };
+  /**
+   * By scan: true when everything it would read is still here, in the cache or on the disk. Then it
+   * counts as read, and its rows are those of the first time, which never change. False: nothing
+   * has been counted, and the ticket is void; open it again.
+   */
+  repeatScans: { request: ScanRepeats; reply: { readonly same: readonly boolean[] } };
+  /**
+   * `batch`: how many were asked for before it. A repeat is answered as the first was, until the
+   * next one is asked for; a lost reply fails the query, not the data.
+   */
+  nextBatch: {
+    request: { readonly scanId: string; readonly batch: number };
+    reply: ScanBatch;
+  };
   closeScan: { request: { readonly scanId: string }; reply: Nothing };
   warmUp: { request: WarmUpRequest; reply: BatchProgress };
   /** Renews the batch's lease and asks how far it is. */

@@ -47,6 +47,7 @@ import type { OpenObject, Scan, SegmentSource } from './data/scan.ts';
 import { DownloadRate } from './download_rate.ts';
 import { NewRowsetCaching } from './new_rowset_caching.ts';
 import { type OpenedScan, OpenScans } from './open_scans.ts';
+import { ScanTrace } from './scan_tickets.ts';
 import type { OwnPeers, Peers } from './replica/peers.ts';
 import { HttpPeers } from './peer/http_peers.ts';
 import { ReplicaHost } from './replica/replica_host.ts';
@@ -327,8 +328,9 @@ export class Agent {
         rowsets: await this.#rewrite(request, signal),
       }),
       compact: async (request, signal) => await this.#compactions.compact(request, signal),
-      openScan: async (request) => await this.#scans.open(request),
-      nextBatch: async ({ scanId }) => await this.#scans.nextBatch(scanId),
+      openScan: async (request) => await this.#scans.openAndRead(request),
+      repeatScans: async (request) => await this.#scans.repeat(request),
+      nextBatch: async ({ scanId, batch }) => await this.#scans.nextBatch(scanId, batch),
       closeScan: ({ scanId }) => {
         this.#scans.close(scanId);
         return NOTHING;
@@ -420,18 +422,30 @@ export class Agent {
 
   async #newScan(request: OpenScanRequest): Promise<OpenedScan> {
     const planned = await this.replicas.scans.plan(request);
-    const { tableId, indexId } = request;
-    for (const { partitionId } of request.tablets) {
-      this.#accesses.add({ tableId, indexId, partitionId }, 1);
-    }
+    const countScan = (): void => {
+      const { tableId, indexId } = request;
+      for (const { partitionId } of request.tablets) {
+        this.#accesses.add({ tableId, indexId, partitionId }, 1);
+      }
+    };
+    countScan();
+    const trace = new ScanTrace(this.cache, countScan, planned.isSame);
     const open = (source: SegmentSource) =>
-      planned.open(source) ?? this.#openObject(request, source);
+      planned.open(source) ?? this.#openObject(request, source, trace);
     this.#scanning ??= loadScanning();
     const { Scan, footers } = await this.#scanning;
-    return { scan: new Scan(planned.request, open, footers), release: planned.release };
+    return {
+      scan: new Scan(planned.request, open, footers),
+      release: planned.release,
+      repeatable: () => (trace.isShort ? trace : undefined),
+    };
   }
 
-  #openObject(request: OpenScanRequest, { tablet, rowset, segment }: SegmentSource) {
+  #openObject(
+    request: OpenScanRequest,
+    { tablet, rowset, segment }: SegmentSource,
+    trace: ScanTrace,
+  ) {
     const key = segmentKey(tablet.tabletId, rowset.rowsetId, segment.segment);
     const { bytes: size, indexOffset } = segment;
     const open = this.stores
@@ -447,7 +461,9 @@ export class Agent {
       indexOffset,
       read: async (offset: number, length: number): Promise<Uint8Array> => {
         const object = await open;
-        return await this.cache.read(object, offset, length, { purpose: 'query' });
+        const bytes = await this.cache.read(object, offset, length, { purpose: 'query' });
+        trace.add(object, offset, length);
+        return bytes;
       },
     };
   }

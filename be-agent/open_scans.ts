@@ -1,23 +1,37 @@
 /** Scans that the server is reading: a cursor each, dropped when nobody asks for its next batch. */
-import type { OpenScanRequest, ScanBatch } from '../base/agent_messages.ts';
+import type {
+  OpenedScan as OpenedScanReply,
+  OpenScanRequest,
+  ScanBatch,
+  ScanRepeats,
+} from '../base/agent_messages.ts';
 import { SqlError } from '../base/errors.ts';
 import type { BackendId } from '../base/ids.ts';
 import type { Clock, Random } from '../base/ports.ts';
 import type { Scan } from './data/scan.ts';
+import { type RepeatableScan, ScanTickets } from './scan_tickets.ts';
 
 /** Scans open at once; one more is refused. */
 const OPEN_SCANS_MAX = 1000;
 /** Milliseconds after which a scan that is not read is dropped. */
 const IDLE_MS = 600_000;
+/** How long the answer to `openScan` waits for the first rows. */
+const FIRST_WAIT_MS = 1000;
 
 export interface OpenedScan {
-  readonly scan: Scan;
+  readonly scan: Pick<Scan, 'nextBatch' | 'close'>;
   /** Called once, when the scan is closed. */
   readonly release: () => void;
+  /** For scans that can be answered again without reading; asked when all has been read. */
+  readonly repeatable?: () => RepeatableScan | undefined;
 }
 
 interface OpenScan extends OpenedScan {
   stopTimer: () => void;
+  /** Batches that were asked for. */
+  asked: number;
+  /** The last one: its request may come twice. */
+  last: Promise<ScanBatch> | undefined;
 }
 
 export class OpenScans {
@@ -26,6 +40,7 @@ export class OpenScans {
   readonly #make: (request: OpenScanRequest) => Promise<OpenedScan>;
   readonly #backendId: BackendId;
   readonly #open = new Map<string, OpenScan>();
+  readonly #tickets: ScanTickets;
   #isClosed = false;
 
   constructor(
@@ -38,6 +53,47 @@ export class OpenScans {
     this.#random = random;
     this.#make = make;
     this.#backendId = backendId;
+    this.#tickets = new ScanTickets(random);
+  }
+
+  /**
+   * Opens a scan and begins to read it: most scans are over with their first batch, and need no
+   * second message then. Throws what making a scan and reading it throw.
+   */
+  async openAndRead(request: OpenScanRequest): Promise<OpenedScanReply> {
+    const { scanId } = await this.open(request);
+    const repeatable = this.#open.get(scanId)?.repeatable;
+    const first = await this.#firstSoon(scanId);
+    if (first === undefined) return { scanId };
+    const repeat = first.done ? repeatable?.() : undefined;
+    return repeat === undefined
+      ? { scanId, first }
+      : { scanId, first, ticket: this.#tickets.issue(repeat) };
+  }
+
+  /** See AgentCalls.repeatScans. */
+  async repeat(repeats: ScanRepeats): Promise<{ readonly same: readonly boolean[] }> {
+    if (this.#isClosed) throw this.#lost('repeatScans');
+    return { same: await this.#tickets.repeat(repeats) };
+  }
+
+  /** undefined: it takes its time, and is there for `nextBatch`. */
+  async #firstSoon(scanId: string): Promise<ScanBatch | undefined> {
+    const late = Promise.withResolvers<undefined>();
+    const stopTimer = this.#clock.after(FIRST_WAIT_MS, () => {
+      late.resolve(undefined);
+    });
+    const reading = this.nextBatch(scanId, 0);
+    // Whoever asks for it later sees the failure.
+    reading.catch(() => undefined);
+    try {
+      return await Promise.race([reading, late.promise]);
+    } catch (error) {
+      this.close(scanId);
+      throw error;
+    } finally {
+      stopTimer();
+    }
   }
 
   /** Throws what making a scan throws. */
@@ -47,7 +103,8 @@ export class OpenScans {
       throw new SqlError('STORE_FAILED', { what: why });
     }
     const scanId = Buffer.from(this.#random.bytes(16)).toString('hex');
-    const scan = { ...(await this.#make(request)), stopTimer: () => undefined };
+    const made = await this.#make(request);
+    const scan: OpenScan = { ...made, stopTimer: () => undefined, asked: 0, last: undefined };
     if (this.#isClosed) {
       scan.release();
       throw this.#lost('openScan');
@@ -57,13 +114,28 @@ export class OpenScans {
     return { scanId };
   }
 
-  /** Throws QUERY_INTERRUPTED when there is no such scan (any more), AGENT_LOST at the end. */
-  async nextBatch(scanId: string): Promise<ScanBatch> {
+  /**
+   * Number `batch` from 0 on. Throws QUERY_INTERRUPTED when there is no such scan (any more) or it
+   * is another one's turn, AGENT_LOST at the end.
+   */
+  async nextBatch(scanId: string, batch: number): Promise<ScanBatch> {
     const open = this.#open.get(scanId);
     if (open === undefined) {
       if (this.#isClosed) throw this.#lost('nextBatch');
       throw new SqlError('QUERY_INTERRUPTED', {}, { hint: 'the scan is closed' });
     }
+    // Come twice: two batches for one question would be rows that nobody sees.
+    if (batch === open.asked - 1 && open.last !== undefined) return await open.last;
+    if (batch !== open.asked) {
+      const hint = `batch ${batch} of the scan was asked for, ${open.asked} is the next`;
+      throw new SqlError('QUERY_INTERRUPTED', {}, { hint });
+    }
+    open.asked += 1;
+    open.last = this.#read(scanId, open);
+    return await open.last;
+  }
+
+  async #read(scanId: string, open: OpenScan): Promise<ScanBatch> {
     open.stopTimer();
     const batch = await open.scan.nextBatch();
     // Closed meanwhile, it says that it is done, and is not.

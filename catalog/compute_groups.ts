@@ -9,13 +9,30 @@ import type { Session, WriteSession } from './session.ts';
 
 export class ComputeGroupStore {
   readonly #session: Session;
+  #listed:
+    | { readonly dataVersion: number; readonly groups: readonly ComputeGroupDef[] }
+    | undefined;
 
   constructor(session: Session) {
     this.#session = session;
   }
 
-  /** By name. */
-  async list(): Promise<ComputeGroupDef[]> {
+  /**
+   * By name. Every SELECT from a table of somebody who named no group asks: as long as nobody has
+   * committed it is the list of the last time, for 2 instead of 30 microseconds.
+   */
+  async list(): Promise<readonly ComputeGroupDef[]> {
+    const { bulk, isTransaction } = this.#session;
+    if (isTransaction) return await this.#read();
+    // Asked before the rows are read: a commit in between makes the next call read again.
+    const dataVersion = bulk.dataVersion();
+    if (this.#listed?.dataVersion === dataVersion) return this.#listed.groups;
+    const groups = await this.#read();
+    this.#listed = { dataVersion, groups };
+    return groups;
+  }
+
+  async #read(): Promise<readonly ComputeGroupDef[]> {
     const rows = await this.#session.db
       .selectFrom('compute_group')
       .selectAll()

@@ -32,6 +32,14 @@ export class RowsetStore {
   }
 
   /**
+   * Another number whenever somebody has committed anything: what was read from the catalog at the
+   * same number before is still what there is.
+   */
+  get dataVersion(): number {
+    return this.#session.bulk.dataVersion();
+  }
+
+  /**
    * The visible rowsets of each tablet, by version. A consistent snapshot over all partitions: the
    * visible versions are taken at once. Tablets that do not exist (dropped meanwhile) have no
    * entry; empty ones have an empty list.

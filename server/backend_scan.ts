@@ -25,38 +25,46 @@ export interface BackendScanServices {
 }
 
 /**
- * The next batch is read while the last one is used. Throws what the backend's calls throw, and
+ * The next batch is read while the last one is used. `onTicket` gets the name by which the backend
+ * knows a scan that was over with its first batch. Throws what the backend's calls throw, and
  * AGENT_LOST as soon as the backend is known to be dead.
  */
 export async function* readScan(
   services: BackendScanServices,
   { backendId, request, openTimeoutMs = BATCH_TIMEOUT_MS }: BackendScan,
   signal: AbortSignal,
+  onTicket: (ticket: string, all: ScanBatch) => void = () => undefined,
 ): AsyncGenerator<ScanRows> {
   const { transport, log } = services;
-  const { scanId } = await whileAlive(services, backendId, 'openScan', signal, (ends) =>
-    transport.call(backendId, 'openScan', request, { timeoutMs: openTimeoutMs, signal: ends }),
+  const { scanId, first, ticket } = await whileAlive(
+    services,
+    backendId,
+    'openScan',
+    signal,
+    (ends) =>
+      transport.call(backendId, 'openScan', request, { timeoutMs: openTimeoutMs, signal: ends }),
   );
-  const nextBatch = (): Promise<ScanBatch> =>
-    whileAlive(services, backendId, 'nextBatch', signal, (ends) =>
-      transport.call(
-        backendId,
-        'nextBatch',
-        { scanId },
-        { timeoutMs: BATCH_TIMEOUT_MS, signal: ends },
-      ),
-    );
+  let asked = first === undefined ? 0 : 1;
+  const nextBatch = (): Promise<ScanBatch> => {
+    const request = { scanId, batch: asked };
+    asked += 1;
+    return whileAlive(services, backendId, 'nextBatch', signal, (ends) => {
+      const options = { timeoutMs: BATCH_TIMEOUT_MS, signal: ends };
+      return transport.call(backendId, 'nextBatch', request, options);
+    });
+  };
   let done = false;
   try {
-    let next = nextBatch();
+    let next = first === undefined ? nextBatch() : Promise.resolve(first);
     while (!done) {
       const batch = await next;
       ({ done } = batch);
+      if (done && ticket !== undefined && batch === first) onTicket(ticket, first);
       if (!done) {
         next = nextBatch();
         next.catch(() => undefined);
       }
-      if (batch.rows > 0) yield { rows: batch.rows, columns: batch.columns };
+      if (batch.rows > 0) yield batch;
     }
   } finally {
     if (!done) {

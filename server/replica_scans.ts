@@ -11,7 +11,8 @@ import { FIRST_VERSION } from '../base/replica.ts';
 import type { PartitionDef } from '../base/schema.ts';
 import { type ReplicaDef, isComplete } from '../catalog/replicas.ts';
 import { untilStarted } from '../jobs/starting_backends.ts';
-import { type BackendScan, readScan } from './backend_scan.ts';
+import type { BackendScan } from './backend_scan.ts';
+import { RecentScans } from './recent_scans.ts';
 import type { ScanRows } from './select/table_provider.ts';
 import type { Services } from './services.ts';
 
@@ -23,7 +24,10 @@ const NAMED_MAX = 10;
 export type ReplicaScanServices = Pick<
   Services,
   'catalog' | 'registry' | 'transport' | 'board' | 'clock' | 'log'
->;
+> & {
+  /** Those of the whole server; absent: nothing is known of earlier scans. */
+  readonly scans?: RecentScans;
+};
 
 /** What is the same in all requests of a scan. */
 export type ScanShape = Omit<OpenScanRequest, 'tablets'>;
@@ -58,13 +62,14 @@ export async function* scanReplicas(
   signal: AbortSignal,
 ): AsyncGenerator<ScanRows> {
   await untilReadable(services, tablets);
+  const { scans = new RecentScans(services) } = services;
   let open = wantedTablets(services, tablets);
   while (open.length > 0) {
     const again: WantedTablet[] = [];
     for (const [scan, wanted] of scansOf(shape, open)) {
       let hasRows = false;
       try {
-        for await (const rows of readScan(services, scan, signal)) {
+        for await (const rows of scans.read(scan, signal)) {
           hasRows = true;
           yield rows;
         }

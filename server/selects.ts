@@ -13,6 +13,7 @@ import { InformationSchema, virtualTable } from './information_schema/informatio
 import { PERFORMANCE_SCHEMA, performanceTable } from './information_schema/performance_tables.ts';
 import { mysqlTable } from './information_schema/mysql_tables.ts';
 import { isSystemDatabase } from './information_schema/system_databases.ts';
+import { RecentScans } from './recent_scans.ts';
 import { SCHEMA, SchemaSource } from './schema_source.ts';
 import type { QueryPlan } from './select/query_plan.ts';
 import { SelectEngine } from './select/select_engine.ts';
@@ -28,8 +29,10 @@ const TRIES_MAX = 5;
 
 export class Selects {
   readonly #engine: SelectEngine<ExecContext>;
+  readonly #scans: RecentScans;
 
   constructor(services: Services) {
+    this.#scans = new RecentScans(services);
     this.#engine = new SelectEngine<ExecContext>({
       clock: services.clock,
       log: services.log,
@@ -103,7 +106,10 @@ export class Selects {
     if (database === ACCOUNTS_DATABASE) return accountsTable(table, context);
     if (isSystemDatabase(database)) return undefined;
     const found = await services.catalog.tables.find(database, table);
-    if (found !== undefined) return userTable(services, found, await computeGroupOf(context));
+    if (found !== undefined) {
+      const scanning = { ...services, scans: this.#scans };
+      return userTable(scanning, found, await computeGroupOf(context));
+    }
     if ((await services.catalog.databases.find(database)) === undefined) {
       throw new SqlError('BAD_DB', { name: database });
     }
@@ -119,6 +125,8 @@ function accountsTable(name: string, context: ExecContext): SelectTable | undefi
   const source = {
     accounts: access.accounts(),
     rightsOf: (account: AccountName) => access.rightsOf(account),
+    rolesOf: (account: AccountName) => access.rolesOf(account),
+    defaultRolesOf: (account: AccountName) => access.defaultRolesOf(account),
     showsHashes: rightsOf(context).isAdmin,
   };
   return virtualTable(ACCOUNTS_DATABASE, table, source);

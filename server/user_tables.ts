@@ -19,13 +19,15 @@ import {
   isReplicated,
 } from '../base/schema.ts';
 import type { SqlValue } from '../base/values.ts';
-import { type BackendScan, readScan } from './backend_scan.ts';
+import type { BackendScan } from './backend_scan.ts';
+import { RecentScans } from './recent_scans.ts';
 import {
   type ReplicaScanServices,
   type ScanShape,
   planReplicaScans,
   scanReplicas,
 } from './replica_scans.ts';
+import { columnsFor, keepPlan, knownPlan } from './scan_plans.ts';
 import type { TablePlan } from './select/query_plan.ts';
 import type { ScanRows, SelectTable } from './select/table_provider.ts';
 import type { Services } from './services.ts';
@@ -118,19 +120,24 @@ async function* scanPlanned(services: ScanServices, job: ScanJob): AsyncGenerato
     yield* scanReplicas(services, shapeOf(job, index), tabletsOf(services, job, index), signal);
     return;
   }
-  for (const scan of await plan(services, job)) yield* readScan(services, scan, signal);
+  const { scans = new RecentScans(services) } = services;
+  yield* scans.readAll(await plan(services, job), signal);
 }
 
-async function plan(services: ScanServices, job: ScanJob): Promise<BackendScan[]> {
+async function plan(services: ScanServices, job: ScanJob): Promise<readonly BackendScan[]> {
   const { catalog, registry } = services;
   const { table, computeGroup, wanted } = job;
   if (isReplicated(table)) {
     const base = baseIndexOf(table);
     return planReplicaScans(services, shapeOf(job, base), tabletsOf(services, job, base));
   }
+  const { dataVersion } = catalog.rowsets;
+  const known = knownPlan(job, dataVersion, (backends) => registry.alive(backends));
+  if (known !== undefined) return known.scans;
   const group = await catalog.computeGroups.get(computeGroup);
-  const members = await catalog.backends.ofGroup(group.computeGroupId);
-  const alive = registry.alive(members.map((backend) => backend.backendId));
+  const backends = await catalog.backends.ofGroup(group.computeGroupId);
+  const members = backends.map(({ backendId }) => backendId);
+  const alive = registry.alive(members);
   if (alive.length === 0) throw new SqlError('NO_ALIVE_BACKEND', { name: computeGroup });
   const index = bestIndex(services, table, wanted);
   const partitionOf = tabletsOf(services, job, index);
@@ -146,10 +153,13 @@ async function plan(services: ScanServices, job: ScanJob): Promise<BackendScan[]
     byBackend.set(backendId, list);
   }
   const shared = shapeOf(job, index);
-  return [...byBackend].map(([backendId, tablets]) => ({
+  const scans = [...byBackend].map(([backendId, tablets]) => ({
     backendId,
     request: { ...shared, tablets },
   }));
+  const { predicates } = job;
+  keepPlan(wanted, { table, computeGroup, predicates, dataVersion, members, alive, scans });
+  return scans;
 }
 
 /** The tablets of an index that can have the rows, with their partitions. */
@@ -174,7 +184,7 @@ function shapeOf({ table, wanted, predicates }: ScanJob, index: IndexDef): ScanS
     tableName: `${table.databaseName}.${table.name}`,
     indexId: index.indexId,
     ttlSeconds: table.ttlSeconds,
-    columns: wanted.map((name) => columnNamed(table, name)),
+    columns: columnsFor(wanted, table, () => wanted.map((name) => columnNamed(table, name))),
     predicates,
   };
 }

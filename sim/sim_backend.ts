@@ -247,6 +247,7 @@ export class SimBackend implements Endpoint {
       case 'compact':
         return await life.data.compact(request as CompactRequest);
       case 'openScan':
+      case 'repeatScans':
       case 'nextBatch':
       case 'closeScan':
       case 'createReplicas':

@@ -259,6 +259,31 @@ export class BlockCache {
     return object.size === 0 || known?.cached === blockCount(object.size);
   }
 
+  /** Whether a read of these bytes would find all of them here. */
+  hasRange(object: CacheObject, offset: number, length: number): boolean {
+    const known = this.#disk.find(object);
+    if (known === undefined) return length === 0;
+    const last = Math.floor((offset + length - 1) / BLOCK_BYTES);
+    for (let block = Math.floor(offset / BLOCK_BYTES); block <= last; block += 1) {
+      if (this.#disk.index.slotOf(known, block) === undefined) return false;
+    }
+    return true;
+  }
+
+  /** Counts a query that needs these bytes again and still has them; `hasRange` must be true. */
+  countHits(object: CacheObject, offset: number, length: number): void {
+    const end = offset + length;
+    for (let block = Math.floor(offset / BLOCK_BYTES); block * BLOCK_BYTES < end; block += 1) {
+      const slot = this.#disk.slotOf(object, block);
+      if (slot === undefined) continue;
+      this.#disk.touch(object, block, slot);
+      this.#disk.hit(slot);
+      this.#counts.hits += 1;
+      const from = Math.max(offset, block * BLOCK_BYTES);
+      this.#counts.hitBytes += Math.min(end, (block + 1) * BLOCK_BYTES) - from;
+    }
+  }
+
   /** bytes of data of the object's blocks that are not in the cache now */
   missingBytes(object: CacheObject): number {
     const known = this.#disk.find(object);

@@ -35,6 +35,8 @@ export interface PlannedScan {
   readonly open: (source: SegmentSource) => ReadObject | undefined;
   /** Its files may go. */
   readonly release: () => void;
+  /** Whether a plan made now would be the same, and what lies on the local disk is there. */
+  readonly isSame: () => Promise<boolean>;
 }
 
 type ReplicaTablet = ScanTablet & { readonly replica: NonNullable<ScanTablet['replica']> };
@@ -59,8 +61,10 @@ export class ReplicaScans {
     const unpins: (() => void)[] = [];
     const local = new Set<RowsetId>();
     const rowsets = new Map<TabletId, readonly RowsetMeta[]>();
+    const states: ReplicaState[] = [];
     for (const tablet of wanted) {
       const found = this.#rowsetsOf(tablet);
+      states.push(this.#deps.own.require(tablet.tabletId, tablet.replica.replicaId));
       for (const { rowsetId, place } of found) if (place.kind === 'local') local.add(rowsetId);
       rowsets.set(
         tablet.tabletId,
@@ -71,8 +75,9 @@ export class ReplicaScans {
     const release = (): void => {
       for (const unpin of unpins) unpin();
     };
+    const localRowsets = [...rowsets.values()].flat().filter((each) => local.has(each.rowsetId));
     try {
-      await this.#check([...rowsets.values()].flat().filter((each) => local.has(each.rowsetId)));
+      await this.#check(localRowsets);
     } catch (error) {
       release();
       throw error;
@@ -85,7 +90,30 @@ export class ReplicaScans {
       request: { ...request, tablets },
       open: (source) => (local.has(source.rowset.rowsetId) ? this.#open(source) : undefined),
       release,
+      isSame: async () => await this.#isSame(states, localRowsets),
     };
+  }
+
+  /** Replicas are replaced, not changed; their files are looked for each time, as by a scan. */
+  async #isSame(
+    states: readonly ReplicaState[],
+    localRowsets: readonly RowsetMeta[],
+  ): Promise<boolean> {
+    const { store } = this.#deps;
+    const areSame = (): boolean =>
+      states.every(({ tabletId, replicaId, rowsets }) => {
+        const now = store.get(tabletId);
+        return now?.replicaId === replicaId && !now.isBad && now.rowsets === rowsets;
+      });
+    if (!areSame()) return false;
+    if (localRowsets.length === 0) return true;
+    try {
+      await this.#check(localRowsets);
+    } catch {
+      // The scan that is opened then meets the same, and says so.
+      return false;
+    }
+    return areSame();
   }
 
   /** What is prepared may be visible since: the server's word is late then. */

@@ -1,4 +1,5 @@
 /** One SELECT over tables: reads them, and runs it here when it is small, else in a process. */
+import type { ScanPredicate } from '../../base/agent_messages.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { Clock, Log } from '../../base/ports.ts';
 import type { ColumnType, RowsResult, SqlRow } from '../../base/values.ts';
@@ -32,6 +33,8 @@ export interface SelectOptions<Context> {
   /** sql_select_limit; 0: no limit. */
   readonly rowsMax: number;
 }
+
+const NO_PREDICATES: readonly ScanPredicate[] = [];
 
 /** Processes that a statement is handed to until one answers. */
 const BEGIN_TRIES_MAX = 4;
@@ -148,7 +151,7 @@ export class QueryJob<Context> {
 
   #iteratorOf(scan: TableScan): AsyncIterator<ScanRows> {
     if (scan.iterator === undefined) {
-      const predicates = this.#scans.length === 1 ? this.#spelled.predicates : [];
+      const predicates = this.#scans.length === 1 ? this.#spelled.predicates : NO_PREDICATES;
       const rows = scan.table.scan(scan.wanted.names, predicates, this.#abort.signal);
       scan.iterator = rows[Symbol.asyncIterator]();
     }

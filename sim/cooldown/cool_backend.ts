@@ -138,6 +138,25 @@ export class CoolBackend implements Endpoint, DiskSeen {
     return this.#store.uploads(tabletId);
   }
 
+  /** All that its process has in memory; for comparing states. */
+  get memory(): readonly unknown[] {
+    return [this.#life?.host, this.#life?.cooldown];
+  }
+
+  /** Parts of that which are on the disk, belong to others, or never change. */
+  get outsideMemory(): readonly unknown[] {
+    const { process, config, frontend, view, store } = this.#life ?? {};
+    return [process, config, frontend, view, store, this.#world];
+  }
+
+  /** Everything in the file of its replica store. */
+  get durable(): readonly unknown[] {
+    const store = this.#store;
+    const uploads = store.list().map(({ tabletId }) => store.uploads(tabletId));
+    const versions = [store.policies(), store.resources()];
+    return [store.list(), uploads, store.prepared(), versions];
+  }
+
   /** A new life on the same disk, without what the last one had in memory. */
   start(): void {
     if (this.isRunning) return;
@@ -260,6 +279,13 @@ export class CoolBackend implements Endpoint, DiskSeen {
         return {};
       case 'load':
         return await this.#load(life, request as LoadRequest);
+      case 'openScan':
+        return await life.scans.openAndRead(request as OpenScanRequest);
+      case 'nextBatch':
+        return await nextBatch(life.scans, request as AgentCalls['nextBatch']['request']);
+      case 'closeScan':
+        life.scans.close((request as AgentCalls['closeScan']['request']).scanId);
+        return {};
       case 'deleteObjects':
         return await this.#deleteObjects(life, request as AgentCalls['deleteObjects']['request']);
       case 'dropCached':
@@ -279,13 +305,6 @@ export class CoolBackend implements Endpoint, DiskSeen {
     for (const [at, [key]] of rows.entries()) {
       const tabletId = buckets[at % buckets.length];
       if (tabletId === undefined) continue;
-      case 'openScan':
-        return await life.scans.openAndRead(request as OpenScanRequest);
-      case 'nextBatch':
-        return await nextBatch(life.scans, request as AgentCalls['nextBatch']['request']);
-      case 'closeScan':
-        life.scans.close((request as AgentCalls['closeScan']['request']).scanId);
-        return {};
       byTablet.set(tabletId, [...(byTablet.get(tabletId) ?? []), `k${String(key)}`]);
     }
     const rowsets: NewRowset[] = [];
@@ -451,6 +470,13 @@ export class CoolBackend implements Endpoint, DiskSeen {
   }
 }
 
+async function nextBatch(
+  scans: OpenScans,
+  { scanId, batch }: AgentCalls['nextBatch']['request'],
+): Promise<AgentCalls['nextBatch']['reply']> {
+  return await scans.nextBatch(scanId, batch);
+}
+
 /** Timers of a real process never take less than a millisecond. */
 function wholeTimers(clock: Clock): Clock {
   return {
@@ -463,10 +489,3 @@ function wholeTimers(clock: Clock): Clock {
 const NEVER = new AbortController().signal;
 
 type PeerMethod = (...args: readonly unknown[]) => Promise<unknown>;
-async function nextBatch(
-  scans: OpenScans,
-  { scanId, batch }: AgentCalls['nextBatch']['request'],
-): Promise<AgentCalls['nextBatch']['reply']> {
-  return await scans.nextBatch(scanId, batch);
-}
-

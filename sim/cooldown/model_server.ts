@@ -187,6 +187,25 @@ export class ModelServer implements Endpoint, ControlSeen {
     this.#tick(life);
   }
 
+  /** All that its process has in memory, and what it draws ids from; for comparing states. */
+  get memory(): readonly unknown[] {
+    const { board, reports, incarnations, heardMs, repairing } = this.#life ?? {};
+    const backends = board
+      ?.backends()
+      .map((backendId) => [
+        backendId,
+        board.isComplete(backendId),
+        board.incarnationOf(backendId),
+        [...(board.reportsOf(backendId)?.all() ?? [])],
+      ]);
+    return [backends, reports, incarnations, heardMs, repairing, this.#running, this.#deps.random];
+  }
+
+  /** Of that, what is told otherwise. */
+  get outsideMemory(): readonly unknown[] {
+    return [this.#life?.process, this.#life?.board];
+  }
+
   crash(): void {
     if (!this.isRunning) return;
     this.#deps.trace.note(this.#deps.time.nowMs, 'the server is killed');
@@ -214,6 +233,10 @@ export class ModelServer implements Endpoint, ControlSeen {
     return tablet === undefined || tablet.isDropped ? undefined : tablet.visibleVersion;
   }
 
+  hasPolicy(): boolean {
+    return true;
+  }
+
   hasResource(resourceId: ResourceId): boolean {
     return this.#deps.journal.policy.resourceId === resourceId;
   }
@@ -233,10 +256,6 @@ export class ModelServer implements Endpoint, ControlSeen {
     if (life === undefined || life.process.isDead || tablet === undefined) return false;
     const { journal, content } = this.#deps;
     const txnId = this.#nextId<TxnId>();
-  hasPolicy(): boolean {
-    return true;
-  }
-
     const bytes = this.#deps.random.bytes(16);
     const rowset = rowsetId(Buffer.from(bytes).toString('hex'));
     const bodies = rows.length === 0 ? [] : [segmentBody(rows)];

@@ -37,10 +37,14 @@ export interface WorldOptions {
   /** Of these the last ones that get no policy at first. */
   readonly unbound?: number;
   readonly time?: VirtualTime;
+  /** Absent: drawn from the seed. */
+  readonly random?: SeededRandom;
   readonly plant?: CoolPlant;
   readonly print?: (line: string) => void;
   readonly fate?: (call: BucketCall) => Fate;
   readonly agentConfig?: Readonly<Record<string, string>>;
+  /** Without a heartbeat for so long a backend is taken for dead, by the model of a server. */
+  readonly deadMs?: number;
   /** Seconds after which data is cold. */
   readonly ttlSeconds?: number;
   /** Largest amount that a backend's wall clock is off, milliseconds. */
@@ -68,11 +72,11 @@ export abstract class WorldCore {
   readonly watch: CooldownWatch;
   readonly history = new History();
   readonly content = new Content();
+  readonly queries = new Queries();
   /** Called after an event was fired and before anything settles: where crashes at an await are. */
   afterEvent: (event: SimEvent) => Promise<void> = async () => {
     await Promise.resolve();
   };
-  readonly queries = new Queries();
   /** What becomes of a call of the bucket. */
   fate: (call: BucketCall) => Fate;
   protected readonly options: WorldOptions;
@@ -97,7 +101,7 @@ export abstract class WorldCore {
     this.fate = options.fate ?? ((): Fate => 'ok');
     const root = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
     this.dir = mkdtempSync(join(root, 'thermocline-cool-'));
-    this.random = new SeededRandom(options.seed);
+    this.random = options.random ?? new SeededRandom(options.seed);
     this.time = options.time ?? new VirtualTime();
     this.trace = new Trace(options.print);
     const quiet = { drop: 0, duplicate: 0, replyLost: 0, delayMs: 2, slow: 0, slowMs: 500 };
@@ -133,11 +137,11 @@ export abstract class WorldCore {
       disks: (): readonly DiskSeen[] => [...this.backends, ...this.#twins],
       content: this.content,
       history: this.history,
+      queries: this.queries,
       graceMs: Number(this.agentConfig['cooldown_garbage_grace_seconds']) * 1000,
     };
   }
 
-      queries: this.queries,
   get problem(): Failure | undefined {
     if (this.#unheard === undefined) return this.watch.problem;
     return {
@@ -227,11 +231,11 @@ export abstract class WorldCore {
       server,
       watch: this.watch,
       content: this.content,
+      queries: this.queries,
       agentConfig: this.agentConfig,
       logFor: (process) => this.logFor(process),
       fate: (call) => this.fate(call),
       latencyMs: this.latencyMs,
-      queries: this.queries,
       writeMs: this.writeMs,
       skewMsMax: this.options.skewMsMax ?? 0,
       backend: (one) => this.backends.find((each) => each.backendId === one),
