@@ -244,6 +244,11 @@ export interface FileStoreSpec {
   readonly kind: 'file';
   /** Absolute directory. */
   readonly path: string;
+  /**
+   * The resource whose directory it is, for messages. CREATE RESOURCE has made it: when it is missing
+   * it is not mounted, or lost, and is not made again.
+   */
+  readonly resource?: string;
 }
 
 /** How long and how widely a bucket is asked; the server's settings apply where it is silent. */

@@ -111,7 +111,9 @@ function makeHandlers(deps: FrontendCallsDeps): Handlers {
 async function storeOf(catalog: Catalog, vaultId: VaultId): Promise<VaultSpec> {
   const resource = await catalog.resources.byId(id<ResourceId>(vaultId));
   if (resource === undefined) return (await catalog.vaults.byId(vaultId)).spec;
-  return { ...resource.store, vaultId, name: resource.name };
+  const { name, store } = resource;
+  if (store.kind === 'file') return { ...store, vaultId, name, resource: name };
+  return { ...store, vaultId, name };
 }
 
 /** A stream load in the audit log: that it began, or why it did not. */

@@ -147,7 +147,11 @@ export class TabletCooling {
     const before = this.#replica(turn);
     if (published === undefined) {
       if (before.metaId === undefined) return;
-      throw damaged(`data/${tabletId}/HEAD`, 'it is missing, and this replica has cooled data');
+      const where = resource.store.url;
+      throw damaged(
+        `data/${tabletId}/HEAD`,
+        `it is missing in ${where}, where this replica has cooled data`,
+      );
     }
     const { head } = published;
     if (head.metaId === before.metaId) return;

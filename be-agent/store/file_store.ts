@@ -51,9 +51,16 @@ export class FileStore implements ObjectStore {
   readonly #locks = new KeyLocks();
   readonly #temps: FileTemps;
   readonly #swaps: ProcessLock;
+  readonly #resource: string | undefined;
 
-  private constructor(root: string, deps: StoreDeps, files: FileCalls) {
+  private constructor(
+    root: string,
+    deps: StoreDeps,
+    files: FileCalls,
+    resource: string | undefined,
+  ) {
     this.#root = root;
+    this.#resource = resource;
     this.#deps = deps;
     this.#files = files;
     this.#sync = new DirectorySync(files, root);
@@ -73,15 +80,22 @@ export class FileStore implements ObjectStore {
   }
 
   /**
-   * Makes the directory when it is missing and removes what crashed writers left. Throws
-   * ObjectStoreError DISK or ACCESS_DENIED when the directory cannot be used.
+   * Makes the directory when it is missing, unless it is that of a resource, and removes what crashed
+   * writers left. Throws ObjectStoreError DISK or ACCESS_DENIED when the directory cannot be used,
+   * BUCKET_MISSING when that of the resource is not there.
    */
-  static async open(path: string, deps: StoreDeps, files = systemFiles): Promise<FileStore> {
+  static async open(
+    path: string,
+    deps: StoreDeps,
+    files = systemFiles,
+    resource?: string,
+  ): Promise<FileStore> {
     const wanted = resolve(path);
     try {
+      if (resource !== undefined) await expectRoot(files, wanted, resource);
       const made = await files.mkdir(join(wanted, TEMP_DIRECTORY));
       const root = await files.realpath(wanted);
-      const store = new FileStore(root, deps, files);
+      const store = new FileStore(root, deps, files, resource);
       if (made !== undefined) {
         // The new root must survive a power cut as well as what is put into it.
         await new DirectorySync(files, dirname(resolve(made))).upToRoot(wanted);
@@ -236,11 +250,7 @@ export class FileStore implements ObjectStore {
 
   /** A missing file means a missing object only while the root is there. */
   async #requireRoot(): Promise<void> {
-    try {
-      await this.#files.lstat(this.#root);
-    } catch (error) {
-      throw fileError(this.url, 'open', '', error);
-    }
+    await expectRoot(this.#files, this.#root, this.#resource);
   }
 
   async #read(
@@ -398,4 +408,21 @@ export class FileStore implements ObjectStore {
 function isMissing(error: unknown): boolean {
   const errno = errnoOf(error);
   return errno === 'ENOENT' || errno === 'ENOTDIR';
+}
+
+/** Throws BUCKET_MISSING. */
+async function expectRoot(
+  files: FileCalls,
+  root: string,
+  resource: string | undefined,
+): Promise<void> {
+  try {
+    await files.lstat(root);
+  } catch (error) {
+    const url = pathToFileURL(root).href;
+    if (errnoOf(error) !== 'ENOENT') throw fileError(url, 'open', '', error);
+    const of = resource === undefined ? '' : ` of resource ${resource}`;
+    const what = `${url}: the directory${of} is missing; is it mounted?`;
+    throw new ObjectStoreError('BUCKET_MISSING', '', what, error);
+  }
 }

@@ -26,7 +26,7 @@ export async function openStore(spec: StoreSpec, deps: OpenStoreDeps): Promise<O
 async function openKind(spec: StoreSpec, deps: StoreDeps): Promise<ObjectStore> {
   switch (spec.kind) {
     case 'file':
-      return await FileStore.open(spec.path, deps);
+      return await FileStore.open(spec.path, deps, undefined, spec.resource);
     case 's3': {
       // undici and the signer are not needed where all vaults are directories.
       const { S3Store } = await import('./s3_store.ts');

@@ -2,7 +2,7 @@
  * Who cools what, end to end, on a directory as resource and with the settings that a new server
  * has (reports once a minute): elections, their jobs, changes by statements, crashes of the server.
  */
-import { readdir } from 'node:fs/promises';
+import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type Row, ServerProcess, until } from './server_process.ts';
@@ -263,6 +263,32 @@ describe('statements', () => {
         SLOW_MS,
       );
       expect(await server.sql('CHECK COOLDOWN TABLE d.altered REPAIR')).toEqual([]);
+    },
+    2 * SLOW_MS,
+  );
+
+  it(
+    'a directory that is not mounted is named with its resource, and nothing is made in its place',
+    async () => {
+      const away = `${bucket}.away`;
+      await rename(bucket, away);
+      try {
+        for (const { BackendId } of await server.sql('SHOW BACKENDS')) {
+          await server.sql(`ALTER SYSTEM STOP BACKEND ${BackendId}`);
+          await server.sql(`ALTER SYSTEM START BACKEND ${BackendId}`);
+        }
+        const [problem] = await server.sql('CHECK COOLDOWN TABLE d.moves');
+        expect(problem).toMatchObject({ Problem: 'unchecked' });
+        expect(problem?.['Detail']).toContain(`${bucket}: the directory of resource r is missing`);
+        expect(await readdir(server.dataDir)).not.toContain('bucket');
+      } finally {
+        await rename(away, bucket);
+      }
+      await until(
+        'a clean bucket',
+        async () => (await server.sql('CHECK COOLDOWN TABLE d.moves')).every(isYoung),
+        SLOW_MS,
+      );
     },
     2 * SLOW_MS,
   );

@@ -161,6 +161,24 @@ describe('FileStore under disk faults', () => {
   });
 });
 
+describe('the directory of a resource', () => {
+  it('is not made again when it is missing, and is named', async () => {
+    const root = join(await temporary(), 'mounted');
+    const opened = async (): Promise<FileStore> =>
+      await FileStore.open(root, deps, undefined, 'cold_disk');
+    const text = /^file:\/\/.*\/mounted: the directory of resource cold_disk is missing; is it mounted\?$/;
+    expect(await failure(opened())).toMatchObject({
+      kind: 'BUCKET_MISSING',
+      message: expect.stringMatching(text),
+    });
+    await mkdir(root);
+    const store = await opened();
+    await store.put('a', bytes('x'));
+    await rm(root, { recursive: true });
+    expect((await failure(store.head('a'))).message).toMatch(text);
+  });
+});
+
 describe('FileStore on its directory', () => {
   it('leaves no temporary file behind, nor empty directories', async () => {
     const root = await temporary();
