@@ -17,9 +17,17 @@ import {
 
 /** The same ending as this file has: source or build. */
 const PROGRAM = fileURLToPath(new URL(`query_process${extname(import.meta.url)}`, import.meta.url));
+/** Of the server's environment; what it has compiled takes 35 MB and 0.1 s of CPU to compile. */
+const ENVIRONMENT = ['PATH', 'TMPDIR', 'NODE_COMPILE_CACHE', 'NODE_DISABLE_COMPILE_CACHE'];
 const HEADER_BYTES = 4;
 /** JavaScript heap of a process, MiB; SQLite's memory is outside it. */
 const HEAP_MIB = 256;
+/**
+ * Its young objects, MiB, twice over: V8 would let them grow to 64. Rows that pass through are
+ * garbage at once, and the longer it waits the more memory it holds: GROUP BY of three million rows
+ * had its peak at 187 MB instead of 315, for a tenth more CPU.
+ */
+const YOUNG_MIB = 4;
 
 /** One process. It runs one statement at a time. */
 export class QueryProcess {
@@ -37,10 +45,11 @@ export class QueryProcess {
   #memory = 0;
 
   constructor(log: Log) {
-    const flags = ['--disable-warning=ExperimentalWarning', `--max-old-space-size=${HEAP_MIB}`];
+    const heap = [`--max-old-space-size=${HEAP_MIB}`, `--max-semi-space-size=${YOUNG_MIB}`];
+    const flags = ['--disable-warning=ExperimentalWarning', ...heap];
     this.#child = spawn(process.execPath, [...flags, PROGRAM], {
       stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
-      env: { PATH: process.env['PATH'], TMPDIR: process.env['TMPDIR'] },
+      env: Object.fromEntries(ENVIRONMENT.map((name) => [name, process.env[name]])),
     });
     const [input, output, errors, lifeline] = this.#child.stdio;
     if (!input || !output || !errors || !lifeline) throw new Error('no pipes to the query process');
