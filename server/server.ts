@@ -53,6 +53,7 @@ import { Sessions } from './sessions.ts';
 import { TlsCertificate } from './tls_certificate.ts';
 import { followSettings } from './setting_variables.ts';
 import { GlobalVariables } from './variables.ts';
+import { StatementCounts } from './statement_counts.ts';
 
 export interface ServerOptions {
   readonly dataDir: string;
@@ -269,7 +270,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     connections: listener.connections,
     locks: new NamedLocks(clock),
     shutDown: options.onShutdown,
-    statements: () => front.sessions?.questions ?? 0,
+    statements: new StatementCounts(),
     metrics: async () => (await metrics()).samples(),
     startedMs: clock.now(),
   };

@@ -59,7 +59,7 @@ export class ServerMetrics {
       () => [[{}, connections.size]],
     );
     counter(metrics, { name: 'thermocline_statements_total', help: 'Statements executed.' }, () => [
-      [{}, statements()],
+      [{}, statements.total],
     ]);
   }
 

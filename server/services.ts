@@ -26,6 +26,7 @@ import type { JobProcesses } from './job_processes.ts';
 import type { ConnectionRegistry } from './mysql/connection_registry.ts';
 import type { NamedLocks } from './named_locks.ts';
 import type { MetricSample } from './server_metrics.ts';
+import type { StatementCounts } from './statement_counts.ts';
 
 export interface Services {
   readonly config: Config;
@@ -67,7 +68,7 @@ export interface Services {
   /** Begins a graceful shutdown; undefined: nobody may but the operating system. */
   readonly shutDown?: (() => void) | undefined;
   /** Statements executed so far. */
-  readonly statements: () => number;
+  readonly statements: StatementCounts;
   /** What `/metrics` tells. */
   readonly metrics: () => Promise<readonly MetricSample[]>;
   /** Wall clock at which the process was ready, milliseconds. */

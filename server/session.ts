@@ -35,7 +35,7 @@ export interface SessionDeps {
   readonly services: Services;
   readonly selects: Selects;
   readonly state: SessionState;
-  readonly onStatement: () => void;
+  readonly onStatement: (kind: StatementKind) => void;
   /** Called once, when the session ends. */
   readonly onClose?: () => void;
 }
@@ -105,7 +105,7 @@ export class Session implements SessionHandler {
     let parsed = known ?? this.#read(reader, sql);
     while (parsed !== undefined) {
       const { statement } = parsed;
-      this.#deps.onStatement();
+      this.#deps.onStatement(statement.kind);
       if (!KEEPS_WARNINGS.has(statement.kind)) state.clearWarnings();
       const audited = this.#audited(statement, parsed.text);
       const abort = this.#begin(options.signal);
@@ -239,7 +239,7 @@ export class Session implements SessionHandler {
     const { services } = this.#deps;
     const uptime = Math.floor((services.clock.now() - services.startedMs) / 1000);
     const threads = services.connections.size;
-    const questions = services.statements();
+    const questions = services.statements.total;
     const perSecond = (questions / Math.max(1, uptime)).toFixed(3);
     return [
       `Uptime: ${uptime}`,

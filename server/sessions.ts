@@ -41,8 +41,6 @@ const CONNECT = {
 
 export class Sessions implements FrontDoor {
   readonly #deps: SessionsDeps;
-  /** Statements so far, for SHOW STATUS and COM_STATISTICS. */
-  questions = 0;
 
   constructor(deps: SessionsDeps) {
     this.#deps = deps;
@@ -110,8 +108,8 @@ export class Sessions implements FrontDoor {
       services,
       selects,
       state,
-      onStatement: () => {
-        this.questions += 1;
+      onStatement: (kind) => {
+        services.statements.add(kind);
       },
       onClose: release,
     });

@@ -46,6 +46,7 @@ import type { BackendWorld } from './sim_backend.ts';
 import { SimBackend } from './sim_backend.ts';
 import type { Endpoint } from './sim_network.ts';
 import { SimProcess } from './virtual_time.ts';
+import { StatementCounts } from '../server/statement_counts.ts';
 
 const LIMITS = { maxBytes: 2 ** 20, insertMaxBytes: 2 ** 20, allowMulti: false };
 
@@ -263,7 +264,7 @@ export class SimServer implements Endpoint {
       }),
       // No statement of the workload asks for connections.
       connections: undefined as never,
-      statements: () => 0,
+      statements: new StatementCounts(),
       metrics: async () => await Promise.resolve([]),
       startedMs: clock.now(),
     };

@@ -97,6 +97,11 @@ export class ClientStream {
     return this.#port;
   }
 
+  /** Of the socket so far, packet headers and the login included. */
+  get bytes(): { readonly received: number; readonly sent: number } {
+    return { received: this.#socket.bytesRead, sent: this.#socket.bytesWritten };
+  }
+
   get tls(): TlsInfo | undefined {
     return this.#tls;
   }

@@ -72,6 +72,8 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   multiStatements = false;
   database = '';
   statement: string | undefined;
+  /** The client said that it goes. */
+  hasQuit = false;
 
   readonly #services: ConnectionServices;
   readonly #stream: ClientStream;
@@ -135,6 +137,10 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
 
   get port(): number {
     return this.#stream.port;
+  }
+
+  get bytes(): { readonly received: number; readonly sent: number } {
+    return this.#stream.bytes;
   }
 
   /** Nobody but the client can read what is sent: passwords may go in clear. */
@@ -394,6 +400,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   // The end
 
   quit(): void {
+    this.hasQuit = true;
     this.#end();
   }
 

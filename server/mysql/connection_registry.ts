@@ -1,3 +1,5 @@
+import { ConnectionCounts } from './connection_counts.ts';
+
 /** A live connection, for SHOW PROCESSLIST. */
 export interface ConnectionEntry {
   readonly id: number;
@@ -23,18 +25,32 @@ export type KillKind = 'QUERY' | 'CONNECTION';
 export interface LiveConnection {
   readonly id: number;
   readonly loggedIn: boolean;
+  /** Of its socket, so far. */
+  readonly bytes: { readonly received: number; readonly sent: number };
   entry(): ConnectionEntry;
   kill(kind: KillKind): void;
 }
 
 /** The live connections of a listener, in the order of their ids. */
 export class ConnectionRegistry {
+  /** Of all connections that there ever were; bytes of the live ones are not in it yet. */
+  readonly counts: ConnectionCounts = new ConnectionCounts();
   readonly #live = new Map<number, LiveConnection>();
   #lastId = 0;
 
   /** Open sockets, logged in or not. */
   get size(): number {
     return this.#live.size;
+  }
+
+  /** Bytes of all connections, closed or not. */
+  bytes(): { readonly received: number; readonly sent: number } {
+    let { bytesReceived: received, bytesSent: sent } = this.counts;
+    for (const { bytes } of this.#live.values()) {
+      received += bytes.received;
+      sent += bytes.sent;
+    }
+    return { received, sent };
   }
 
   list(): ConnectionEntry[] {

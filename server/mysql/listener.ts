@@ -135,7 +135,9 @@ export class MysqlListener {
     this.#live.add(connection);
     this.#halfOpen.add(connection);
     this.connections.add(connection);
+    this.connections.counts.connections += 1;
     void connection.closed.then(() => {
+      this.#count(connection);
       this.#live.delete(connection);
       this.#halfOpen.delete(connection);
       this.#admitted.delete(connection);
@@ -146,6 +148,15 @@ export class MysqlListener {
     } else {
       void connection.run();
     }
+  }
+
+  /** What a closed connection adds to SHOW STATUS. */
+  #count(connection: Connection): void {
+    const { counts } = this.connections;
+    counts.bytesReceived += connection.bytes.received;
+    counts.bytesSent += connection.bytes.sent;
+    if (!this.#admitted.has(connection)) counts.abortedConnects += 1;
+    else if (!connection.hasQuit) counts.abortedClients += 1;
   }
 
   /**
@@ -166,6 +177,10 @@ export class MysqlListener {
     if (user !== SPARE_USER) this.#expectRoomFor(user);
     this.#halfOpen.delete(connection);
     this.#admitted.add(connection);
+    const { counts } = this.connections;
+    if (this.#admitted.size <= counts.mostUsed) return;
+    counts.mostUsed = this.#admitted.size;
+    counts.mostUsedAtMs = this.#services.clock.now();
   }
 
   /** Counted only where there is a limit: it takes a look at every connection. */

@@ -45,6 +45,7 @@ import type { Services } from '../../../server/services.ts';
 import { SessionState } from '../../../server/session_state.ts';
 import { GlobalVariables, SessionVariables } from '../../../server/variables.ts';
 import { CatalogFixture } from '../../catalog/fixture.ts';
+import { StatementCounts } from '../../../server/statement_counts.ts';
 
 const LIMITS = { maxBytes: 2 ** 20, insertMaxBytes: 2 ** 20, allowMulti: true };
 
@@ -138,7 +139,7 @@ export class ShowFixture {
       cacheStats: new CacheStatsBoard(this.agents, clock),
       connections: new ConnectionRegistry(),
       locks: new NamedLocks(clock),
-      statements: () => 0,
+      statements: new StatementCounts(),
       metrics: async () => await Promise.resolve([]),
       startedMs: clock.now() - 5000,
     };

@@ -34,10 +34,38 @@ describe('SHOW VARIABLES and SHOW STATUS', () => {
     ]);
     show.services.connections.add(connection(1));
     show.services.connections.add(connection(2));
-    expect(await show.objects("SHOW GLOBAL STATUS LIKE 'Threads_%'")).toEqual([
-      { Variable_name: 'Threads_connected', Value: '2' },
-      { Variable_name: 'Threads_running', Value: '2' },
-    ]);
+    const { counts } = show.services.connections;
+    Object.assign(counts, { connections: 9, abortedConnects: 3, mostUsed: 4, bytesSent: 7 });
+    const statements = show.services.statements;
+    for (const kind of ['Select', 'Describe', 'ShowColumns', 'WarmUp'] as const) {
+      statements.add(kind);
+    }
+    const status = await show.objects('SHOW GLOBAL STATUS');
+    const values = new Map(status.map((row) => [row['Variable_name'], row['Value']]));
+    const seen = {
+      Threads_connected: '2',
+      Threads_running: '2',
+      Connections: '9',
+      Aborted_connects: '3',
+      Aborted_clients: '0',
+      Max_used_connections: '4',
+      // Of those that are closed and of the live ones.
+      Bytes_received: '200',
+      Bytes_sent: '407',
+      Questions: '4',
+      Com_select: '1',
+      Com_show_fields: '2',
+      Com_warm_up: '1',
+      // What monitors make quotients of, although there is no such thing here.
+      Com_update: '0',
+      Key_read_requests: '0',
+      Handler_read_rnd_next: '0',
+    };
+    expect(Object.fromEntries(Object.keys(seen).map((name) => [name, values.get(name)]))).toEqual(
+      seen,
+    );
+    const names = [...values.keys()].map(String);
+    expect(names).toEqual(names.toSorted((a, b) => (a < b ? -1 : 1)));
   });
 });
 
@@ -47,6 +75,7 @@ function connection(id: number, statement = LONG): LiveConnection {
   return {
     id,
     loggedIn: true,
+    bytes: { received: 100, sent: 200 },
     entry: () => ({
       id,
       user: 'root',
