@@ -13,6 +13,7 @@ import { InformationSchema } from './information_schema/information_schema.ts';
 import type {
   Grantee,
   InformationSchemaSource,
+  OwnRoles,
   ProcessRow,
   SchemaTable,
 } from './information_schema/source.ts';
@@ -143,6 +144,19 @@ export class SchemaSource implements InformationSchemaSource {
 
   status(): readonly (readonly [string, string])[] {
     return serverStatus(this.context.services, this.context.session.tls);
+  }
+
+  roles(): OwnRoles {
+    const { services, session } = this.context;
+    const { account } = session;
+    const defaults = services.access.defaultRolesOf(account);
+    return {
+      user: account.user,
+      host: account.host,
+      applicable: services.access.rolesOf(account),
+      enabled: session.activeRoles ?? defaults,
+      isDefault: new Set(defaults),
+    };
   }
 
   /** One's own account, or with GRANT on *.* all of them, each with what it and its roles have. */

@@ -43,8 +43,9 @@ export const showTables: Executor<'ShowTables'> = async ({ db, full, filter }, c
   const tables = await tablesOf(database, context);
   const name = listName(`Tables_in_${database}`, filter);
   const columns = [textColumn(name), ...(full ? [textColumn('Table_type')] : [])];
-  // Dumps of all databases go by SHOW TABLES, and they could not make those again.
-  const listed = full || !isUndumped(database) ? tables : [];
+  // Dumps of all databases say SHOW TABLES alone, and they could not make those again; who looks
+  // around says FROM (phpMyAdmin's page of accounts goes by it).
+  const listed = full || db !== undefined || !isUndumped(database) ? tables : [];
   const rows = listed.map((table) => (full ? [table.name, table.type] : [table.name]));
   return filtered({ columns, likeColumns: [name] }, rows, filter, context);
 };
@@ -70,13 +71,9 @@ async function tablesOf(database: string, context: ExecContext): Promise<readonl
     return PERFORMANCE_TABLES.map(({ name }) => ({ name, type: 'BASE TABLE' }));
   }
   if (isSystemDatabase(database)) {
-    const names =
-      database === INTERNAL_SCHEMA
-        ? [INTERNAL_TABLE]
-        : database === ACCOUNTS_DATABASE
-          ? MYSQL_TABLES.map(({ name }) => name)
-          : [];
-    return names.map((name) => ({ name, type: 'SYSTEM VIEW' }));
+    if (database === INTERNAL_SCHEMA) return [{ name: INTERNAL_TABLE, type: 'SYSTEM VIEW' }];
+    const tables = database === ACCOUNTS_DATABASE ? MYSQL_TABLES : [];
+    return tables.map(({ name }) => ({ name, type: 'SYSTEM VIEW' }));
   }
   const known = await catalog.databases.find(database);
   if (known === undefined) throw new SqlError('BAD_DB', { name: database });

@@ -2,6 +2,7 @@
 import type { SelectTable } from '../select/table_provider.ts';
 import { CHARSET_TABLES } from './charset_tables.ts';
 import { INFORMATION_SCHEMA, catalogTables } from './catalog_tables.ts';
+import { INNODB_TABLES } from './innodb_tables.ts';
 import { MYSQL_TABLES } from './mysql_tables.ts';
 import { PERFORMANCE_SCHEMA, PERFORMANCE_TABLES } from './performance_tables.ts';
 import { SERVER_TABLES } from './server_tables.ts';
@@ -23,7 +24,13 @@ export class InformationSchema<Source extends InformationSchemaSource> {
       ...PERFORMANCE_TABLES.map((table) => ({ ...table, database: PERFORMANCE_SCHEMA })),
       ...MYSQL_TABLES.map((table) => ({ ...table, database: 'mysql' })),
     ]);
-    for (const table of [...standard, ...CHARSET_TABLES, ...SERVER_TABLES, ...ours]) {
+    for (const table of [
+      ...standard,
+      ...CHARSET_TABLES,
+      ...SERVER_TABLES,
+      ...INNODB_TABLES,
+      ...ours,
+    ]) {
       const key = table.name.toLowerCase();
       if (this.#tables.has(key)) throw new TypeError(`table ${table.name} is declared twice`);
       this.#tables.set(key, table);

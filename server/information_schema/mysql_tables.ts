@@ -12,9 +12,15 @@ import { type NamedRow, type VirtualTable, emptyTable, namedTable } from './virt
 export interface MysqlTablesSource {
   readonly accounts: readonly Account[];
   readonly rightsOf: (account: Account) => Rights;
+  /** All roles of an account, and those that are active from the login on. */
+  readonly rolesOf: (account: Account) => readonly string[];
+  readonly defaultRolesOf: (account: Account) => readonly string[];
   /** Hashes of passwords are for administrators. */
   readonly showsHashes: boolean;
 }
+
+/** Roles have no host here. MySQL's default is this. */
+const ANY_HOST = '%';
 
 /** What a column of MySQL's says about: the privilege that stands for it here. */
 const PRIVILEGE_COLUMNS: readonly (readonly [string, Privilege])[] = [
@@ -29,6 +35,18 @@ const PRIVILEGE_COLUMNS: readonly (readonly [string, Privilege])[] = [
   ['Index_priv', 'ALTER'],
   ['Alter_priv', 'ALTER'],
 ];
+/** Of `mysql.user` and, for a database, `mysql.db`; they are an administrator's here. */
+const MORE_COLUMNS = [
+  'Create_tmp_table_priv',
+  'Lock_tables_priv',
+  'Create_view_priv',
+  'Show_view_priv',
+  'Create_routine_priv',
+  'Alter_routine_priv',
+  'Execute_priv',
+  'Event_priv',
+  'Trigger_priv',
+];
 /** Of `mysql.user` alone. */
 const ADMIN_COLUMNS = [
   'Reload_priv',
@@ -37,19 +55,13 @@ const ADMIN_COLUMNS = [
   'File_priv',
   'Show_db_priv',
   'Super_priv',
-  'Create_tmp_table_priv',
-  'Lock_tables_priv',
-  'Execute_priv',
   'Repl_slave_priv',
   'Repl_client_priv',
-  'Create_view_priv',
-  'Show_view_priv',
-  'Create_routine_priv',
-  'Alter_routine_priv',
   'Create_user_priv',
-  'Event_priv',
-  'Trigger_priv',
   'Create_tablespace_priv',
+  'Create_role_priv',
+  'Drop_role_priv',
+  ...MORE_COLUMNS,
 ];
 
 const names = (columns: readonly (readonly [string, Privilege])[]): string =>
@@ -117,15 +129,33 @@ const TABLE_WORDS: readonly (readonly [Privilege, string])[] = [
   ['ALTER', 'Alter'],
 ];
 
+/** Time zones that SET time_zone and CONVERT_TZ know by name: the runtime's. */
+function zones(): readonly string[] {
+  return ['UTC', ...Intl.supportedValuesOf('timeZone')];
+}
+
+/** Routines and events of MySQL 5.7: drivers of its time list procedures out of them. */
+const PROC = `db name type specific_name language sql_data_access is_deterministic security_type
+  param_list~ returns~ body~ definer created@ modified@ sql_mode comment~ character_set_client?
+  collation_connection? db_collation? body_utf8~?`;
+const EVENT = `db name body~ definer execute_at@? interval_value#? interval_field? created@ modified@
+  last_executed@? starts@? ends@? status on_completion sql_mode comment originator# time_zone
+  character_set_client? collation_connection? db_collation? body_utf8~?`;
+const INNODB_TABLE_STATS =
+  'database_name table_name last_update@ n_rows# clustered_index_size# sum_of_other_index_sizes#';
+const INNODB_INDEX_STATS = `database_name table_name index_name last_update@ stat_name stat_value#
+  sample_size#? stat_description`;
+
 export const MYSQL_TABLES: readonly VirtualTable<MysqlTablesSource>[] = [
   namedTable(
     'user',
     `Host User ${names(PRIVILEGE_COLUMNS)} ${ADMIN_COLUMNS.join(' ')} ssl_type ssl_cipher x509_issuer
      x509_subject max_questions# max_updates# max_connections# max_user_connections# plugin
-     authentication_string~? password_expired password_last_changed@? password_lifetime#? account_locked`,
+     authentication_string~? password_expired password_last_changed@? password_lifetime#? account_locked Password_reuse_history#?
+     Password_reuse_time#? Password_require_current? User_attributes~?`,
     (source) => source.accounts.map((account) => userRow(account, source)),
   ),
-  namedTable('db', `Host Db User ${names(PRIVILEGE_COLUMNS)}`, (source) =>
+  namedTable('db', `Host Db User ${names(PRIVILEGE_COLUMNS)} ${MORE_COLUMNS.join(' ')}`, (source) =>
     scopedRows(
       source,
       ({ name }) => name === ANY,
@@ -134,6 +164,7 @@ export const MYSQL_TABLES: readonly VirtualTable<MysqlTablesSource>[] = [
         Db: db,
         User: user,
         ...flags(privileges),
+        ...Object.fromEntries(MORE_COLUMNS.map((name) => [name, 'N'])),
       }),
     ),
   ),
@@ -157,8 +188,53 @@ export const MYSQL_TABLES: readonly VirtualTable<MysqlTablesSource>[] = [
         }),
       ),
   ),
-  // As if it was never filled: mycli completes names out of it.
+  namedTable('role_edges', 'FROM_HOST FROM_USER TO_HOST TO_USER WITH_ADMIN_OPTION', (source) =>
+    source.accounts.flatMap((account) =>
+      source.rolesOf(account).map((role) => ({
+        FROM_HOST: ANY_HOST,
+        FROM_USER: role,
+        TO_HOST: account.host,
+        TO_USER: account.user,
+        WITH_ADMIN_OPTION: 'N',
+      })),
+    ),
+  ),
+  namedTable('default_roles', 'HOST USER DEFAULT_ROLE_HOST DEFAULT_ROLE_USER', (source) =>
+    source.accounts.flatMap((account) =>
+      source.defaultRolesOf(account).map((role) => ({
+        HOST: account.host,
+        USER: account.user,
+        DEFAULT_ROLE_HOST: ANY_HOST,
+        DEFAULT_ROLE_USER: role,
+      })),
+    ),
+  ),
+  // What MySQL keeps there and this server has nothing of; mycli completes names out of help_topic.
+  emptyTable('columns_priv', 'Host Db User Table_name Column_name Timestamp@? Column_priv'),
+  emptyTable('procs_priv', 'Host Db User Routine_name Routine_type Grantor Proc_priv Timestamp@?'),
+  emptyTable('proxies_priv', 'Host User Proxied_host Proxied_user With_grant# Grantor Timestamp@?'),
+  emptyTable('global_grants', 'USER HOST PRIV WITH_GRANT_OPTION'),
+  emptyTable('password_history', 'Host User Password_timestamp@ Password~?'),
+  emptyTable('plugin', 'name dl'),
+  emptyTable('component', 'component_id# component_group_id# component_urn~'),
+  emptyTable('func', 'name ret# dl type'),
+  emptyTable('proc', PROC),
+  emptyTable('event', EVENT),
+  emptyTable('servers', 'Server_name Host Db Username Password Port# Socket Wrapper Owner'),
   emptyTable('help_topic', 'help_topic_id# name help_category_id# description~ example~ url~'),
+  emptyTable('help_category', 'help_category_id# name parent_category_id#? url~'),
+  emptyTable('help_keyword', 'help_keyword_id# name'),
+  emptyTable('help_relation', 'help_topic_id# help_keyword_id#'),
+  // Full ones say that CONVERT_TZ knows names (Django looks).
+  namedTable('time_zone', 'Time_zone_id# Use_leap_seconds', () =>
+    zones().map((_, at) => ({ Time_zone_id: BigInt(at + 1), Use_leap_seconds: 'N' })),
+  ),
+  namedTable('time_zone_name', 'Name Time_zone_id#', () =>
+    zones().map((name, at) => ({ Name: name, Time_zone_id: BigInt(at + 1) })),
+  ),
+  emptyTable('gtid_executed', 'source_uuid interval_start# interval_end#'),
+  emptyTable('innodb_table_stats', INNODB_TABLE_STATS),
+  emptyTable('innodb_index_stats', INNODB_INDEX_STATS),
   // Logs that are written nowhere here: dumps of all databases ask how they are made.
   emptyTable('general_log', 'event_time@ user_host~ thread_id# server_id# command_type argument~'),
   emptyTable(

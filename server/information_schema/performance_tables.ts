@@ -1,6 +1,7 @@
 /** What tools read of MySQL's `performance_schema`; everybody sees what is his own. */
 import type { InformationSchemaSource } from './source.ts';
-import { type NamedRow, type VirtualTable, emptyTable, namedTable } from './virtual_table.ts';
+import { UNINSTRUMENTED } from './uninstrumented_tables.ts';
+import { type NamedRow, type VirtualTable, namedTable } from './virtual_table.ts';
 
 export const PERFORMANCE_SCHEMA = 'performance_schema';
 
@@ -70,22 +71,7 @@ export const PERFORMANCE_TABLES: readonly PerformanceTable[] = [
         HISTORY: 'NO',
       })),
   ),
-  // Nothing is instrumented, and there is no group to be a member of.
-  emptyTable(
-    'events_statements_current',
-    `THREAD_ID# EVENT_ID# END_EVENT_ID#? EVENT_NAME SOURCE? TIMER_START#? TIMER_END#? TIMER_WAIT#? LOCK_TIME# SQL_TEXT~?
-     DIGEST? DIGEST_TEXT~? CURRENT_SCHEMA? ROWS_AFFECTED# ROWS_SENT# ROWS_EXAMINED# ERRORS# WARNINGS#`,
-  ),
-  emptyTable(
-    'events_statements_summary_by_digest',
-    `SCHEMA_NAME? DIGEST? DIGEST_TEXT~? COUNT_STAR# SUM_TIMER_WAIT# MIN_TIMER_WAIT# AVG_TIMER_WAIT# MAX_TIMER_WAIT# SUM_LOCK_TIME#
-     SUM_ERRORS# SUM_WARNINGS# SUM_ROWS_AFFECTED# SUM_ROWS_SENT# SUM_ROWS_EXAMINED# FIRST_SEEN@ LAST_SEEN@`,
-  ),
-  emptyTable(
-    'replication_group_members',
-    'CHANNEL_NAME MEMBER_ID MEMBER_HOST MEMBER_PORT#? MEMBER_STATE MEMBER_ROLE MEMBER_VERSION',
-  ),
-  emptyTable('setup_actors', 'HOST USER ROLE ENABLED HISTORY'),
+  ...UNINSTRUMENTED,
 ];
 
 export function performanceTable(name: string): PerformanceTable | undefined {

@@ -36,6 +36,14 @@ export interface Grantee {
   readonly privileges: ReadonlySet<Privilege>;
 }
 
+export interface OwnRoles {
+  readonly user: string;
+  readonly host: string;
+  readonly applicable: readonly string[];
+  readonly enabled: readonly string[];
+  readonly isDefault: ReadonlySet<string>;
+}
+
 export interface InformationSchemaSource {
   /** User databases, without the system ones. */
   databases(): Promise<readonly string[]>;
@@ -50,6 +58,8 @@ export interface InformationSchemaSource {
   status(): readonly (readonly [name: string, value: string])[];
   /** What accounts were given: one entry for each account and scope. */
   grantees(): readonly Grantee[];
+  /** The asking account, the roles it has, and which of them are active now and from a login on. */
+  roles(): OwnRoles;
   /** Whether a database shows, also one of the server's own. */
   sees(database: string): boolean;
 }

@@ -122,6 +122,13 @@ function hash(algorithm: string): LibraryFunction {
   return strict((value) => createHash(algorithm).update(bytes(value)).digest('hex'));
 }
 
+/** PASSWORD() of MySQL 5.7: what mysql_native_password keeps. */
+function nativePassword(password: Uint8Array): string {
+  if (password.length === 0) return '';
+  const once = createHash('sha1').update(password).digest();
+  return `*${createHash('sha1').update(once).digest('hex').toUpperCase()}`;
+}
+
 function bytes(value: LibraryValue | undefined): Uint8Array {
   return ArrayBuffer.isView(value) ? value : Buffer.from(text(value), 'utf8');
 }
@@ -214,6 +221,7 @@ export const LIBRARY: Readonly<Record<string, LibraryFunction>> = {
   conv: strict((value = null, from = null, to = null) => convertBase(value, from, to)),
   md5: hash('md5'),
   sha1: hash('sha1'),
+  password: strict((value) => nativePassword(bytes(value))),
   sha2: strict((value, bits) => {
     const size = whole(bits) === 0 ? 256 : whole(bits);
     return [224, 256, 384, 512].includes(size) ? createHash(`sha${size}`).update(bytes(value)).digest('hex') : null;

@@ -126,6 +126,7 @@ const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
   ASCII: own('ascii', 1, 1, BIGINT), ORD: own('ascii', 1, 1, BIGINT), CHAR: own('char', 1, MANY, STRING),
   HEX: own('hex', 1, 1, STRING), UNHEX: own('unhex', 1, 1, STRING), BIN: own('bin', 1, 1, STRING), OCT: own('oct', 1, 1, STRING),
   CONV: own('conv', 3, 3, STRING), MD5: own('md5', 1, 1, STRING), SHA: sha1, SHA1: sha1, SHA2: own('sha2', 2, 2, STRING),
+  PASSWORD: own('password', 1, 1, STRING),
   TO_BASE64: own('to_base64', 1, 1, STRING), FROM_BASE64: own('from_base64', 1, 1, STRING), CRC32: own('crc32', 1, 1, BIGINT),
   FIELD: own('field', 2, MANY, BIGINT), ELT: own('elt', 2, MANY, STRING), FIND_IN_SET: own('find_in_set', 2, 2, BIGINT),
   INSERT: own('insert', 4, 4, STRING), STRCMP: own('strcmp', 2, 2, BIGINT), FORMAT: own('format', 2, 2, STRING),

@@ -48,9 +48,13 @@ describe('SHOW DATABASES and SHOW TABLES', () => {
       'plain | BASE TABLE',
     ]);
     // What dumps go by does not have what could not be made again.
-    expect(await show.text('SHOW TABLES FROM __internal_schema')).toEqual([
-      'Tables_in___internal_schema',
-    ]);
+    for (const [at, database] of ['__internal_schema', 'mysql'].entries()) {
+      await show.run(`USE ${database}`);
+      expect(await show.text('SHOW TABLES')).toEqual([`Tables_in_${database}`]);
+      const tables = await show.text(`SHOW TABLES FROM ${database}`);
+      expect(tables).toContain(['cloud_cache_hotspot', 'tables_priv'][at]);
+    }
+    await show.run('USE d');
     expect(await show.text('SHOW FULL TABLES FROM __internal_schema')).toEqual([
       'Tables_in___internal_schema | Table_type',
       'cloud_cache_hotspot | SYSTEM VIEW',

@@ -90,6 +90,13 @@ export function schemaSource(variables: SessionVariables): InformationSchemaSour
     jobProcesses: async () => await Promise.resolve([]),
     variables: (scope) => variables.list(scope),
     status: () => [['Uptime', '12']],
+    roles: () => ({
+      user: 'root',
+      host: '%',
+      applicable: ['reader', 'writer'],
+      enabled: ['reader'],
+      isDefault: new Set(['reader']),
+    }),
     grantees: () => [
       { user: 'root', host: '%', scope: GLOBAL, privileges: new Set<Privilege>(['ADMIN']) },
     ],
