@@ -8,6 +8,7 @@ import type { WriteSession } from './session.ts';
 import type { NewTable, PlannedPartition } from './table_changes.ts';
 import { type TableBody, movePartition } from './tables.ts';
 import type { TabletInfo } from './tablet_index.ts';
+import { StaleRow } from './stale_row.ts';
 
 export async function insertTable(
   tx: WriteSession,
@@ -126,20 +127,15 @@ function policyOfPartition(tx: WriteSession, partitionId: PartitionId): number |
   return row?.[0] ?? null;
 }
 
-export async function dropPartition(
-  tx: WriteSession,
-  partitionId: PartitionId,
-  table: string,
-): Promise<void> {
+/** Throws `StaleRow` when it is not there any more. */
+export async function dropPartition(tx: WriteSession, partitionId: PartitionId): Promise<void> {
   const row = await tx.db
     .selectFrom('partition_def')
     .selectAll()
     .where('partition_id', '=', partitionId)
     .where('state', '=', 'NORMAL')
     .executeTakeFirst();
-  if (row === undefined) {
-    throw new SqlError('UNKNOWN_PARTITION', { partition: String(partitionId), table });
-  }
+  if (row === undefined) throw new StaleRow(`partition ${partitionId}`);
   await movePartition(tx, row, 'DROPPED');
 }
 

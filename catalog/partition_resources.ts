@@ -18,7 +18,9 @@ export function rememberResource(
     'SELECT resource_id FROM storage_policy WHERE policy_id = ?',
     [policyId],
   );
-  if (policy === undefined) throw new SqlError('UNKNOWN_POLICY', { name: String(policyId) });
+  if (policy === undefined) {
+    throw new SqlError('UNKNOWN_POLICY', { name: `(id ${policyId}, dropped meanwhile)` });
+  }
   const [resourceId] = policy;
   if (resourcesOf(tx, partitionId).includes(resourceId)) return;
   tx.bulk.run('INSERT INTO partition_resource (partition_id, resource_id) VALUES (?, ?)', [

@@ -97,14 +97,15 @@ export class StoragePolicyStore {
     });
   }
 
-  /** Throws UNKNOWN_POLICY; POLICY_IN_USE while a table or a partition has it. */
-  async drop(name: string): Promise<void> {
-    await this.#session.write(async (tx) => {
+  /** The one that was dropped. Throws UNKNOWN_POLICY; POLICY_IN_USE while a table or a partition has it. */
+  async drop(name: string): Promise<StoragePolicyId> {
+    return await this.#session.write(async (tx) => {
       const policy = await new StoragePolicyStore(tx, this.#cache).find(name);
       if (policy === undefined) throw new SqlError('UNKNOWN_POLICY', { name });
       const table = userOf(tx, policy.policyId);
       if (table !== undefined) throw new SqlError('POLICY_IN_USE', { name, table });
       await tx.db.deleteFrom('storage_policy').where('policy_id', '=', policy.policyId).execute();
+      return policy.policyId;
     });
   }
 

@@ -229,7 +229,7 @@ export class TableChanges {
       const isDone = await this.#session.write(async (tx) => {
         const row = await liveTable(tx, tableId);
         if (String(indexIdsOf(tx, tableId)) !== String(indexIds)) return false;
-        for (const partitionId of old) await dropPartition(tx, partitionId, row.name);
+        for (const partitionId of old) await dropPartition(tx, partitionId);
         await expectPartitionsFree(tx, tableId, partitions);
         await showPartitions(tx, row.storage_policy_id, partitions);
         await alterTable(tx, row, {});

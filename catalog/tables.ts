@@ -1,6 +1,7 @@
 /** Tables: definitions, names, and what one small transaction can change of them. */
 import type { Selectable } from 'kysely';
 import type { LoadTarget } from '../base/agent_messages.ts';
+import { DYNAMIC_PREFIX } from '../base/dynamic_partition.ts';
 import { SqlError } from '../base/errors.ts';
 import { id } from '../base/ids.ts';
 import type {
@@ -169,6 +170,16 @@ export class TableStore {
       databaseId: id<DatabaseId>(databaseId),
       name: `${database}.${table}`,
     }));
+  }
+
+  /** Tables with properties `dynamic_partition.*`, in the order of their ids. */
+  async withDynamicPartitions(): Promise<readonly TableId[]> {
+    const rows = this.#session.bulk.all<[number]>(
+      `SELECT table_id FROM table_def
+       WHERE state = 'NORMAL' AND instr(definition, '"${DYNAMIC_PREFIX}') > 0 ORDER BY table_id`,
+      [],
+    );
+    return rows.map(([tableId]) => id<TableId>(tableId));
   }
 
   /** The tablets of all indexes, as a load needs them. */
@@ -361,8 +372,19 @@ export async function liveTable(tx: WriteSession, tableId: TableId): Promise<Tab
     .where('table_id', '=', tableId)
     .where('state', '=', 'NORMAL')
     .executeTakeFirst();
-  if (row === undefined) throw new SqlError('BAD_TABLE', { name: String(tableId) });
+  if (row === undefined) throw new SqlError('BAD_TABLE', { name: await lastName(tx, tableId) });
   return row;
+}
+
+/** `db.table` of one that was dropped; its id when its database is gone, or all of it. */
+async function lastName(tx: WriteSession, tableId: TableId): Promise<string> {
+  const row = await tx.db
+    .selectFrom('table_def')
+    .innerJoin('database_def', 'database_def.database_id', 'table_def.database_id')
+    .select(['table_def.name as table', 'database_def.name as database'])
+    .where('table_id', '=', tableId)
+    .executeTakeFirst();
+  return row === undefined ? String(tableId) : `${row.database}.${row.table}`;
 }
 
 /** Throws TABLE_EXISTS. */

@@ -3,21 +3,19 @@ import { SqlError } from '../../base/errors.ts';
 import { OK } from '../../base/values.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import type { Executor } from './executor.ts';
+import { noteOf } from './if_exists.ts';
 import { readProperties } from '../../parser/properties.ts';
 
 export const createDatabase: Executor<'CreateDatabase'> = async (statement, context) => {
   const { catalog } = context.services;
   const { name, ifNotExists } = statement;
   readProperties(statement.properties, {});
-  const known = isSystemDatabase(name) || (await catalog.databases.find(name)) !== undefined;
-  if (known && ifNotExists) {
-    const message = `Can't create database '${name}'; database exists`;
-    context.session.warn({ level: 'Note', code: 1007, message });
-    return { kind: 'ok', affectedRows: 1 };
-  }
-  // In any case of letters: a database INFORMATION_SCHEMA would hide the server's own.
-  if (isSystemDatabase(name)) throw new SqlError('DB_CREATE_EXISTS', { name });
-  await catalog.databases.create(name);
+  await noteOf('DB_CREATE_EXISTS', ifNotExists, context, async () => {
+    // In any case of letters: a database INFORMATION_SCHEMA would hide the server's own.
+    if (isSystemDatabase(name)) throw new SqlError('DB_CREATE_EXISTS', { name });
+    await catalog.databases.create(name);
+    return OK;
+  });
   return { kind: 'ok', affectedRows: 1 };
 };
 
@@ -26,17 +24,13 @@ export const dropDatabase: Executor<'DropDatabase'> = async (statement, context)
   const { name, ifExists } = statement;
   const { user } = context.session;
   if (isSystemDatabase(name)) throw new SqlError('SYSTEM_DB_ACCESS', { user, name });
-  const known = await catalog.databases.find(name);
-  if (known === undefined) {
-    if (!ifExists) throw new SqlError('DB_DROP_EXISTS', { name });
-    const message = `Can't drop database '${name}'; database doesn't exist`;
-    context.session.warn({ level: 'Note', code: 1008, message });
-    return OK;
-  }
-  const tables = await catalog.tables.list(known.databaseId);
-  await catalog.databases.drop(name, user);
-  if (context.session.database === name) context.session.database = '';
-  return { kind: 'ok', affectedRows: tables.length };
+  return await noteOf('DB_DROP_EXISTS', ifExists, context, async () => {
+    const known = await catalog.databases.find(name);
+    const tables = known === undefined ? [] : await catalog.tables.list(known.databaseId);
+    await catalog.databases.drop(name, user);
+    if (context.session.database === name) context.session.database = '';
+    return { kind: 'ok', affectedRows: tables.length };
+  });
 };
 
 /** `USE db`, `USE db@group`. */

@@ -13,23 +13,21 @@ import {
 import { checkStore } from '../store_check.ts';
 import type { ExecContext, Executor } from './executor.ts';
 import { showListing } from './filtered.ts';
+import { noteOf } from './if_exists.ts';
 
 /** Tried out for real before it is stored, unless the statement says not to. */
 export const createResource: Executor<'CreateResource'> = async (statement, context) => {
   const { resources } = context.services.catalog;
   const { name, ifNotExists, properties } = statement;
   const settings = newResource(properties);
-  if ((await resources.find(name)) !== undefined) {
-    const exists = new SqlError('RESOURCE_EXISTS', { name });
-    if (!ifNotExists) throw exists;
-    context.session.warn({ level: 'Note', code: exists.errno, message: exists.message });
+  return await noteOf('RESOURCE_EXISTS', ifNotExists, context, async () => {
+    if ((await resources.find(name)) !== undefined) throw new SqlError('RESOURCE_EXISTS', { name });
+    const conditionalWrites = settings.validityCheck
+      ? await tryOut(name, settings, context)
+      : 'unknown';
+    await resources.create(name, { ...settings, conditionalWrites });
     return OK;
-  }
-  const conditionalWrites = settings.validityCheck
-    ? await tryOut(name, settings, context)
-    : 'unknown';
-  await resources.create(name, { ...settings, conditionalWrites });
-  return OK;
+  });
 };
 
 /** The store is tried out again, with what is new; what fails then changes nothing. */
@@ -76,13 +74,10 @@ async function tryOut(
 export const dropResource: Executor<'DropResource'> = async (statement, context) => {
   const { resources } = context.services.catalog;
   const { name, ifExists } = statement;
-  if (ifExists && (await resources.find(name)) === undefined) {
-    const { errno, message } = new SqlError('UNKNOWN_RESOURCE', { name });
-    context.session.warn({ level: 'Note', code: errno, message });
+  return await noteOf('UNKNOWN_RESOURCE', ifExists, context, async () => {
+    await resources.drop(name);
     return OK;
-  }
-  await resources.drop(name);
-  return OK;
+  });
 };
 
 export const showResources: Executor<'ShowResources'> = async ({ filter }, context) =>

@@ -8,6 +8,7 @@ import { STORAGE_POLICY_USAGES } from '../listings/storage_policy_usages.ts';
 import { changedPolicy, newPolicy } from '../policy_properties.ts';
 import type { Executor } from './executor.ts';
 import { showListing } from './filtered.ts';
+import { noteOf } from './if_exists.ts';
 
 export const createStoragePolicy: Executor<'CreateStoragePolicy'> = async (statement, context) => {
   const { resources, storagePolicies } = context.services.catalog;
@@ -16,15 +17,12 @@ export const createStoragePolicy: Executor<'CreateStoragePolicy'> = async (state
   if ((await resources.find(resource)) === undefined) {
     throw new SqlError('POLICY_NO_RESOURCE', { name: resource });
   }
-  if (name === DEFAULT_POLICY || (await storagePolicies.find(name)) !== undefined) {
-    const exists = new SqlError('POLICY_EXISTS', { name });
-    if (!ifNotExists) throw exists;
-    context.session.warn({ level: 'Note', code: exists.errno, message: exists.message });
+  return await noteOf('POLICY_EXISTS', ifNotExists, context, async () => {
+    if (name === DEFAULT_POLICY) throw new SqlError('POLICY_EXISTS', { name });
+    await storagePolicies.create(name, resource, cooldown);
+    await context.services.cooldown.policies.changed();
     return OK;
-  }
-  await storagePolicies.create(name, resource, cooldown);
-  await context.services.cooldown.policies.changed();
-  return OK;
+  });
 };
 
 /** Also while tables have the policy: what has cooled already stays as it is. */
@@ -48,15 +46,11 @@ export const alterStoragePolicy: Executor<'AlterStoragePolicy'> = async (stateme
 export const dropStoragePolicy: Executor<'DropStoragePolicy'> = async (statement, context) => {
   const { storagePolicies } = context.services.catalog;
   const { name, ifExists } = statement;
-  const before = await storagePolicies.find(name);
-  if (ifExists && before === undefined) {
-    const { errno, message } = new SqlError('UNKNOWN_POLICY', { name });
-    context.session.warn({ level: 'Note', code: errno, message });
+  return await noteOf('UNKNOWN_POLICY', ifExists, context, async () => {
+    const policyId = await storagePolicies.drop(name);
+    await context.services.cooldown.policies.changed([policyId]);
     return OK;
-  }
-  await storagePolicies.drop(name);
-  if (before !== undefined) await context.services.cooldown.policies.changed([before.policyId]);
-  return OK;
+  });
 };
 
 export const showStoragePolicies: Executor<'ShowStoragePolicies'> = async ({ filter }, context) =>

@@ -7,6 +7,7 @@ import { replicaMaker } from '../../jobs/replica_maker.ts';
 import { OK } from '../../base/values.ts';
 import type { CreateTable, Properties } from '../../parser/statement.ts';
 import { readProperties } from '../../parser/properties.ts';
+import { withoutDynamic } from '../dynamic_partition_properties.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import type { Services } from '../services.ts';
 import { defineTable } from '../table_definition.ts';
@@ -17,6 +18,7 @@ import {
   withoutReplication,
 } from '../table_replication.ts';
 import { rollupShape } from './alter_table_rollup.ts';
+import { dynamicProperties, firstPartitions } from './dynamic_partitions.ts';
 import { type ExecContext, type Executor, tableNameOf } from './executor.ts';
 import {
   PARTITION_KEYS,
@@ -25,6 +27,8 @@ import {
   withoutPolicy,
 } from './policy_binding.ts';
 import { systemTable } from './show_schema.ts';
+import { noteOf } from './if_exists.ts';
+import { retryStale } from '../../catalog/stale_row.ts';
 
 /** Longest time to live of a table's blocks, seconds: ten years. */
 const TTL_SECONDS_MAX = 315_360_000;
@@ -86,17 +90,12 @@ export const createTable: Executor<'CreateTable'> = async (statement, context) =
   if (!isMadeByServer || !statement.ifNotExists) refuseSystemDatabase(db, context);
   const isKnown = isMadeByServer || (await catalog.databases.find(db)) !== undefined;
   if (!isKnown) throw new SqlError('BAD_DB', { name: db });
-  if (isMadeByServer || (await catalog.tables.find(db, name)) !== undefined) {
-    if (!statement.ifNotExists) throw new SqlError('TABLE_EXISTS', { name });
-    context.session.warn({
-      level: 'Note',
-      code: 1050,
-      message: `Table '${name}' already exists`,
-    });
+  return await noteOf('TABLE_EXISTS', statement.ifNotExists, context, async () => {
+    const isThere = isMadeByServer || (await catalog.tables.find(db, name)) !== undefined;
+    if (isThere) throw new SqlError('TABLE_EXISTS', { name });
+    await create(statement, db, name, context);
     return OK;
-  }
-  await create(statement, db, name, context);
-  return OK;
+  });
 };
 
 async function create(
@@ -109,38 +108,47 @@ async function create(
   const { catalog } = services;
   const policies = await createdPolicies(statement, context);
   const definition = defineTable(statement);
-  const settings = readTableProperties(statement.properties, context);
+  const settings = readTableProperties(withoutDynamic(statement.properties), context);
+  const dynamic = dynamicProperties(statement.properties, {}, definition, context);
   const specs = new Map(
     (statement.partitioning?.partitions ?? []).map((spec) => [spec.name, spec.properties]),
   );
   for (const list of specs.values()) {
     readProperties(withoutReplication(withoutCreatedPolicy(list)), {}, PARTITION_KEYS);
   }
-  const isReplicating = policies.any || [...specs.values()].flat().some(isReplicationKey);
+  const isReplicating =
+    policies.any ||
+    [...specs.values()].flat().some(isReplicationKey) ||
+    dynamic?.rule.replicationNum !== undefined ||
+    dynamic?.rule.storagePolicy !== undefined;
   const replication = await readReplication(statement.properties, isReplicating, context);
   if (replication !== undefined) expectReplicable(statement, settings);
   const vault = await vaultOf(settings, services);
   const { partitions, ...body } = definition;
+  const shape = { buckets: definition.buckets, replication };
   const table: NewTable = {
     ...body,
     keysType: 'DUPLICATE',
     ttlSeconds: settings.ttlSeconds,
-    properties: settings.properties,
+    properties: { ...settings.properties, ...dynamic?.stored },
     ...(replication === undefined ? {} : { replication }),
     databaseName: db,
     name,
     vaultId: vault.spec.vaultId,
     rollups: newRollups(statement, definition.columns),
     storagePolicyId: policies.ofTable,
-    partitions: await Promise.all(
-      partitions.map(async (partition) => ({
-        ...partition,
-        buckets: definition.buckets,
-        storagePolicyId: policies.ofPartition.get(partition.name),
-        hasOwnPolicy: policies.own.has(partition.name),
-        replicationNum: await replicasOf({ replication }, specs.get(partition.name), services),
-      })),
-    ),
+    partitions: [
+      ...(await Promise.all(
+        partitions.map(async (partition) => ({
+          ...partition,
+          buckets: definition.buckets,
+          storagePolicyId: policies.ofPartition.get(partition.name),
+          hasOwnPolicy: policies.own.has(partition.name),
+          replicationNum: await replicasOf({ replication }, specs.get(partition.name), services),
+        })),
+      )),
+      ...(dynamic === undefined ? [] : await firstPartitions(dynamic, shape, partitions, context)),
+    ],
   };
   await catalog.tableChanges.create(table, await makerOf({ replication }, services));
 }
@@ -205,15 +213,6 @@ export const createTableLike: Executor<'CreateTableLike'> = async (statement, co
   const source = tableNameOf(statement.like, context.session);
   refuseSystemDatabase(target.db, context);
   const like = await catalog.tables.get(source.db, source.table);
-  if ((await catalog.tables.find(target.db, target.table)) !== undefined) {
-    if (!statement.ifNotExists) throw new SqlError('TABLE_EXISTS', { name: target.table });
-    context.session.warn({
-      level: 'Note',
-      code: 1050,
-      message: `Table '${target.table}' already exists`,
-    });
-    return OK;
-  }
   const table: NewTable = {
     ...like,
     rollups: [],
@@ -225,8 +224,13 @@ export const createTableLike: Executor<'CreateTableLike'> = async (statement, co
       hasOwnPolicy: true,
     })),
   };
-  await catalog.tableChanges.create(table, await makerOf(like, context.services));
-  return OK;
+  return await noteOf('TABLE_EXISTS', statement.ifNotExists, context, async () => {
+    if ((await catalog.tables.find(target.db, target.table)) !== undefined) {
+      throw new SqlError('TABLE_EXISTS', { name: target.table });
+    }
+    await catalog.tableChanges.create(table, await makerOf(like, context.services));
+    return OK;
+  });
 };
 
 /** All the tables named, or with a missing one and no IF EXISTS none of them. */
@@ -244,9 +248,14 @@ export const dropTable: Executor<'DropTable'> = async (statement, context) => {
   if (missing.length > 0 && !statement.ifExists) {
     throw new SqlError('BAD_TABLE', { name: missing.join(',') });
   }
-  for (const table of found) await catalog.tables.drop(table.tableId);
   for (const name of missing) {
     context.session.warn({ level: 'Note', code: 1051, message: `Unknown table '${name}'` });
+  }
+  for (const table of found) {
+    await noteOf('BAD_TABLE', statement.ifExists, context, async () => {
+      await catalog.tables.drop(table.tableId);
+      return OK;
+    });
   }
   return OK;
 };
@@ -259,11 +268,13 @@ export const truncateTable: Executor<'TruncateTable'> = async (statement, contex
     return OK;
   }
   refuseSystemDatabase(db, context);
-  const table = await catalog.tables.get(db, name);
   const { partitions } = statement;
-  const maker = await makerOf(table, context.services);
   const names = partitions.length === 0 ? undefined : partitions;
-  await catalog.tableChanges.truncate(table, names, maker);
+  // Another session may truncate it at the same time, and make new partitions of the same names.
+  await retryStale(async () => {
+    const table = await catalog.tables.get(db, name);
+    await catalog.tableChanges.truncate(table, names, await makerOf(table, context.services));
+  });
   return OK;
 };
 
