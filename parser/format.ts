@@ -359,6 +359,7 @@ const FORMATTERS: Formatters = {
   ShowCreateOther: ({ what, name }) => `SHOW CREATE ${what} ${tableText(name)}`,
   ShowTableStatus: showIn('TABLE STATUS'),
   ShowOpenTables: showIn('OPEN TABLES'),
+  ShowDynamicPartitionTables: showIn('DYNAMIC PARTITION TABLES'),
   ShowTriggers: showIn('TRIGGERS'),
   ShowEvents: showIn('EVENTS'),
   ShowIndex: showFrom('INDEX'),

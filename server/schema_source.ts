@@ -30,6 +30,7 @@ import { CLOUD_CACHE_HOTSPOT } from './listings/cloud_cache_hotspot.ts';
 import { COMPACTION_STATUS } from './listings/compaction_status.ts';
 import { COMPUTE_GROUPS } from './listings/compute_groups.ts';
 import { CONFIG_ENTRIES } from './listings/config.ts';
+import { DYNAMIC_PARTITION_TABLES } from './listings/dynamic_partition_tables.ts';
 import { FILE_CACHE_STATISTICS } from './listings/file_cache_statistics.ts';
 import { type Listing, seenRows } from './listings/listing.ts';
 import { LOST_VERSIONS } from './listings/lost_versions.ts';
@@ -203,6 +204,7 @@ export const OUR_TABLES: readonly VirtualTable<SchemaSource>[] = [
   ours('resources', RESOURCES),
   ours('storage_policies', STORAGE_POLICIES),
   ours('storage_policy_usages', STORAGE_POLICY_USAGES),
+  ours('dynamic_partition_tables', DYNAMIC_PARTITION_TABLES),
   ours('cooldown_jobs', COOLDOWN_JOBS),
   ours('cooldown_tablets', COOLDOWN_TABLETS),
   ours('lost_versions', LOST_VERSIONS),

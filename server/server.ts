@@ -19,6 +19,7 @@ import { CompactionScheduler } from '../jobs/compaction.ts';
 import { Cooldown } from '../jobs/cooldown.ts';
 import { EventDelivery } from '../jobs/event_delivery.ts';
 import { GarbageCollector } from '../jobs/garbage_collector.ts';
+import { DynamicPartitions } from '../jobs/dynamic_partitions.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../jobs/loads.ts';
 import { MatchedTables } from '../jobs/matched_tables.ts';
@@ -34,6 +35,7 @@ import { AccessControl } from './access/access_control.ts';
 import { AccountUse } from './access/account_use.ts';
 import { LoginGuard } from './access/login_guard.ts';
 import { AuditLog } from './audit/audit_log.ts';
+import { AgentConfig } from './agent_config.ts';
 import { AgentGateway } from './agent_gateway.ts';
 import { AgentRouter } from './agent_router.ts';
 import { BackendControl } from './backend_control.ts';
@@ -114,6 +116,7 @@ export class ThermoclineServer {
       parts.cooldown.start();
       parts.alters.start();
       parts.hotspots.start();
+      parts.services.dynamicPartitions.start();
       parts.garbage.start();
       await parts.compactions.start();
       return new ThermoclineServer(parts, mysql, http);
@@ -214,8 +217,10 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     transport: new AgentRouter(agents, gateway),
   };
   const hotspots = new HotspotCollector(shared);
+  const dynamicPartitions = new DynamicPartitions(shared);
   const events = new EventDelivery({ ...shared, stats: syncStats });
   const sourceCache = new SourceCache(shared);
+  void new AgentConfig(shared);
   const warmUps = new WarmUpJobs({ ...shared, hotspots, events });
   const loads = new LoadCoordinator(shared);
   const replicaUpkeep = new ReplicaUpkeep(shared);
@@ -259,6 +264,7 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
     warmUps,
     matchedTables,
     hotspots,
+    dynamicPartitions,
     loads,
     replicaUpkeep,
     replicaRepair,
@@ -415,6 +421,7 @@ async function closeParts(parts: Parts, graceMs: number): Promise<void> {
     parts.cooldown.close(),
     parts.alters.close(),
     parts.hotspots.close(),
+    parts.services.dynamicPartitions.close(),
     parts.garbage.close(),
     parts.compactions.close(),
     parts.matchedTables.close(),

@@ -7,6 +7,7 @@ import type { AlterJobs } from '../jobs/alter_jobs.ts';
 import type { BackendRegistry } from '../jobs/backend_registry.ts';
 import type { CompactionScheduler } from '../jobs/compaction.ts';
 import type { Cooldown } from '../jobs/cooldown.ts';
+import type { DynamicPartitions } from '../jobs/dynamic_partitions.ts';
 import type { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import type { LoadCoordinator } from '../jobs/loads.ts';
 import type { MatchedTables } from '../jobs/matched_tables.ts';
@@ -56,6 +57,7 @@ export interface Services {
   readonly matchedTables: MatchedTables;
   readonly syncStats: SyncStats;
   readonly hotspots: HotspotCollector;
+  readonly dynamicPartitions: DynamicPartitions;
   readonly loads: LoadCoordinator;
   readonly compactions: CompactionScheduler;
   readonly alters: AlterJobs;

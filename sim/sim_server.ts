@@ -16,6 +16,7 @@ import { CompactionScheduler } from '../jobs/compaction.ts';
 import { Cooldown } from '../jobs/cooldown.ts';
 import { EventDelivery } from '../jobs/event_delivery.ts';
 import { GarbageCollector } from '../jobs/garbage_collector.ts';
+import { DynamicPartitions } from '../jobs/dynamic_partitions.ts';
 import { HotspotCollector } from '../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../jobs/loads.ts';
 import { MatchedTables } from '../jobs/matched_tables.ts';
@@ -247,6 +248,7 @@ export class SimServer implements Endpoint {
       matchedTables,
       hotspots,
       loads,
+      dynamicPartitions: new DynamicPartitions(basis),
       replicaUpkeep,
       replicaRepair,
       cooldown,

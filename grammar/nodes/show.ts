@@ -56,6 +56,7 @@ export interface ShowCreateOther {
 
 export type ShowTableStatus = DatabaseListing<'ShowTableStatus'>;
 export type ShowOpenTables = DatabaseListing<'ShowOpenTables'>;
+export type ShowDynamicPartitionTables = DatabaseListing<'ShowDynamicPartitionTables'>;
 export type ShowTriggers = DatabaseListing<'ShowTriggers'>;
 export type ShowEvents = DatabaseListing<'ShowEvents'>;
 
@@ -192,6 +193,7 @@ export type ShowStatement =
   | ShowCreateOther
   | ShowTableStatus
   | ShowOpenTables
+  | ShowDynamicPartitionTables
   | ShowTriggers
   | ShowEvents
   | ShowIndex

@@ -117,7 +117,14 @@ export class ShowRules extends AlterTableRules {
       this.OR([{ ALT: () => this.CONSUME(K.FULL) }, { ALT: () => this.CONSUME(K.EXTENDED) }]),
     );
     const kind = this.OR2(
-      alts<'ShowTables' | 'ShowTableStatus' | 'ShowOpenTables' | 'ShowTriggers' | 'ShowEvents'>([
+      alts<
+        | 'ShowTables'
+        | 'ShowTableStatus'
+        | 'ShowOpenTables'
+        | 'ShowDynamicPartitionTables'
+        | 'ShowTriggers'
+        | 'ShowEvents'
+      >([
         { ALT: () => (this.CONSUME(K.TABLES), 'ShowTables') },
         {
           ALT: () => {
@@ -131,6 +138,14 @@ export class ShowRules extends AlterTableRules {
             this.CONSUME(K.OPEN);
             this.CONSUME2(K.TABLES);
             return 'ShowOpenTables';
+          },
+        },
+        {
+          ALT: () => {
+            this.CONSUME(K.DYNAMIC);
+            this.CONSUME(K.PARTITION);
+            this.CONSUME3(K.TABLES);
+            return 'ShowDynamicPartitionTables';
           },
         },
         { ALT: () => (this.CONSUME(K.TRIGGERS), 'ShowTriggers') },

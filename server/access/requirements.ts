@@ -288,6 +288,7 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
   },
   ShowTableStatus: SEES_DATABASE,
   ShowOpenTables: OWN_ROWS,
+  ShowDynamicPartitionTables: OWN_ROWS,
   ShowTriggers: SEES_DATABASE,
   ShowEvents: SEES_DATABASE,
   ShowIndex: SEES_TABLE,

@@ -8,10 +8,12 @@ import { OK } from '../../base/values.ts';
 import { retryStale } from '../../catalog/stale_row.ts';
 import type { AlterTableAction } from '../../parser/statement.ts';
 import { readProperties } from '../../parser/properties.ts';
+import { expectNotDynamic, withoutDynamic } from '../dynamic_partition_properties.ts';
 import { addPartitions, checkName } from '../table_definition.ts';
 import { type ColumnAction, isColumnAction, isNamed, planColumns } from './alter_table_columns.ts';
 import { planRollup, rollupNamed } from './alter_table_rollup.ts';
 import { compactTable } from './compaction.ts';
+import { changedDynamic, lookAtDynamic } from './dynamic_partitions.ts';
 import { type ExecContext, type Executor, computeGroupOf, tableNameOf } from './executor.ts';
 import {
   PARTITION_KEYS,
@@ -98,11 +100,13 @@ async function alterOnce(
       await catalog.tables.set(tableId, { comment: action.comment });
       return;
     case 'SetProperties': {
-      const settings = readTableProperties(withoutDefaults(action.properties), context);
+      const own = withoutDynamic(withoutDefaults(action.properties));
+      const settings = readTableProperties(own, context);
       if (settings.vaultName !== undefined) {
         throw new SqlError('NOT_SUPPORTED', { what: 'changing the storage vault of a table' });
       }
-      const properties = { ...table.properties, ...settings.properties };
+      const dynamic = await changedDynamic(table, action.properties, context);
+      const properties = { ...table.properties, ...settings.properties, ...dynamic?.stored };
       const { ttlSeconds } =
         settings.properties['file_cache_ttl_seconds'] === undefined ? table : settings;
       const given = action.properties;
@@ -113,10 +117,12 @@ async function alterOnce(
       await replicas();
       await defaults();
       await catalog.tables.set(tableId, { properties, ttlSeconds });
+      if (dynamic !== undefined) await lookAtDynamic(table, context);
       return;
     }
     case 'DropPartition':
       if (action.ifExists && table.partitions.every((p) => p.name !== action.name)) return;
+      expectNotDynamic(table);
       await catalog.tables.dropPartition(tableId, action.name);
       return;
     case 'AddPartition':
@@ -230,6 +236,7 @@ async function addOnePartition(
     const what = `table ${table.name} is not partitioned`;
     throw new SqlError('INVALID_TABLE', { what });
   }
+  expectNotDynamic(table);
   const { properties } = action.partition;
   const { services } = context;
   const storagePolicyId = await addedPolicy(table, properties, context);

@@ -36,6 +36,7 @@ import { showCompactionStatus } from './compaction.ts';
 import { adminSetConfig, adminShowConfig, showConfig } from './config.ts';
 import { createDatabase, dropDatabase, use, useComputeGroup } from './databases.ts';
 import { createRole, dropRole, grant, grantRole, revoke, revokeRole } from './grants.ts';
+import { showDynamicPartitionTables } from './dynamic_partitions.ts';
 import { explain } from './explain.ts';
 import { insert } from './insert.ts';
 import { insertSelect } from './insert_select.ts';
@@ -225,6 +226,7 @@ export const EXECUTORS: {
   ShowOpenTables: showOpenTables,
   ShowTriggers: showTriggers,
   ShowEvents: showEvents,
+  ShowDynamicPartitionTables: showDynamicPartitionTables,
   ShowIndex: showIndex,
   ShowPartitions: showPartitions,
   ShowTablets: showTablets,

@@ -273,7 +273,7 @@ const FIELDS: Table = {
   Describe: { table, column: optional(text), all: is(false) },
   ShowCreateTable: { table }, ShowCreateDatabase: { name, ifNotExists: flag },
   ShowCreateOther: { what: fc.constantFrom('VIEW' as const, 'PROCEDURE' as const), name: table },
-  ShowTableStatus: inDatabase, ShowOpenTables: inDatabase, ShowTriggers: inDatabase, ShowEvents: inDatabase,
+  ShowTableStatus: inDatabase, ShowOpenTables: inDatabase, ShowDynamicPartitionTables: inDatabase, ShowTriggers: inDatabase, ShowEvents: inDatabase,
   ShowIndex: ofTable, ShowPartitions: { temporary: flag, ...ofTable }, ShowTablets: { partitions: few(name), ...ofTable }, ShowTablet: { tabletId: id },
   ShowData: { table: optional(table), filter }, ShowReplicaStatus: { partitions: few(name), ...ofTable }, ShowReplicaDistribution: { partitions: few(name), ...ofTable },
   ShowVariables: { scope, filter }, ShowStatus: { scope, filter }, ShowWarnings: { count: flag, filter }, ShowErrors: { count: flag, filter },

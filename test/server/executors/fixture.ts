@@ -17,6 +17,7 @@ import { BackendRegistry } from '../../../jobs/backend_registry.ts';
 import { CompactionScheduler } from '../../../jobs/compaction.ts';
 import { Cooldown } from '../../../jobs/cooldown.ts';
 import { EventDelivery } from '../../../jobs/event_delivery.ts';
+import { DynamicPartitions } from '../../../jobs/dynamic_partitions.ts';
 import { HotspotCollector } from '../../../jobs/hotspot_collector.ts';
 import { LoadCoordinator } from '../../../jobs/loads.ts';
 import { MatchedTables } from '../../../jobs/matched_tables.ts';
@@ -130,6 +131,7 @@ export class ShowFixture {
       jobProcesses: new JobProcesses({ ...shared, warmUps, alters, replicaRepair, cooldown }),
       matchedTables: new MatchedTables(shared),
       hotspots,
+      dynamicPartitions: new DynamicPartitions(shared),
       loads: new LoadCoordinator(shared),
       replicaUpkeep: new ReplicaUpkeep(shared),
       replicaRepair,
@@ -271,6 +273,12 @@ export class ShowFixture {
       const backend = { computeGroupName: name, kind: 'embedded' as const, host, httpPort };
       backends.push(await this.catalog.backends.create(backend));
     }
+    this.beat(backends);
+    return backends;
+  }
+
+  /** They are alive now. */
+  beat(backends: readonly BackendDef[]): void {
     for (const { backendId, httpPort } of backends) {
       this.registry.heartbeat({
         backendId,
@@ -283,7 +291,6 @@ export class ShowFixture {
         diskTotalBytes: 4096,
       });
     }
-    return backends;
   }
 
   /** Starts a backend of the catalog for real, in the thread of the embedded ones. */

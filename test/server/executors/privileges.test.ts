@@ -116,6 +116,7 @@ const DENIED: Readonly<Record<StatementKind, readonly [sql: string, outcome: str
   ShowCreateDatabase: ['SHOW CREATE DATABASE d', '1044'],
   ShowCreateOther: ['SHOW CREATE VIEW d.t', '1044'],
   ShowTableStatus: ['SHOW TABLE STATUS FROM d', '1044'],
+  ShowDynamicPartitionTables: ['SHOW DYNAMIC PARTITION TABLES', /^(0 rows|1046)$/],
   ShowOpenTables: ['SHOW OPEN TABLES', /^(0 rows|1046)$/],
   ShowTriggers: ['SHOW TRIGGERS FROM d', '1044'],
   ShowEvents: ['SHOW EVENTS FROM d', '1044'],
