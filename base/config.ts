@@ -231,6 +231,11 @@ function parseSpec(spec: ConfigKeySpec, text: string): number | boolean | string
   }
 }
 
+/** Whether backends have a copy of it. */
+export function isAgentKey(key: ConfigKey): boolean {
+  return (CONFIG[key] as ConfigKeySpec).agent === true;
+}
+
 /** Current values. One instance per process, handed to whoever needs a setting. */
 export class Config {
   readonly #values = new Map<ConfigKey, number | boolean | string>();
@@ -261,13 +266,22 @@ export class Config {
     for (const listener of this.#listeners) listener(name);
   }
 
-  /** Sets whatever the server says, mutable or not: for an agent's copy. */
+  /**
+   * Sets whatever the server says, mutable or not: for an agent's copy. Who listens hears of what
+   * is another value now, when all are set.
+   */
   replace(values: Readonly<Record<string, string>>): void {
+    const changed: ConfigKey[] = [];
     for (const [name, text] of Object.entries(values)) {
-      if (isConfigKey(name)) this.#values.set(name, parseConfigValue(name, text));
+      if (!isConfigKey(name)) continue;
+      const before = this.get(name);
+      this.#values.set(name, parseConfigValue(name, text));
+      if (this.get(name) !== before) changed.push(name);
     }
+    for (const name of changed) for (const listener of this.#listeners) listener(name);
   }
 
+  /** Calls `listener` with each key that is set while running. */
   onChange(listener: (key: ConfigKey) => void): () => void {
     this.#listeners.add(listener);
     return () => {
@@ -282,7 +296,7 @@ export class Config {
 
   /** What agents need to know. */
   agentValues(): Record<string, string> {
-    const keys = CONFIG_KEYS.filter((key) => (CONFIG[key] as ConfigKeySpec).agent === true);
+    const keys = CONFIG_KEYS.filter(isAgentKey);
     return Object.fromEntries(keys.map((key) => [key, this.text(key)]));
   }
 }

@@ -128,7 +128,9 @@ export class Agent {
   #httpPort = 0;
   /** When the last heartbeat that was answered had been sent, monotonic milliseconds. */
   #heardMs = Number.NEGATIVE_INFINITY;
-  #stopHeartbeat: () => void = () => undefined;
+  /** While the next one is waited for. */
+  #stopHeartbeat: (() => void) | undefined;
+  readonly #stopListening: () => void;
   #closed = false;
 
   /** Opens cache and replicas, listens, and sends the first heartbeat. Fails with what went wrong. */
@@ -257,6 +259,11 @@ export class Agent {
       log,
     );
     this.#handlers = this.#makeHandlers();
+    this.#stopListening = config.onChange((key) => {
+      if (key !== 'heartbeat_interval_ms' || this.#stopHeartbeat === undefined) return;
+      this.#stopHeartbeat();
+      this.#planHeartbeat();
+    });
   }
 
   async #listen(): Promise<number> {
@@ -310,7 +317,8 @@ export class Agent {
 
   #end(): void {
     this.#closed = true;
-    this.#stopHeartbeat();
+    this.#stopHeartbeat?.();
+    this.#stopListening();
     this.#batches.close();
     this.#newRowsets.close();
     this.#compactions.close();
@@ -564,8 +572,14 @@ export class Agent {
     } catch (error) {
       if (!this.#closed) log.warn('heartbeat failed', { error: String(error) });
     }
+    this.#planHeartbeat();
+  }
+
+  #planHeartbeat(): void {
     if (this.#closed) return;
+    const { clock, config } = this.#options;
     this.#stopHeartbeat = clock.after(config.get('heartbeat_interval_ms'), () => {
+      this.#stopHeartbeat = undefined;
       void this.#heartbeat();
     });
   }

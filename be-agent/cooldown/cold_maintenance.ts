@@ -19,12 +19,29 @@ export interface ColdMaintenanceOptions {
 /** Tablets that were refused are asked about again so often, then with the next look. */
 const ASKS_MAX = 10;
 
-/** How often a changed interval is noticed, milliseconds. */
-const NOTICE_MS = 1000;
+/** No timer of the system can be longer than 24.8 days; settings can. */
+const TIMER_MS_MAX = 86_400_000;
+
+/** What a timer waits for, and since when (monotonic). */
+type Planned =
+  | { readonly what: 'compact' | 'collect'; lastMs: number }
+  | {
+      readonly what: 'ask again';
+      readonly tabletIds: readonly TabletId[];
+      readonly ask: number;
+      readonly lastMs: number;
+    };
+
+interface Timer {
+  /** Begins anew, by what the settings are now. */
+  readonly arm: () => void;
+  stop: () => void;
+}
 
 export class ColdMaintenance {
   readonly #options: ColdMaintenanceOptions;
-  readonly #stops = new Set<() => void>();
+  readonly #planned = new Map<Planned, Timer>();
+  #stopListening: () => void = () => undefined;
   #isClosed = false;
 
   constructor(options: ColdMaintenanceOptions) {
@@ -33,8 +50,12 @@ export class ColdMaintenance {
 
   start(): void {
     const { config, compaction } = this.#options;
+    this.#stopListening = config.onChange(() => {
+      for (const { arm } of this.#planned.values()) arm();
+    });
     if (compaction !== undefined) {
       this.#every(
+        'compact',
         () => config.get('cold_data_compaction_interval_sec') * 1000,
         async () => {
           compaction.look();
@@ -43,6 +64,7 @@ export class ColdMaintenance {
       );
     }
     this.#every(
+      'collect',
       () => config.get('remove_unused_remote_files_interval_sec') * 1000,
       async () => {
         await this.#collect(undefined, 1);
@@ -52,8 +74,9 @@ export class ColdMaintenance {
 
   close(): void {
     this.#isClosed = true;
-    for (const stop of this.#stops) stop();
-    this.#stops.clear();
+    this.#stopListening();
+    for (const { stop } of this.#planned.values()) stop();
+    this.#planned.clear();
   }
 
   /** What was refused or is too young comes again sooner, a few times. */
@@ -61,44 +84,63 @@ export class ColdMaintenance {
     const { collection, config, engine } = this.#options;
     const { refused, young } = await collection.collect(tabletIds);
     if (ask >= ASKS_MAX) return;
-    const againMs = config.get('confirm_unused_remote_files_interval_sec') * 1000;
-    const graceMs = config.get('cooldown_garbage_grace_seconds') * 1000;
+    const againMs = (): number => config.get('confirm_unused_remote_files_interval_sec') * 1000;
+    const graceMs = (): number => config.get('cooldown_garbage_grace_seconds') * 1000;
     if (refused.length > 0) {
       const followMs = config.get('generate_cooldown_task_interval_sec') * 1000;
-      engine.rest(refused, againMs + 2 * followMs);
-      this.#after(againMs, async () => {
-        await this.#collect(refused, ask + 1);
-      });
+      engine.rest(refused, againMs() + 2 * followMs);
+      this.#askAgain(againMs, refused, ask + 1);
     }
     if (young.length > 0) {
-      this.#after(Math.max(againMs, graceMs), async () => {
-        await this.#collect(young, ask + 1);
-      });
+      this.#askAgain(() => Math.max(againMs(), graceMs()), young, ask + 1);
     }
   }
 
-  /** The interval may be changed while it runs, and counts from the last time. */
-  #every(intervalMs: () => number, work: () => Promise<void>): void {
-    const { clock } = this.#options;
-    let last = clock.monotonic();
-    const tick = async (): Promise<void> => {
-      if (clock.monotonic() - last >= intervalMs()) {
-        last = clock.monotonic();
-        await work();
-      }
-      this.#after(Math.min(intervalMs(), Math.max(NOTICE_MS, intervalMs() / 100)), tick);
-    };
-    this.#after(Math.min(intervalMs(), NOTICE_MS), tick);
+  #askAgain(ms: () => number, tabletIds: readonly TabletId[], ask: number): void {
+    const lastMs = this.#options.clock.monotonic();
+    this.#after(ms, { what: 'ask again', tabletIds, ask, lastMs }, async () => {
+      await this.#collect(tabletIds, ask);
+    });
   }
 
-  #after(ms: number, work: () => Promise<void>): void {
+  /** From the beginning of one time to that of the next, and never twice at once. */
+  #every(what: 'compact' | 'collect', intervalMs: () => number, work: () => Promise<void>): void {
+    const { clock } = this.#options;
+    const planned: Planned = { what, lastMs: clock.monotonic() };
+    const tick = async (): Promise<void> => {
+      planned.lastMs = clock.monotonic();
+      try {
+        await work();
+      } finally {
+        this.#after(intervalMs, planned, tick);
+      }
+    };
+    this.#after(intervalMs, planned, tick);
+  }
+
+  /** So long after `planned.lastMs`, also when what it depends on is changed while it waits. */
+  #after(ms: () => number, planned: Planned, work: () => Promise<void>): void {
     if (this.#isClosed) return;
-    const stop = this.#options.clock.after(ms, () => {
-      this.#stops.delete(stop);
+    const { clock, log } = this.#options;
+    const leftMs = (): number => planned.lastMs + ms() - clock.monotonic();
+    const run = (): void => {
+      if (leftMs() > 0) {
+        timer.arm();
+        return;
+      }
+      this.#planned.delete(planned);
       void work().catch((error: unknown) => {
-        this.#options.log.error('care for cooled data failed', { error: String(error) });
+        log.error('care for cooled data failed', { error: String(error) });
       });
-    });
-    this.#stops.add(stop);
+    };
+    const timer: Timer = {
+      arm: () => {
+        timer.stop();
+        timer.stop = clock.after(Math.min(TIMER_MS_MAX, Math.max(0, leftMs())), run);
+      },
+      stop: () => undefined,
+    };
+    this.#planned.set(planned, timer);
+    timer.arm();
   }
 }

@@ -93,9 +93,21 @@ export class CooldownEngine {
   }
 
   start(): void {
-    this.#stopListening = this.#options.store.onChange((tabletId) => {
-      this.#changed(tabletId);
-    });
+    const { config, store } = this.#options;
+    const stops = [
+      store.onChange((tabletId) => {
+        this.#changed(tabletId);
+      }),
+      config.onChange((key) => {
+        // Whoever waits has waited by the interval of before.
+        if (key === 'generate_cooldown_task_interval_sec') this.#wakeIn(0);
+        if (key === 'cooldown_thread_num')
+          for (const lane of this.#running.keys()) this.#pump(lane);
+      }),
+    ];
+    this.#stopListening = () => {
+      for (const stop of stops) stop();
+    };
     this.#wakeIn(0);
   }
 

@@ -76,11 +76,20 @@ export class ReplicaReports {
   }
 
   start(): void {
-    this.#stopListening = this.#deps.store.onChange((tabletId) => {
-      this.#dirty.add(tabletId);
-      if (this.#rows.isImportant(tabletId)) this.soon();
-      else this.#within(this.#loadsMs());
-    });
+    const { config, store } = this.#deps;
+    const stops = [
+      store.onChange((tabletId) => {
+        this.#dirty.add(tabletId);
+        if (this.#rows.isImportant(tabletId)) this.soon();
+        else this.#within(this.#loadsMs());
+      }),
+      config.onChange((key) => {
+        if (key === 'report_tablet_interval_seconds') this.#within(config.get(key) * 1000);
+      }),
+    ];
+    this.#stopListening = () => {
+      for (const stop of stops) stop();
+    };
     this.#schedule(0);
   }
 

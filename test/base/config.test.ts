@@ -30,6 +30,24 @@ describe('Config', () => {
     expect(() => config.setLive('server_version', '8.0.36')).toThrow(SqlError);
   });
 
+  it('tells who listens what is another value now, when all of it is set', () => {
+    const config = new Config({ max_connections: '7' });
+    const heard: string[] = [];
+    const stop = config.onChange((key) => {
+      heard.push(`${key} ${config.text('max_connections')} ${config.text('server_version')}`);
+    });
+    config.replace({ max_connections: '7', server_version: '9.9.9', no_such_key: '1' });
+    config.replace({ server_version: '9.9.8', max_connections: '8' });
+    expect(heard).toEqual([
+      'server_version 7 9.9.9',
+      'server_version 8 9.9.8',
+      'max_connections 8 9.9.8',
+    ]);
+    stop();
+    config.replace({ max_connections: '9' });
+    expect(heard).toHaveLength(3);
+  });
+
   it('reads sizes with units', () => {
     expect(parseConfigValue('segment_max_bytes', '32MB')).toBe(32 * 1024 * 1024);
   });

@@ -64,6 +64,19 @@ describe('compaction of cooled rowsets', () => {
     expect(await compact(world)).toBe(false);
   });
 
+  it('comes at once when its interval is shortened and is over by then', async () => {
+    const world = await cooled();
+    const { config, engine } = world.node(1);
+    await world.clock.run(60_000);
+    expect(engine.counts.compactions).toBe(0);
+    config.replace({ cold_data_compaction_interval_sec: '200000' });
+    await world.clock.run(1000);
+    expect(engine.counts.compactions).toBe(0);
+    config.replace({ cold_data_compaction_interval_sec: '30' });
+    await world.clock.run(1000);
+    expect(engine.counts.compactions).toBe(1);
+  });
+
   it('comes by itself, and the rest of the tablet goes on', async () => {
     const world = await cooled({ config: { cold_data_compaction_interval_sec: '30' } });
     await world.clock.run(60_000);

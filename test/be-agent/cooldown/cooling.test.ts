@@ -72,6 +72,19 @@ describe('cooling by a leader', () => {
     await world.check();
   });
 
+  it('follows as soon as the interval of its looks is shorter', async () => {
+    const config = { generate_cooldown_task_interval_sec: '86400' };
+    const world = new World({ replicas: 2, config });
+    await world.load(2);
+    await world.conf(1, 1);
+    await world.clock.run(TTL_SECONDS * 1000 + 3000);
+    expect(world.node(1).cooledVersion).toBe(2);
+    expect(world.node(2).cooledVersion).toBe(-1);
+    world.node(2).config.replace({ generate_cooldown_task_interval_sec: '10' });
+    await world.clock.run(11_000);
+    expect(world.isCooled(2)).toBe(true);
+  });
+
   it('cools at a moment, not at it but after it', async () => {
     const world = new World();
     const atMs = world.clock.now() + 100_000;

@@ -167,6 +167,8 @@ export class Node {
   cooldown: Cooldown;
   engine: CooldownEngine;
   life = new Life(NO_CRASH);
+  /** Of the life that goes on. */
+  config = new Config();
   local: LocalSegments;
   readonly world: World;
 
@@ -232,12 +234,13 @@ export class Node {
     const seen = options.bucketOf?.(bucket, this) ?? bucket;
     const remote = guardStore(life, seen, 'bucket');
     this.local = new LocalSegments(guardStore(life, this.disk, 'disk'), SILENT_LOG);
+    this.config = new Config(options.config ?? {});
     this.cooldown = new Cooldown({
       backendId: this.backendId,
       store: life.guardDb(this.store),
       local: this.local,
       resource: async () => await Promise.resolve(remote),
-      config: new Config(options.config ?? {}),
+      config: this.config,
       clock: life.clock(clock),
       random,
       log,

@@ -21,12 +21,14 @@ let clock: StepClock;
 let store: ReplicaStore;
 let reports: ReplicaReports;
 let cooldown: Map<TabletId, CooldownStatus>;
+let config: Config;
 
 beforeEach(() => {
   server = new FakeServer();
   clock = new StepClock();
   store = ReplicaStore.open(':memory:');
   cooldown = new Map();
+  config = new Config({ report_tablet_interval_seconds: '60' });
   reports = new ReplicaReports({
     backendId: id(1),
     incarnation: 'life',
@@ -34,7 +36,7 @@ beforeEach(() => {
     cooldown: (tabletId) => cooldown.get(tabletId),
     counts: newReplicaCounts(),
     frontend: server.port,
-    config: new Config({ report_tablet_interval_seconds: '60' }),
+    config,
     clock,
     log: SILENT_LOG,
   });
@@ -171,6 +173,14 @@ describe('changes', () => {
     expect(report).toMatchObject({ kind: 'CHANGES', seq: 2, replicas: [], gone: [] });
     expect(report?.sums).toHaveLength(3);
     expectSums();
+  });
+
+  it('without any come sooner as soon as the interval is shorter', async () => {
+    expect(await pass(10_000)).toEqual([]);
+    config.replace({ report_tablet_interval_seconds: '5' });
+    expect(await pass(4999)).toEqual([]);
+    expect(await pass(1)).toHaveLength(1);
+    expect(await pass(5000)).toHaveLength(1);
   });
 
   it('of loads go out within about a second, with few partitions', async () => {
