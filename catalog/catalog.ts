@@ -4,7 +4,7 @@
  */
 import { join, resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { BackendId, PartitionId, TxnId } from '../base/ids.ts';
+import type { BackendId, PartitionId, TableId, TxnId } from '../base/ids.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
 import type { PreparedReplicas } from '../base/replica.ts';
 import type { NewRowset } from '../base/schema.ts';
@@ -25,7 +25,7 @@ import { EventCursorStore } from './event_cursors.ts';
 import { GarbageStore } from './garbage.ts';
 import { GrantStore } from './grants.ts';
 import { HotspotStore } from './hotspots.ts';
-import { type CommitCounts, LoadCommit } from './load_commit.ts';
+import { type CommitCounts, LoadCommit, type ReplicaVersion } from './load_commit.ts';
 import { LeadIndex } from './lead_index.ts';
 import { LoadStore, type LoadTxn } from './loads.ts';
 import { LostVersionStore } from './lost_versions.ts';
@@ -263,6 +263,28 @@ export class Catalog extends Stores {
     return this.#loadCommit.commit(txnId, { ...counts, rowsets, ...replicas }, writer);
   }
 
+  /**
+   * A backend has something with this id. True: this catalog has not given it, so it is an older
+   * copy of one that has; it will not give it any more.
+   */
+  isFromLostCatalog(seen: number): boolean {
+    return this.#open.writer.ids.seen(seen);
+  }
+
+  /**
+   * Replicas have this version of the partition, which was published by the catalog of which this is
+   * an older copy: it is visible from now on. Those of `behind` miss what they have not. False: it
+   * was visible already, or the partition is gone.
+   */
+  async recoverVersion(
+    tableId: TableId,
+    partitionId: PartitionId,
+    version: number,
+    behind: readonly ReplicaVersion[],
+  ): Promise<boolean> {
+    return await this.#loadCommit.recover(tableId, partitionId, version, behind);
+  }
+
   /** Calls `listener` right after each commit that creates, changes, renames or drops tables. */
   onTableChange(listener: (change: TableChange) => void): () => void {
     return this.#memory.cache.onChange(listener);
@@ -374,14 +396,9 @@ function openFiles(options: CatalogOptions): Opened {
     const box = SecretBox.open(join(dir, 'secret.key'), options.random);
     const reader = new SqliteConnection(file, 'read');
     connections.push(reader);
-    return {
-      lock,
-      connection,
-      reader,
-      writer: new Writer(connection, clock, epoch, options.onLeaseLost),
-      box,
-      epoch,
-    };
+    const writer = new Writer(connection, clock, epoch, options.onLeaseLost);
+    reader.follow(() => writer.commits, clock);
+    return { lock, connection, reader, writer, box, epoch };
   } catch (error) {
     for (const connection of connections) connection.close();
     lock.release();

@@ -5,19 +5,28 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SqlError } from '../base/errors.ts';
 import { id } from '../base/ids.ts';
-import type { BackendId, PartitionId, TableId, TabletId, TxnId, VaultId } from '../base/ids.ts';
+import type {
+  BackendId,
+  PartitionId,
+  ReplicaId,
+  TableId,
+  TabletId,
+  TxnId,
+  VaultId,
+} from '../base/ids.ts';
 import type { PreparedReplicas } from '../base/replica.ts';
 import type { NewRowset } from '../base/schema.ts';
 import { isDuplicateKey } from './driver_errors.ts';
 import { KeyedMutex } from './keyed_mutex.ts';
 import { type LoadTxn, moveLoad, toLoad } from './loads.ts';
 import { publishReplicated } from './replica_commit.ts';
+import { missVersions } from './replicas.ts';
 import { groupOfBackend, recordRowsetEvent } from './rowset_events.ts';
 import { addTabletSize, insertRowset } from './rowsets.ts';
 import type { CatalogRows } from './rows.ts';
 import type { Session, WriteSession } from './session.ts';
 import type { TableMemory } from './tables.ts';
-import { partitionGone, raiseVisibleVersion } from './visible_versions.ts';
+import { partitionGone, raiseVisibleVersion, recoverVisibleVersion } from './visible_versions.ts';
 
 /** Rowsets of one transaction: two rows each. */
 const ROWSETS_PER_TRANSACTION = 800;
@@ -29,6 +38,12 @@ export interface CommitCounts {
   readonly filteredRows: number;
   /** Bytes the client sent. */
   readonly loadBytes: number;
+}
+
+/** The last version that a replica has without a gap. */
+export interface ReplicaVersion {
+  readonly replicaId: ReplicaId;
+  readonly version: number;
 }
 
 /** What a backend has written. */
@@ -86,6 +101,25 @@ export class LoadCommit {
         throw await this.#fail(txnId, ownRowsets, error);
       }
     });
+  }
+
+  /** See `Catalog.recoverVersion`. */
+  async recover(
+    tableId: TableId,
+    partitionId: PartitionId,
+    version: number,
+    behind: readonly ReplicaVersion[],
+  ): Promise<boolean> {
+    return await this.#tables.run(tableId, async () =>
+      this.#session.write(async (tx) => {
+        if (!recoverVisibleVersion(tx, partitionId, version)) return false;
+        for (const { replicaId, version: has } of behind) {
+          missVersions(tx, this.#memory.replicas, replicaId, { from: has + 1, to: version });
+        }
+        this.#showOnCommit(tx, tableId, new Map([[partitionId, version]]), []);
+        return true;
+      }),
+    );
   }
 
   /** Runs `work` while no load of the table commits. */

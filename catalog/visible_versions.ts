@@ -18,6 +18,20 @@ export function raiseVisibleVersion(
   if (changed !== 1) throw partitionGone(partitionId);
 }
 
+/** False: it was visible already, or the partition is gone. */
+export function recoverVisibleVersion(
+  tx: WriteSession,
+  partitionId: PartitionId,
+  version: number,
+): boolean {
+  const changed = tx.bulk.run(
+    `UPDATE partition_def SET visible_version = ?
+     WHERE partition_id = ? AND state = 'NORMAL' AND visible_version < ?`,
+    [version, partitionId, version],
+  );
+  return changed === 1;
+}
+
 export function partitionGone(partitionId: PartitionId): SqlError {
   return new SqlError('LOAD_FAILED', { why: `partition ${partitionId} was dropped meanwhile` });
 }

@@ -13,15 +13,17 @@ import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import type { BackendId, TxnId } from '../base/ids.ts';
 import type { Clock, Log, Random } from '../base/ports.ts';
-import type { TxnOutcome } from '../base/replica.ts';
+import type { PreparedReplicas, TxnOutcome } from '../base/replica.ts';
 import { type TableDef, isReplicated } from '../base/schema.ts';
 import type { SqlValue } from '../base/values.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { BackendRegistry } from './backend_registry.ts';
 import { LoadWriters } from './load_writers.ts';
 import { Periodic } from './periodic.ts';
+import type { ReplicaBoard } from './replica_board.ts';
 import { loadReplicas, settleAborted, settleVisible, txnOutcomes } from './replica_loads.ts';
 import { untilStarted } from './starting_backends.ts';
+import { recoverVersions } from './version_recovery.ts';
 import { whileAlive } from './while_alive.ts';
 
 /** Rounds of house-keeping: loads that timed out, labels that are old. */
@@ -29,6 +31,9 @@ const TICK_MS = 10_000;
 const PER_TICK = 200;
 /** Backends that may be lost while they write the rows of one INSERT. */
 const INSERT_TRIES_MAX = 3;
+/** For so long after the start a load waits for the first reports of what it is to be added to. */
+const YOUNG_MS = 10_000;
+const LOOK_MS = 20;
 
 export interface LoadsDeps {
   readonly catalog: Catalog;
@@ -38,6 +43,8 @@ export interface LoadsDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** What backends have reported; without it the catalog is taken for complete. */
+  readonly board?: ReplicaBoard;
 }
 
 export interface InsertRows {
@@ -61,10 +68,12 @@ export class LoadCoordinator {
   readonly #housekeeping: Periodic;
   readonly #writers: LoadWriters;
   #stopListening: () => void = () => undefined;
+  readonly #startedMs: number;
   #turn = 0;
 
   constructor(deps: LoadsDeps) {
     this.#deps = deps;
+    this.#startedMs = deps.clock.monotonic();
     this.#writers = new LoadWriters(deps.registry);
     this.#housekeeping = new Periodic({
       ...deps,
@@ -114,6 +123,7 @@ export class LoadCoordinator {
     }
     if (writer !== undefined) this.#writers.begun(txnId, writer);
     try {
+      if (isReplicated(table)) await this.#reported(table);
       return { status: 'BEGUN', txnId, target: await this.#target(table) };
     } catch (error) {
       await this.abort(txnId, error instanceof Error ? error.message : String(error));
@@ -143,9 +153,33 @@ export class LoadCoordinator {
    */
   async commit(txnId: TxnId, outcome: LoadOutcome, writer: BackendId): Promise<void> {
     const { rowsets, prepared } = outcome;
+    if (prepared !== undefined) await this.#recover(prepared);
     await this.#deps.catalog.commitLoad(txnId, rowsets, outcome, writer, prepared);
     this.#writers.ended(txnId);
     if (prepared !== undefined) await settleVisible(this.#deps, txnId, prepared);
+  }
+
+  /** A server that has just started has to know which versions there are, see `recoverVersions`. */
+  async #reported({ partitions }: TableDef): Promise<void> {
+    const { board, catalog, registry, clock } = this.#deps;
+    const isYoung = (): boolean => clock.monotonic() - this.#startedMs < YOUNG_MS;
+    if (board === undefined || !isYoung()) return;
+    const replicas = partitions.flatMap(({ partitionId }) =>
+      catalog.tablets
+        .ofPartition(partitionId)
+        .map(({ tabletId }) => catalog.replicas.ofTablet(tabletId)),
+    );
+    const isOpen = (own: (typeof replicas)[number]): boolean =>
+      own.some(({ backendId }) => registry.isAlive(backendId)) &&
+      !own.some(({ backendId }) => board.isComplete(backendId));
+    while (isYoung() && replicas.some(isOpen)) await clock.sleep(LOOK_MS);
+  }
+
+  async #recover(prepared: readonly PreparedReplicas[]): Promise<void> {
+    const { board } = this.#deps;
+    if (board === undefined) return;
+    const tabletIds = prepared.map(({ tabletId }) => tabletId);
+    await recoverVersions({ ...this.#deps, board }, tabletIds);
   }
 
   async abort(txnId: TxnId, reason: string): Promise<void> {

@@ -5,7 +5,14 @@
  * catalog and in the last reports, so a restart loses nothing.
  */
 import type { AgentTransport } from '../base/agent_messages.ts';
-import type { BackendId, PartitionId, StoragePolicyId, TableId, TabletId } from '../base/ids.ts';
+import type {
+  BackendId,
+  PartitionId,
+  ReplicaId,
+  StoragePolicyId,
+  TableId,
+  TabletId,
+} from '../base/ids.ts';
 import type { Clock, Log } from '../base/ports.ts';
 import type { NewReplica } from '../base/replica.ts';
 import { isReplicated } from '../base/schema.ts';
@@ -15,6 +22,7 @@ import type { BackendRegistry } from './backend_registry.ts';
 import { Periodic } from './periodic.ts';
 import type { BoardChange, ReplicaBoard } from './replica_board.ts';
 import { createOn } from './replica_maker.ts';
+import { recoverVersions } from './version_recovery.ts';
 
 const TICK_MS = 1000;
 const CALL_TIMEOUT_MS = 30_000;
@@ -48,6 +56,7 @@ export class ReplicaUpkeep {
   /** Backends that failed: not before this monotonic moment again. */
   readonly #pauses = new Map<BackendId, { readonly untilMs: number; readonly pauseMs: number }>();
   #ticks = 0;
+  #hasLost = false;
   #lastPartition = 0;
 
   constructor(deps: ReplicaUpkeepDeps) {
@@ -169,6 +178,7 @@ export class ReplicaUpkeep {
     await Promise.all(
       [...reported].map(async ([backendId, tablets]) => {
         const { unknown, policies } = await this.#compare(backendId, tablets, tables);
+        await recoverVersions(this.#deps, tablets);
         if (await this.#correct(backendId, unknown, policies)) return;
         const open = [...unknown, ...policies].map(({ tabletId }) => tabletId);
         this.#onReport({ backendId, tablets: open });
@@ -189,8 +199,10 @@ export class ReplicaUpkeep {
       if (report === undefined) continue;
       const { replicaId, partitionId } = report;
       const replica = catalog.replicas.get(tabletId, replicaId);
+      const isLost = catalog.isFromLostCatalog(Math.max(tabletId, replicaId));
       if (replica?.backendId !== backendId) {
-        unknown.push({ tabletId, replicaId });
+        if (isLost) this.#keepLost(backendId, tabletId, replicaId);
+        else unknown.push({ tabletId, replicaId });
         continue;
       }
       const tableId = catalog.tablets.get(tabletId)?.tableId;
@@ -199,6 +211,17 @@ export class ReplicaUpkeep {
       if (policyId !== report.policyId) policies.push(policyOf(tabletId, policyId));
     }
     return { unknown, policies };
+  }
+
+  /**
+   * Nobody has dropped it: the catalog that knew it is not the present one, and may come back. Only
+   * the first is told.
+   */
+  #keepLost(backendId: BackendId, tabletId: TabletId, replicaId: ReplicaId): void {
+    if (this.#hasLost) return;
+    this.#hasLost = true;
+    const what = 'backends have replicas of a later catalog than this one: they are kept';
+    this.#deps.log.error(what, { backendId, tabletId, replicaId });
   }
 
   async #correct(

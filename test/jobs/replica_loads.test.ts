@@ -106,6 +106,7 @@ describe('an INSERT', () => {
   async function insert(answer: (backendId: BackendId, calls: number) => SqlError | undefined) {
     world = await ReplicaWorld.open(['a', 'b', 'c']);
     const table = await world.table('t', 3);
+    world.reportAll();
     const asked: BackendId[] = [];
     const transport: AgentTransport = {
       call: async (backendId, name, request, options) => {
@@ -147,6 +148,14 @@ describe('an INSERT', () => {
       .heard('settleTxns')
       .filter(({ request }) => request.txns.some(({ state }) => state === 'ABORTED'));
     expect(aborted).toHaveLength(3);
+  });
+
+  it('gets no version that replicas have already', async () => {
+    const { table, done } = await insert(() => undefined);
+    world.report(world.replicas(table), { version: 5 });
+    await done;
+    const known = await world.catalog.tables.get('d', 't');
+    expect(known.partitions[0]?.visibleVersion).toBe(6);
   });
 
   it('fails when all are lost, or when it is the rows that are wrong', async () => {

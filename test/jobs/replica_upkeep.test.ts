@@ -75,7 +75,7 @@ describe('replicas that are to be dropped', () => {
     const table = await world.table('t', 2);
     const [known] = world.replicas(table);
     if (known === undefined) throw new Error('no replica');
-    const stranger = { ...known, replicaId: id<ReplicaId>(999_999) };
+    const stranger = { ...known, replicaId: id<ReplicaId>(9999) };
     const lost = { tabletId: id<TabletId>(888), replicaId: id<ReplicaId>(889) };
     world.report([known]);
     world.heard('dropReplicas');
@@ -84,9 +84,56 @@ describe('replicas that are to be dropped', () => {
     world.report([stranger, { ...lost, backendId: backendId(2) }]);
     await rounds(1);
     expect(world.heard('dropReplicas').map((one) => one.request.replicas)).toEqual([
-      [{ tabletId: known.tabletId, replicaId: 999_999 }],
+      [{ tabletId: known.tabletId, replicaId: 9999 }],
       [lost],
     ]);
+  });
+});
+
+describe('a catalog that was restored from an older copy', () => {
+  it('shows the versions again that replicas have, and gives those that lack them time', async () => {
+    const table = await world.table('t', 3);
+    const [first, ...others] = world.replicas(table);
+    if (first === undefined) throw new Error('no replica');
+    const visible = async (): Promise<number | undefined> =>
+      (await world.catalog.tables.get('d', 't')).partitions[0]?.visibleVersion;
+    const same = others.filter(({ tabletId }) => tabletId === first.tabletId);
+    const rest = others.filter(({ tabletId }) => tabletId !== first.tabletId);
+    world.report([first], { version: 7 });
+    world.report(same, { version: 4 });
+    await rounds(1);
+    // The other tablet has not said anything.
+    expect(await visible()).toBe(1);
+    world.report(rest, { version: 6 });
+    await rounds(1);
+    expect(await visible()).toBe(6);
+    const missing = world.replicas(table).flatMap(({ missing: range }) => range ?? []);
+    expect(missing).toEqual([
+      { from: 5, to: 6 },
+      { from: 5, to: 6 },
+    ]);
+    const after = await world.files.crashImage().open();
+    expect((await after.tables.get('d', 't')).partitions[0]?.visibleVersion).toBe(6);
+  });
+
+  it('drops no replica of an id that it has not given, and gives it no more', async () => {
+    const table = await world.table('t', 2);
+    const [known] = world.replicas(table);
+    if (known === undefined) throw new Error('no replica');
+    const lost = { tabletId: id<TabletId>(888_888), replicaId: id<ReplicaId>(888_889) };
+    world.heard('dropReplicas');
+    world.report([{ ...lost, backendId: backendId(2) }]);
+    await rounds(1);
+    const later = await world.table('u', 2);
+    expect(later.tableId).toBeGreaterThan(lost.replicaId);
+    world.report([{ ...lost, backendId: backendId(2) }], { version: 2 });
+    await rounds(1);
+    expect(world.heard('dropReplicas')).toEqual([]);
+    // Also after the next start.
+    const after = await world.files.crashImage().open();
+    expect(after.isFromLostCatalog(lost.replicaId)).toBe(true);
+    expect(after.isFromLostCatalog(known.replicaId)).toBe(false);
+    expect(after.isFromLostCatalog(later.tableId)).toBe(false);
   });
 });
 

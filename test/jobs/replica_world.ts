@@ -149,6 +149,14 @@ export class ReplicaWorld {
     }
   }
 
+  /** All backends have reported all they have. */
+  reportAll(): void {
+    for (const { backendId } of this.backends) {
+      if (this.board.incarnationOf(backendId) === undefined) this.board.beginLife(backendId, 'one');
+      this.board.completed(backendId);
+    }
+  }
+
   async close(): Promise<void> {
     await this.files.remove();
   }
