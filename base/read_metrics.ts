@@ -13,41 +13,33 @@ export interface MetricName {
 
 type Read = () => readonly Sample[] | Promise<readonly Sample[]>;
 
-export function gauge(
-  registry: Registry,
-  { name, help, labels = [] }: MetricName,
-  read: Read,
-): void {
-  const metric = new Gauge({
-    name,
-    help,
-    registers: [registry],
-    labelNames: [...labels],
+export function gauge(registry: Registry, name: MetricName, read: Read): void {
+  const metric: Gauge = new Gauge({
+    ...configuration(registry, name),
     collect: async () => {
-      const samples = await read();
-      // What is not there any more must not stay with its last value.
-      metric.reset();
-      for (const [of, value] of samples) metric.set(of, value);
+      for (const [of, value] of await fresh(metric, read)) metric.set(of, value);
     },
   });
 }
 
-export function counter(
-  registry: Registry,
-  { name, help, labels = [] }: MetricName,
-  read: Read,
-): void {
-  const metric = new Counter({
-    name,
-    help,
-    registers: [registry],
-    labelNames: [...labels],
+export function counter(registry: Registry, name: MetricName, read: Read): void {
+  const metric: Counter = new Counter({
+    ...configuration(registry, name),
     collect: async () => {
-      const samples = await read();
-      metric.reset();
-      for (const [of, value] of samples) metric.inc(of, value);
+      for (const [of, value] of await fresh(metric, read)) metric.inc(of, value);
     },
   });
+}
+
+function configuration(registry: Registry, { name, help, labels = [] }: MetricName) {
+  return { name, help, registers: [registry], labelNames: [...labels] };
+}
+
+/** The samples for a metric that has none now: what is not there any more must not stay in it. */
+async function fresh(metric: Gauge | Counter, read: Read): Promise<readonly Sample[]> {
+  const samples = await read();
+  metric.reset();
+  return samples;
 }
 
 /**
