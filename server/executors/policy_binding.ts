@@ -141,7 +141,10 @@ export async function modifyPartitions(
     expectLater(policy, services.clock.now());
     expectReplicas(table);
   }
-  await storagePolicies.bind(table.tableId, names, policy);
+  // The only partition of a table that has none is the table: what it had would come back otherwise
+  // with TRUNCATE, and with what SHOW CREATE TABLE says.
+  const target = table.partitionKind === 'NONE' ? 'table' : names;
+  await storagePolicies.bind(table.tableId, target, policy);
   await services.replicaUpkeep.policiesChanged(table.tableId);
 }
 

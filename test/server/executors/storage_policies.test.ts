@@ -309,6 +309,22 @@ describe('the property "storage_policy"', () => {
     expect(replicas.map((replica) => replica.policyId)).toEqual([policyId, policyId]);
   });
 
+  it('of the only partition of a table without partitions is that of the table', async () => {
+    await fixture.run(`CREATE TABLE d.u (k INT) DISTRIBUTED BY HASH(k) BUCKETS 1
+      PROPERTIES("replication_num" = "2", "storage_policy" = "p")`);
+    const using = async (): Promise<unknown> =>
+      (await fixture.rows('SHOW STORAGE POLICY USING')).rows;
+    expect(await using()).toEqual([['p', 'd', 'u', 'ALL']]);
+    await fixture.run('ALTER TABLE d.u MODIFY PARTITION (*) SET ("storage_policy" = "")');
+    expect(await using()).toEqual([]);
+    await fixture.run('TRUNCATE TABLE d.u');
+    expect(await policies('d.u')).toEqual(['']);
+    expect((await fixture.text('SHOW CREATE TABLE d.u')).join('')).not.toContain('storage_policy');
+    await fixture.run('ALTER TABLE d.u MODIFY PARTITION u SET ("storage_policy" = "p")');
+    expect(await using()).toEqual([['p', 'd', 'u', 'ALL']]);
+    expect((await fixture.text('SHOW CREATE TABLE d.u')).join('')).toContain('"storage_policy"');
+  });
+
   it('is set by ALTER TABLE', async () => {
     const set = async (name: string): Promise<string> =>
       await fixture.error(`ALTER TABLE d.t SET ("storage_policy" = "${name}")`);
