@@ -1,5 +1,6 @@
 /** Clauses that many statements share → text. */
 import { nameText, stringText } from '../grammar/literals.ts';
+import { withoutLogins } from '../grammar/secret_words.ts';
 import type {
   JobRef,
   Limit,
@@ -42,7 +43,9 @@ export function secretText(text: string, { maskSecrets }: FormatOptions): string
 
 export function propertyList(list: Properties, options: FormatOptions): string {
   const items = list.map(({ key, value }) => {
-    const shown = isSecretProperty(key) ? secretText(value, options) : stringText(value);
+    const shown = isSecretProperty(key)
+      ? secretText(value, options)
+      : stringText(options.maskSecrets ? withoutLogins(value) : value);
     return `${stringText(key)} = ${shown}`;
   });
   return `(${items.join(', ')})`;

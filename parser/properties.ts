@@ -5,6 +5,7 @@
  */
 import { SqlError } from '../base/errors.ts';
 import { nearest } from '../base/near_miss.ts';
+import { withoutLogins } from '../grammar/secret_words.ts';
 import type { Properties, Property } from '../grammar/nodes/clauses.ts';
 
 /** What a property's value may be. */
@@ -103,7 +104,8 @@ export function unknownProperty({ key }: Property, known: readonly string[]): Sq
   return new SqlError('UNKNOWN_PROPERTY', { name: shown(key), allowed: `${hint}${allowed}` });
 }
 
-/** Long values are cut: the message is one line. */
+/** Long values are cut: the message is one line, and is logged. */
 function shown(value: string): string {
-  return value.length <= 60 ? value : `${value.slice(0, 57)}...`;
+  const safe = withoutLogins(value);
+  return safe.length <= 60 ? safe : `${safe.slice(0, 57)}...`;
 }

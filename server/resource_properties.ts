@@ -6,7 +6,7 @@ import { SqlError } from '../base/errors.ts';
 import type { S3StoreLimits, S3StoreSpec, StoreSpec } from '../base/schema.ts';
 import type { Properties } from '../parser/statement.ts';
 import { type PropertySchemas, readProperties } from '../parser/properties.ts';
-import { ROOT_PATH } from './store_check.ts';
+import { ENDPOINT, ROOT_PATH } from './store_check.ts';
 
 /** Doris's, in the names of the newest spelling. */
 const DEFAULT_LIMITS: S3StoreLimits = {
@@ -79,7 +79,7 @@ const REQUIRED = [
 ] as const satisfies readonly S3Key[];
 
 const S3_SCHEMA = {
-  's3.endpoint': { kind: 'text' },
+  's3.endpoint': ENDPOINT,
   's3.region': { kind: 'text' },
   's3.root.path': ROOT_PATH,
   's3.access_key': { kind: 'text' },

@@ -17,6 +17,13 @@ export const ROOT_PATH = {
   allowed: "a path without '.' and '..'",
 } as const;
 
+/** Who signs in is said by properties that do not show; an address shows. */
+export const ENDPOINT = {
+  kind: 'text',
+  pattern: /^[^@]*$/s,
+  allowed: 'a host or a URL, without a user name and a password',
+} as const;
+
 type CheckFailure = 'VAULT_CHECK_FAILED' | 'RESOURCE_CHECK_FAILED';
 
 /** What works; throws `failure`, naming what is missing or wrong and never a secret. */

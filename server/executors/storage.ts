@@ -4,12 +4,12 @@ import { OK } from '../../base/values.ts';
 import type { NewVault } from '../../catalog/vaults.ts';
 import type { CreateStorageVault } from '../../parser/statement.ts';
 import { type PropertySchemas, readProperties } from '../../parser/properties.ts';
-import { ROOT_PATH, checkStore } from '../store_check.ts';
+import { ENDPOINT, ROOT_PATH, checkStore } from '../store_check.ts';
 import type { Executor } from './executor.ts';
 
 const VAULT_PROPERTIES = {
   type: { kind: 'choice', choices: ['s3', 'file'] },
-  's3.endpoint': { kind: 'text' },
+  's3.endpoint': ENDPOINT,
   's3.region': { kind: 'text' },
   's3.bucket': { kind: 'text' },
   's3.root.path': ROOT_PATH,

@@ -22,6 +22,7 @@ describe('shownText', () => {
       ["ALTER USER root IDENTIFIED BY 'hunter2'", 'hunter2'],
       ["CREATE USER u IDENTIFIED BY 'hunter2'", 'hunter2'],
       ["SET PASSWORD = PASSWORD('hunter2')", 'hunter2'],
+      ['ALTER RESOURCE r PROPERTIES("s3.endpoint"="https://me:hunter2@h:1")', 'hunter2'],
     ] as const) {
       expect(shownText(text)).not.toContain(secret);
       expect(shownText(text)).toContain('******');

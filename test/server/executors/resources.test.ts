@@ -108,6 +108,20 @@ describe('CREATE RESOURCE', () => {
     ]);
   });
 
+  it('takes no endpoint that says who signs in, and does not tell it', async () => {
+    const address = 'https://me:hunter2@127.0.0.1:1';
+    const refused =
+      "1105 Invalid value 'https://******@127.0.0.1:1' for property 's3.endpoint'; allowed: " +
+      'a host or a URL, without a user name and a password';
+    const s3 = { type: 's3', 's3.endpoint': address };
+    for (const kind of ['RESOURCE', 'STORAGE VAULT']) {
+      expect(await fixture.error(`CREATE ${kind} r ${list(s3)}`)).toBe(refused);
+    }
+    await fixture.run(`CREATE RESOURCE r ${list(without(''))}`);
+    const change = list({ 's3.endpoint': address });
+    expect(await fixture.error(`ALTER RESOURCE r ${change}`)).toBe(refused);
+  });
+
   it.each([
     ['s3_endpoint', 'Missing [s3_endpoint] in properties.'],
     ['s3_region', 'Missing [s3_region] in properties.'],
