@@ -33,6 +33,7 @@ export class Writer {
   /** Monotonic moment of this turn's first transaction; undefined: there was none. */
   #turnBegan: number | undefined;
   #isClosed = false;
+  #commits = 0;
 
   readonly #onLeaseLost: () => void;
 
@@ -70,6 +71,11 @@ export class Writer {
         scope.isOpen = false;
       }
     });
+  }
+
+  /** Transactions so far. */
+  get commits(): number {
+    return this.#commits;
   }
 
   /** The first of `count` consecutive ids, for work that needs many. */
@@ -124,6 +130,7 @@ export class Writer {
       this.#proveLease();
       result = await body(session);
       connection.exec('COMMIT');
+      this.#commits += 1;
     } catch (error) {
       if (connection.inTransaction) connection.exec('ROLLBACK');
       throw toCatalogError(error);
