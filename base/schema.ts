@@ -64,6 +64,8 @@ export interface PartitionDef {
   readonly buckets: number;
   /** Readers see rowsets with endVersion ≤ this. Starts at 1 (empty), as in Doris. */
   readonly visibleVersion: number;
+  /** When that version became visible, milliseconds since 1970; undefined: it is not known. */
+  readonly visibleMs?: number;
   /** undefined: its data stays where it is. */
   readonly storagePolicyId?: StoragePolicyId;
   /** Replicas that each tablet should have. Of replicated tables only. */

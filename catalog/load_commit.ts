@@ -196,8 +196,9 @@ export class LoadCommit {
     raised: ReadonlyMap<PartitionId, number>,
     rowsets: readonly NewRowset[],
   ): void {
+    const visibleMs = tx.clock.now();
     tx.onCommit(() => {
-      this.#memory.cache.setVersions(tableId, raised);
+      this.#memory.cache.setVersions(tableId, raised, visibleMs);
       for (const { tabletId, bytes, rows } of rowsets) {
         this.#memory.tablets.addSize(tabletId, bytes, rows);
       }

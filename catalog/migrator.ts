@@ -14,6 +14,7 @@ import { REPLICA_REPAIR } from './migrations/0011_replica_repair.ts';
 import { ACCOUNT_LIMITS } from './migrations/0012_account_limits.ts';
 import { LOGIN_LOCK_LIMITS } from './migrations/0013_login_lock_limits.ts';
 import { LOST_VERSIONS } from './migrations/0014_lost_versions.ts';
+import { VISIBLE_TIMES } from './migrations/0015_visible_times.ts';
 import type { Migration } from './migrations/migration.ts';
 import type { SqliteConnection } from './sqlite_connection.ts';
 
@@ -33,6 +34,7 @@ export const MIGRATIONS: readonly Migration[] = [
   ACCOUNT_LIMITS,
   LOGIN_LOCK_LIMITS,
   LOST_VERSIONS,
+  VISIBLE_TIMES,
 ];
 
 /**

@@ -69,8 +69,8 @@ export function insertPartition(
 ): void {
   tx.bulk.run(
     `INSERT INTO partition_def (partition_id, table_id, name, position, bounds, buckets,
-       visible_version, state, version, storage_policy_id, replication_num)
-     VALUES (?, ?, ?, ?, ?, ?, 1, 'CREATING', 1, ?, ?)`,
+       visible_version, state, version, storage_policy_id, replication_num, visible_ms)
+     VALUES (?, ?, ?, ?, ?, ?, 1, 'CREATING', 1, ?, ?, ?)`,
     [
       partition.partitionId,
       tableId,
@@ -80,6 +80,7 @@ export function insertPartition(
       partition.buckets,
       partition.storagePolicyId ?? null,
       partition.replicationNum ?? null,
+      tx.clock.now(),
     ],
   );
   // Before a backend hears of the policy: it may cool the empty rowset at once.

@@ -161,6 +161,7 @@ export interface CatalogRows {
     version: number;
     storage_policy_id: Generated<number | null>;
     replication_num: Generated<number | null>;
+    visible_ms: Generated<number | null>;
   };
   replica: {
     replica_id: number;

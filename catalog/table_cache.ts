@@ -58,14 +58,18 @@ export class TableCache {
     this.#tell({ databaseId });
   }
 
-  /** After a load: the partitions' new visible versions. */
-  setVersions(tableId: TableId, versions: ReadonlyMap<PartitionId, number>): void {
+  /** After a load: the partitions' new visible versions, and when that was. */
+  setVersions(
+    tableId: TableId,
+    versions: ReadonlyMap<PartitionId, number>,
+    visibleMs: number,
+  ): void {
     this.#generation += 1;
     const table = this.#byId.get(tableId);
     if (table === undefined) return;
     const partitions = table.partitions.map((partition) => {
       const visibleVersion = versions.get(partition.partitionId);
-      return visibleVersion === undefined ? partition : { ...partition, visibleVersion };
+      return visibleVersion === undefined ? partition : { ...partition, visibleVersion, visibleMs };
     });
     this.#byId.set(tableId, { ...table, partitions });
   }

@@ -465,6 +465,7 @@ function toPartition(row: PartitionRow): PartitionDef {
     values: fromJson<PartitionValues>(row.bounds),
     buckets: row.buckets,
     visibleVersion: row.visible_version,
+    ...(row.visible_ms === null ? {} : { visibleMs: row.visible_ms }),
     ...policyOf(row),
     ...(row.replication_num === null ? {} : { replicationNum: row.replication_num }),
   };

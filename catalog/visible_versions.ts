@@ -10,10 +10,10 @@ export function raiseVisibleVersion(
   version: number,
 ): void {
   const changed = tx.bulk.run(
-    `UPDATE partition_def SET visible_version = ?
+    `UPDATE partition_def SET visible_version = ?, visible_ms = ?
      WHERE partition_id = ? AND state = 'NORMAL' AND visible_version = ?
        AND table_id IN (SELECT table_id FROM table_def WHERE state = 'NORMAL')`,
-    [version + 1, partitionId, version],
+    [version + 1, tx.clock.now(), partitionId, version],
   );
   if (changed !== 1) throw partitionGone(partitionId);
 }
@@ -25,9 +25,9 @@ export function recoverVisibleVersion(
   version: number,
 ): boolean {
   const changed = tx.bulk.run(
-    `UPDATE partition_def SET visible_version = ?
+    `UPDATE partition_def SET visible_version = ?, visible_ms = ?
      WHERE partition_id = ? AND state = 'NORMAL' AND visible_version < ?`,
-    [version, partitionId, version],
+    [version, tx.clock.now(), partitionId, version],
   );
   return changed === 1;
 }

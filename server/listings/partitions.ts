@@ -65,7 +65,7 @@ export const PARTITIONS: Listing<PartitionsSource> = {
         String(partition.partitionId),
         partition.name,
         String(partition.visibleVersion),
-        null,
+        partition.visibleMs === undefined ? null : timeText(partition.visibleMs).slice(0, 19),
         'NORMAL',
         table.partitionColumns.join(', '),
         rangeText(table, partition),

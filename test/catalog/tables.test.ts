@@ -208,6 +208,20 @@ describe('tables', () => {
   });
 });
 
+it('when a version became visible is the same after a restart', async () => {
+  const table = await createTable(catalog, 't');
+  fixture.clock.ms += 5000;
+  await load(catalog, table, 1);
+  const loaded = await catalog.tables.get('d', 't');
+  expect(loaded.partitions.map(({ visibleMs }) => visibleMs)).toEqual([
+    fixture.clock.ms,
+    fixture.clock.ms,
+  ]);
+  fixture.clock.ms += 5000;
+  catalog = await fixture.reopen(catalog);
+  expect((await catalog.tables.get('d', 't')).partitions).toEqual(loaded.partitions);
+});
+
 describe('the cache of table definitions', () => {
   it('ignores what was read before the last commit', async () => {
     const table = await createTable(catalog, 't');
@@ -220,7 +234,7 @@ describe('the cache of table definitions', () => {
     expect(cache.byName('d', 't')).toBe(table);
     const [partition] = table.partitions;
     const versions = new Map(partition === undefined ? [] : [[partition.partitionId, 5]]);
-    cache.setVersions(table.tableId, versions);
+    cache.setVersions(table.tableId, versions, 7);
     expect(cache.byId(table.tableId)?.partitions.map((part) => part.visibleVersion)).toEqual([
       5, 1,
     ]);

@@ -238,7 +238,7 @@ CREATE TABLE partition_def (
   visible_version INTEGER NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('CREATING', 'NORMAL', 'DROPPED')),
   version INTEGER NOT NULL
-, storage_policy_id INTEGER, replication_num INTEGER) STRICT;
+, storage_policy_id INTEGER, replication_num INTEGER, visible_ms INTEGER) STRICT;
 
 CREATE TABLE partition_resource (
   partition_id INTEGER NOT NULL,

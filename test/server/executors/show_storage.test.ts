@@ -118,6 +118,18 @@ describe('SHOW PARTITIONS, TABLETS and DATA', () => {
     });
   });
 
+  it('says when a version became visible', async () => {
+    const times = async (): Promise<unknown[]> =>
+      (await show.objects('SHOW PARTITIONS FROM t')).map((row) => row['VisibleVersionTime']);
+    expect(await times()).toEqual(['2026-01-10 12:00:00', '2026-01-10 12:00:00']);
+    show.clock.ms += 61_000;
+    await load(show.catalog, await show.table('d', 't'), 2);
+    expect(await times()).toEqual(['2026-01-10 12:01:01', '2026-01-10 12:01:01']);
+    show.clock.ms += 60_000;
+    await show.run('TRUNCATE TABLE t PARTITION (p1)');
+    expect(await times()).toEqual(['2026-01-10 12:01:01', '2026-01-10 12:02:01']);
+  });
+
   it('lists tablets with the backend that serves each', async () => {
     const all = await show.objects('SHOW TABLETS FROM t');
     expect(all.map(({ PartitionName, Bucket }) => [PartitionName, Bucket].join('/'))).toEqual([
