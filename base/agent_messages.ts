@@ -498,6 +498,8 @@ export interface AgentCalls {
    * Compares what is published of these tablets with the bucket and with replicas: those here, and
    * `others` of other backends. `checksum`: reads all objects that are in use. Tablets without a
    * replica here, or without a resource, are left out.
+  /** The leaders of these tablets have published something: it is taken over now. Answers at once. */
+  followNow: { request: { readonly tabletIds: readonly TabletId[] }; reply: Nothing };
    */
   checkCooldown: {
     request: {

@@ -1,6 +1,7 @@
 /** The cooldown side of the server in one piece: reports, elections, policies, collection. */
 import type { FrontendCalls } from '../base/agent_messages.ts';
 import type { BackendId } from '../base/ids.ts';
+import { CooldownFollow } from './cooldown_follow.ts';
 import { CooldownScheduler, type CooldownDeps } from './cooldown_scheduler.ts';
 import { PolicySync } from './policy_sync.ts';
 import { followTabletSizes } from './tablet_sizes.ts';
@@ -12,6 +13,7 @@ export class Cooldown {
   readonly scheduler: CooldownScheduler;
   readonly policies: PolicySync;
   readonly #unusedFiles: UnusedFiles;
+  readonly #follow: CooldownFollow;
   readonly #stopSizes: () => void;
 
   constructor(deps: CooldownDeps) {
@@ -23,6 +25,7 @@ export class Cooldown {
       liveness: this.scheduler.liveness,
       isChanging: (tabletId) => this.scheduler.isBusy(tabletId),
     });
+    this.#follow = new CooldownFollow(deps);
     this.#stopSizes = followTabletSizes(deps);
     this.reports.onVersions((versions) => {
       this.policies.reported(versions);
@@ -35,6 +38,7 @@ export class Cooldown {
 
   async close(): Promise<void> {
     this.#stopSizes();
+    this.#follow.close();
     await this.scheduler.close();
     await this.policies.close();
   }

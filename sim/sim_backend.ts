@@ -258,6 +258,7 @@ export class SimBackend implements Endpoint {
       case 'pushStoragePolicies':
       case 'pushCooldownConf':
       case 'cooldownNow':
+      case 'followNow':
       case 'checkCooldown':
       case 'repairCooldown':
       case 'readCooled':

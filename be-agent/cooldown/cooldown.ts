@@ -103,6 +103,10 @@ export class Cooldown {
     return await this.engine.pushConf(confs);
   }
 
+  followNow(tabletIds: readonly TabletId[]): void {
+    this.engine.followNow(tabletIds);
+  }
+
   coolNow(tabletIds: readonly TabletId[]): void {
     this.engine.coolNow(tabletIds);
   }

@@ -140,6 +140,15 @@ export class CooldownEngine {
     this.#wakeIn(0);
   }
 
+  /** Of those that others lead, something new is published. */
+  followNow(tabletIds: readonly TabletId[]): void {
+    for (const tabletId of tabletIds) {
+      const replica = this.#options.store.get(tabletId);
+      if (replica !== undefined && !this.leads(replica)) freshen(this.#controlOf(replica));
+    }
+    this.#wakeIn(0);
+  }
+
   /** Policies have changed. */
   policiesChanged(): void {
     this.#policies = undefined;

@@ -11,6 +11,7 @@ export type ReplicaCallName = Extract<
   | 'pushStoragePolicies'
   | 'pushCooldownConf'
   | 'cooldownNow'
+  | 'followNow'
   | 'checkCooldown'
   | 'repairCooldown'
   | 'readCooled'

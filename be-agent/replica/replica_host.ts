@@ -40,6 +40,7 @@ export interface ReplicaCooldown {
     confs: readonly CooldownConf[],
   ): readonly ConfOutcome[] | Promise<readonly ConfOutcome[]>;
   coolNow(tabletIds: readonly TabletId[]): void;
+  followNow(tabletIds: readonly TabletId[]): void;
   policiesChanged(): void;
   /** Ends what goes on with these tablets. */
   quiesce(tabletIds: readonly TabletId[]): Promise<void>;
@@ -249,6 +250,10 @@ export class ReplicaHost {
       readCooled: async (request, signal) => await this.#cooling().readCooled(request, signal),
       rebuildReplica: async (request, signal) => await this.#cooling().rebuild(request, signal),
       replicaSnapshots: ({ tabletIds }) => ({
+      followNow: ({ tabletIds }) => {
+        this.#cooldown?.followNow(tabletIds);
+        return NOTHING;
+      },
         replicas: tabletIds.flatMap((tabletId) => {
           const state = store.get(tabletId);
           return state === undefined ? [] : [snapshotOf(state)];
