@@ -58,31 +58,48 @@ export class RecentScans {
       if (kept.rows.rows > 0) yield kept.rows;
       return;
     }
-    yield* readScan(this.#services, scan, signal, (ticket, rows) => {
-      this.#keep(scan, ticket, rows);
-    });
+    yield* this.#open(scan, signal);
   }
 
-  /** One after the other; backends that may have all of theirs are asked at once. */
-  async *readAll(scans: readonly BackendScan[], signal: AbortSignal): AsyncGenerator<ScanRows> {
-    const kept = scans.map((scan) => this.#find(scan));
-    const [only] = scans;
-    if (scans.length === 1 && only !== undefined) {
-      yield* this.read(only, signal);
-      return;
-    }
-    const rows = kept.reduce((sum, one) => sum + (one?.rows.rows ?? 0), 0);
-    if (rows > KEPT_ROWS_MAX || kept.includes(undefined)) {
-      for (const scan of scans) yield* this.read(scan, signal);
-      return;
-    }
-    const all = kept.filter((one) => one !== undefined);
-    const here = await Promise.all(all.map((one) => this.#isHere(one, signal)));
+  /** One after the other; `known`: what `begin` has found of them. */
+  async *readAll(
+    scans: readonly BackendScan[],
+    signal: AbortSignal,
+    known: readonly (ScanRows | undefined)[] = [],
+  ): AsyncGenerator<ScanRows> {
     for (const [at, scan] of scans.entries()) {
-      const known = all[at];
-      if (known === undefined || here[at] !== true) yield* this.read(scan, signal);
-      else if (known.rows.rows > 0) yield known.rows;
+      const rows = known[at];
+      if (rows === undefined) yield* this.#open(scan, signal);
+      else if (rows.rows > 0) yield rows;
     }
+  }
+
+  /**
+   * By scan its rows, where they are kept and its backend still has everything; all backends are
+   * asked at once, and none when they are so many that a statement may end before it needs all.
+   */
+  async begin(
+    scans: readonly BackendScan[],
+    signal: AbortSignal,
+  ): Promise<readonly (ScanRows | undefined)[]> {
+    const kept = scans.map((scan) => this.#find(scan));
+    const rows = kept.reduce((sum, one) => sum + (one?.rows.rows ?? 0), 0);
+    if (rows > KEPT_ROWS_MAX) return [];
+    const [only] = kept;
+    if (kept.length === 1) {
+      return only !== undefined && (await this.#isHere(only, signal)) ? [only.rows] : [];
+    }
+    return await Promise.all(
+      kept.map(async (one) =>
+        one !== undefined && (await this.#isHere(one, signal)) ? one.rows : undefined,
+      ),
+    );
+  }
+
+  #open(scan: BackendScan, signal: AbortSignal): AsyncGenerator<ScanRows> {
+    return readScan(this.#services, scan, signal, (ticket, rows) => {
+      this.#keep(scan, ticket, rows);
+    });
   }
 
   #find({ backendId, request }: BackendScan): KeptScan | undefined {

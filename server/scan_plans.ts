@@ -7,6 +7,7 @@ import type { ScanPredicate } from '../base/agent_messages.ts';
 import type { BackendId } from '../base/ids.ts';
 import type { ColumnDef, TableDef } from '../base/schema.ts';
 import type { BackendScan } from './backend_scan.ts';
+import type { Services } from './services.ts';
 
 /** Plans kept of one list of wanted columns: by compute group. */
 const PLANS_MAX = 4;
@@ -30,22 +31,23 @@ export interface KnownPlan extends Omit<PlanKey, 'wanted'> {
 /** By the names that a kept spelling wants (select/query_job.ts). */
 const plans = new WeakMap<readonly string[], readonly KnownPlan[]>();
 
-/** `alive`: those of the backends that are. */
+/** undefined: it must be made. */
 export function knownPlan(
+  { catalog, registry }: Pick<Services, 'catalog' | 'registry'>,
   { table, computeGroup, wanted, predicates }: PlanKey,
-  dataVersion: number,
-  alive: (backends: readonly BackendId[]) => readonly BackendId[],
-): KnownPlan | undefined {
-  return plans
-    .get(wanted)
-    ?.find(
-      (plan) =>
-        plan.table === table &&
-        plan.dataVersion === dataVersion &&
-        plan.computeGroup === computeGroup &&
-        plan.predicates === predicates &&
-        isSameList(plan.alive, alive(plan.members)),
-    );
+): readonly BackendScan[] | undefined {
+  const known = plans.get(wanted);
+  if (known === undefined) return undefined;
+  const { dataVersion } = catalog.rowsets;
+  const found = known.find(
+    (plan) =>
+      plan.table === table &&
+      plan.dataVersion === dataVersion &&
+      plan.computeGroup === computeGroup &&
+      plan.predicates === predicates &&
+      isSameList(plan.alive, registry.alive(plan.members)),
+  );
+  return found?.scans;
 }
 
 export function keepPlan(wanted: readonly string[], made: KnownPlan): void {

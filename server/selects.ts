@@ -29,16 +29,16 @@ const TRIES_MAX = 5;
 
 export class Selects {
   readonly #engine: SelectEngine<ExecContext>;
-  readonly #scans: RecentScans;
+  readonly #scanning: Parameters<typeof userTable>[0];
 
   constructor(services: Services) {
-    this.#scans = new RecentScans(services);
+    this.#scanning = { ...services, scans: new RecentScans(services) };
     this.#engine = new SelectEngine<ExecContext>({
       clock: services.clock,
       log: services.log,
       memoryBytes: () => services.config.get('query_memory_bytes'),
       provider: {
-        resolve: async (database, table, context) => await this.#resolve(database, table, context),
+        resolve: (database, table, context) => this.#resolve(database, table, context),
       },
     });
   }
@@ -82,12 +82,12 @@ export class Selects {
     this.#engine.close();
   }
 
-  async #resolve(
+  /** Tables made in memory at once. */
+  #resolve(
     database: string,
     table: string,
     context: ExecContext,
-  ): Promise<SelectTable | undefined> {
-    const { services } = context;
+  ): Promise<SelectTable | undefined> | SelectTable | undefined {
     if (InformationSchema.isName(database)) {
       const found = SCHEMA.resolve(table, new SchemaSource(context));
       if (found !== undefined) return found;
@@ -105,10 +105,18 @@ export class Selects {
     if (!rights.onTable('SELECT', database, table)) throw tableDenied(context, 'SELECT', table);
     if (database === ACCOUNTS_DATABASE) return accountsTable(table, context);
     if (isSystemDatabase(database)) return undefined;
+    return this.#ofUsers(database, table, context);
+  }
+
+  async #ofUsers(
+    database: string,
+    table: string,
+    context: ExecContext,
+  ): Promise<SelectTable | undefined> {
+    const { services } = context;
     const found = await services.catalog.tables.find(database, table);
     if (found !== undefined) {
-      const scanning = { ...services, scans: this.#scans };
-      return userTable(scanning, found, await computeGroupOf(context));
+      return userTable(this.#scanning, found, await computeGroupOf(context));
     }
     if ((await services.catalog.databases.find(database)) === undefined) {
       throw new SqlError('BAD_DB', { name: database });

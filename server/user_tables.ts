@@ -48,6 +48,8 @@ export function userTable(
     columns: table.columns,
     scan: (wanted, predicates, signal) =>
       scan(services, { table, computeGroup, wanted, predicates, signal }),
+    read: async (wanted, predicates, signal) =>
+      await read(services, { table, computeGroup, wanted, predicates, signal }),
     plan: async (wanted, predicates) => {
       const { signal } = new AbortController();
       const job = { table, computeGroup, wanted, predicates, signal };
@@ -102,18 +104,51 @@ interface ScanJob {
   readonly signal: AbortSignal;
 }
 
-/** Objects of the rowsets it reads stay in the vault until it has ended. */
-async function* scan(services: ScanServices, job: ScanJob): AsyncGenerator<ScanRows> {
+/** What is known of scans before they are read. */
+interface BegunScans {
+  readonly planned: readonly BackendScan[];
+  readonly rows: readonly (ScanRows | undefined)[];
+}
+
+/** All rows, when every backend still has what they were read from; else a scan. */
+async function read(
+  services: ScanServices,
+  job: ScanJob,
+): Promise<readonly ScanRows[] | AsyncIterable<ScanRows>> {
+  if (services.scans === undefined || isReplicated(job.table)) return scan(services, job);
   const release = services.holds.take();
   try {
-    yield* scanPlanned(services, job);
+    const planned = knownPlan(services, job) ?? (await plan(services, job));
+    const rows = await services.scans.begin(planned, job.signal);
+    const all = rows.filter((one) => one !== undefined);
+    return all.length === planned.length
+      ? all.filter((one) => one.rows > 0)
+      : scan(services, job, { planned, rows });
+  } finally {
+    release();
+  }
+}
+
+/** Objects of the rowsets it reads stay in the vault until it has ended. */
+async function* scan(
+  services: ScanServices,
+  job: ScanJob,
+  begun?: BegunScans,
+): AsyncGenerator<ScanRows> {
+  const release = services.holds.take();
+  try {
+    yield* scanPlanned(services, job, begun);
   } finally {
     release();
   }
 }
 
 /** One scan per backend, read in turn; a scan that is not read to its end is closed. */
-async function* scanPlanned(services: ScanServices, job: ScanJob): AsyncGenerator<ScanRows> {
+async function* scanPlanned(
+  services: ScanServices,
+  job: ScanJob,
+  begun?: BegunScans,
+): AsyncGenerator<ScanRows> {
   const { signal } = job;
   if (isReplicated(job.table)) {
     const index = baseIndexOf(job.table);
@@ -121,7 +156,10 @@ async function* scanPlanned(services: ScanServices, job: ScanJob): AsyncGenerato
     return;
   }
   const { scans = new RecentScans(services) } = services;
-  yield* scans.readAll(await plan(services, job), signal);
+  const planned = await plan(services, job);
+  // After a commit in between it is another plan.
+  const known = begun?.planned === planned ? begun.rows : await scans.begin(planned, signal);
+  yield* scans.readAll(planned, signal, known);
 }
 
 async function plan(services: ScanServices, job: ScanJob): Promise<readonly BackendScan[]> {
@@ -131,9 +169,9 @@ async function plan(services: ScanServices, job: ScanJob): Promise<readonly Back
     const base = baseIndexOf(table);
     return planReplicaScans(services, shapeOf(job, base), tabletsOf(services, job, base));
   }
+  const known = knownPlan(services, job);
+  if (known !== undefined) return known;
   const { dataVersion } = catalog.rowsets;
-  const known = knownPlan(job, dataVersion, (backends) => registry.alive(backends));
-  if (known !== undefined) return known.scans;
   const group = await catalog.computeGroups.get(computeGroup);
   const backends = await catalog.backends.ofGroup(group.computeGroupId);
   const members = backends.map(({ backendId }) => backendId);

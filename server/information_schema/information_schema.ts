@@ -1,5 +1,6 @@
 /** The schema as a whole: which virtual tables there are, and how SELECT scans them. */
-import type { SelectTable } from '../select/table_provider.ts';
+import type { SqlRow } from '../../base/values.ts';
+import type { ScanRows, SelectTable } from '../select/table_provider.ts';
 import { CHARSET_TABLES } from './charset_tables.ts';
 import { INFORMATION_SCHEMA, catalogTables } from './catalog_tables.ts';
 import { INNODB_TABLES } from './innodb_tables.ts';
@@ -63,18 +64,27 @@ export function virtualTable<Source>(
   source: Source,
 ): SelectTable {
   const { columns } = table;
+  const read = async (
+    wanted: readonly string[],
+  ): Promise<readonly ScanRows[] | AsyncIterable<ScanRows>> =>
+    table.batches === undefined
+      ? unchangedRows(table, await table.rows(source), wanted)
+      : inColumns(table.batches(source), placesOf(table, wanted));
   return {
     database,
     name: table.name,
     columns,
     nocase: true,
+    read,
     async *scan(wanted) {
-      if (table.batches === undefined) {
-        yield* unchangedRows(table, await table.rows(source), wanted);
-        return;
-      }
-      const places = placesOf(table, wanted);
-      for await (const rows of table.batches(source)) yield columnar(rows, places);
+      yield* await read(wanted);
     },
   };
+}
+
+async function* inColumns(
+  batches: AsyncIterable<readonly SqlRow[]>,
+  places: readonly number[],
+): AsyncGenerator<ScanRows> {
+  for await (const rows of batches) yield columnar(rows, places);
 }

@@ -22,17 +22,24 @@ interface KeptRows {
 /** The rows of the last time, by table. */
 const kept = new WeakMap<object, KeptRows>();
 
-/** `rows` of `table` as batches of the `wanted` columns; `columns` are those of a row. */
+/**
+ * `rows` of `table` by column, in the order of `wanted`; in batches as somebody asks for them when
+ * they are many. `columns` are those of a row.
+ */
 export function unchangedRows(
   table: { readonly columns: readonly { readonly name: string }[] },
   rows: readonly SqlRow[],
   wanted: readonly string[],
-): readonly ScanRows[] {
+): readonly ScanRows[] | AsyncIterable<ScanRows> {
+  if (rows.length > KEPT_ROWS_MAX) {
+    kept.delete(table);
+    return inBatches(rows, placesOf(table, wanted));
+  }
   const before = kept.get(table);
   const isSame = before !== undefined && sameRows(before.rows, rows);
   const known = isSame ? before.scans.get(wanted) : undefined;
   if (known !== undefined) return known;
-  const batches = inBatches(rows, placesOf(table, wanted));
+  const batches = rows.length === 0 ? [] : [columnar(rows, placesOf(table, wanted))];
   const scans = isSame ? before.scans : keep(table, rows);
   scans?.set(wanted, batches);
   return batches;
@@ -50,16 +57,17 @@ export function columnar(rows: readonly SqlRow[], places: readonly number[]): Sc
   return { rows: rows.length, columns };
 }
 
-function inBatches(rows: readonly SqlRow[], places: readonly number[]): readonly ScanRows[] {
-  const batches: ScanRows[] = [];
+async function* inBatches(
+  rows: readonly SqlRow[],
+  places: readonly number[],
+): AsyncGenerator<ScanRows> {
   for (let at = 0; at < rows.length; at += BATCH_ROWS) {
-    batches.push(columnar(rows.slice(at, at + BATCH_ROWS), places));
+    yield columnar(rows.slice(at, at + BATCH_ROWS), places);
   }
-  return batches;
 }
 
 function keep(table: object, rows: readonly SqlRow[]): KeptRows['scans'] | undefined {
-  if (rows.length > KEPT_ROWS_MAX || isLong(rows)) {
+  if (isLong(rows)) {
     kept.delete(table);
     return undefined;
   }

@@ -129,14 +129,7 @@ export class QueryJob<Context> {
     if (shape === undefined) return undefined;
     const input = new SmallInput(this.#small.rowsMax);
     for (const [index, scan] of this.#scans.entries()) {
-      for (;;) {
-        const result = await this.#iteratorOf(scan).next();
-        if (result.done === true) break;
-        scan.early.push(result.value);
-        if (!input.add(index, result.value)) return undefined;
-      }
-      scan.iterator = undefined;
-      scan.isRead = true;
+      if (!(await this.#readEarly(scan, (batch) => input.add(index, batch)))) return undefined;
     }
     if (!input.isWithin(shape, this.#spelled)) return undefined;
     this.#abort.signal.throwIfAborted();
@@ -149,10 +142,34 @@ export class QueryJob<Context> {
     return this.#small.run({ text: this.#text, spelled: this.#spelled, tables, session, rowsMax });
   }
 
+  /** Reads all of a table, unless it turns out to be too much for `add`: false. */
+  async #readEarly(scan: TableScan, add: (batch: ScanRows) => boolean): Promise<boolean> {
+    const { table, wanted } = scan;
+    const rows = await table.read?.(wanted.names, this.#predicates, this.#abort.signal);
+    if (rows !== undefined && !(Symbol.asyncIterator in rows)) {
+      scan.early.push(...rows);
+      scan.isRead = true;
+      return rows.every(add);
+    }
+    scan.iterator = rows?.[Symbol.asyncIterator]();
+    for (;;) {
+      const result = await this.#iteratorOf(scan).next();
+      if (result.done === true) break;
+      scan.early.push(result.value);
+      if (!add(result.value)) return false;
+    }
+    scan.iterator = undefined;
+    scan.isRead = true;
+    return true;
+  }
+
+  get #predicates(): readonly ScanPredicate[] {
+    return this.#scans.length === 1 ? this.#spelled.predicates : NO_PREDICATES;
+  }
+
   #iteratorOf(scan: TableScan): AsyncIterator<ScanRows> {
     if (scan.iterator === undefined) {
-      const predicates = this.#scans.length === 1 ? this.#spelled.predicates : NO_PREDICATES;
-      const rows = scan.table.scan(scan.wanted.names, predicates, this.#abort.signal);
+      const rows = scan.table.scan(scan.wanted.names, this.#predicates, this.#abort.signal);
       scan.iterator = rows[Symbol.asyncIterator]();
     }
     return scan.iterator;

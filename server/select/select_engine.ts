@@ -58,7 +58,8 @@ export class SelectEngine<Context> {
     }
     const tables = await this.#resolve(first, options.context);
     const spelled = this.#spellings.resolved(sql, options.session, nowMs, tables);
-    const called = await this.#callLocks(spelled, options);
+    const called =
+      spelled.lockCalls.length === 0 ? spelled : await this.#callLocks(spelled, options);
     const job = new QueryJob(sql, called, tables, this.#options, options, {
       pool: this.#pool,
       small: this.#small,
@@ -72,7 +73,6 @@ export class SelectEngine<Context> {
     { session, signal, timeoutMs }: SelectOptions<Context>,
   ): Promise<SpelledStatement> {
     const { lockCalls } = spelled;
-    if (lockCalls.length === 0) return spelled;
     const abort = new AbortController();
     const interrupted = (): void => abort.abort(new SqlError('QUERY_INTERRUPTED'));
     signal.addEventListener('abort', interrupted, { once: true });
@@ -201,7 +201,8 @@ export class SelectEngine<Context> {
   async #resolve(spelled: SpelledStatement, context: Context): Promise<Map<string, SelectTable>> {
     const tables = new Map<string, SelectTable>();
     for (const { key, database, table } of spelled.references) {
-      const found = await this.#options.provider.resolve(database, table, context);
+      const resolved = this.#options.provider.resolve(database, table, context);
+      const found = resolved instanceof Promise ? await resolved : resolved;
       if (found === undefined) {
         throw new SqlError('NO_SUCH_TABLE', { name: `${database}.${table}` });
       }

@@ -36,13 +36,26 @@ export interface SelectTable {
     predicates: readonly ScanPredicate[],
     signal: AbortSignal,
   ): AsyncIterable<ScanRows>;
+  /**
+   * As `scan`; an array when all rows are at hand, so that a small statement waits for them once and
+   * not for each batch. Absent: `scan` is the only way.
+   */
+  read?(
+    wanted: readonly string[],
+    predicates: readonly ScanPredicate[],
+    signal: AbortSignal,
+  ): Promise<readonly ScanRows[] | AsyncIterable<ScanRows>>;
   /** What `scan` would read, without reading it; absent: rows made in memory. */
   plan?(wanted: readonly string[], predicates: readonly ScanPredicate[]): Promise<TablePlan>;
 }
 
 export interface TableProvider<Context> {
   /** undefined when there is no such table; throws BAD_DB when there is no such database. */
-  resolve(database: string, table: string, context: Context): Promise<SelectTable | undefined>;
+  resolve(
+    database: string,
+    table: string,
+    context: Context,
+  ): Promise<SelectTable | undefined> | SelectTable | undefined;
 }
 
 type VariableScope = 'session' | 'global';

@@ -128,7 +128,7 @@ describe('a scan that comes again', () => {
     expect(asked).toEqual([]);
   });
 
-  function tabletsOf(...rowsets: readonly unknown[]): unknown[] {
+  function tabletsOf(...rowsets: readonly unknown[]): Record<string, unknown>[] {
     return [{ tabletId: 1, partitionId: 2, rowsets }];
   }
 
@@ -219,7 +219,8 @@ describe('scans of several backends', () => {
   const readAll = async (): Promise<ScanRows[]> => {
     const batches: ScanRows[] = [];
     const { signal } = new AbortController();
-    for await (const rows of scans.readAll(both, signal)) batches.push(rows);
+    const known = await scans.begin(both, signal);
+    for await (const rows of scans.readAll(both, signal, known)) batches.push(rows);
     return batches;
   };
 
@@ -237,5 +238,14 @@ describe('scans of several backends', () => {
     expect(third[0]).toBe(once[0]);
     expect(third[1]).not.toBe(once[1]);
     expect(opened).toHaveLength(3);
+    expect(asked).toHaveLength(4);
+  });
+
+  it('are not asked at once when they have many rows together: the first may be enough', async () => {
+    first = () => ({ rows: 1500, columns: [], done: true });
+    await readAll();
+    asked = [];
+    expect(await scans.begin(both, new AbortController().signal)).toEqual([]);
+    expect(asked).toEqual([]);
   });
 });
