@@ -494,12 +494,12 @@ export interface AgentCalls {
   };
   /** Cools these tablets now, whatever is due when (ADMIN COOLDOWN TABLE). Answers at once. */
   cooldownNow: { request: { readonly tabletIds: readonly TabletId[] }; reply: Nothing };
+  /** The leaders of these tablets have published something: it is taken over now. Answers at once. */
+  followNow: { request: { readonly tabletIds: readonly TabletId[] }; reply: Nothing };
   /**
    * Compares what is published of these tablets with the bucket and with replicas: those here, and
    * `others` of other backends. `checksum`: reads all objects that are in use. Tablets without a
    * replica here, or without a resource, are left out.
-  /** The leaders of these tablets have published something: it is taken over now. Answers at once. */
-  followNow: { request: { readonly tabletIds: readonly TabletId[] }; reply: Nothing };
    */
   checkCooldown: {
     request: {
