@@ -369,6 +369,8 @@ const FORMATTERS: Formatters = {
     words('SHOW TABLETS', ofTable(table), partitionsText(partitions), filterText(filter)),
   ShowTablet: ({ tabletId }) => `SHOW TABLET ${tabletId}`,
   ShowData: ({ table, filter }) => words('SHOW DATA', ofTable(table), filterText(filter)),
+  ShowDataSkew: ({ table, partitions, filter }) =>
+    words('SHOW DATA SKEW', ofTable(table), partitionsText(partitions), filterText(filter)),
   ShowReplicaStatus: ({ table, partitions, filter }) =>
     words(
       'ADMIN SHOW REPLICA STATUS',

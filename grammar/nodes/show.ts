@@ -82,6 +82,11 @@ export interface ShowData extends Listing<'ShowData'> {
   readonly table: TableName | undefined;
 }
 
+/** `SHOW DATA SKEW FROM t`. */
+export interface ShowDataSkew extends TableListing<'ShowDataSkew'> {
+  readonly partitions: readonly string[];
+}
+
 /** `[ADMIN] SHOW REPLICA DISTRIBUTION FROM t`. */
 export interface ShowReplicaDistribution extends TableListing<'ShowReplicaDistribution'> {
   readonly partitions: readonly string[];
@@ -201,6 +206,7 @@ export type ShowStatement =
   | ShowTablets
   | ShowTablet
   | ShowData
+  | ShowDataSkew
   | ShowReplicaStatus
   | ShowReplicaDistribution
   | ShowVariables

@@ -167,6 +167,8 @@ export class ClusterRules extends WarmUpRules {
 
   createStored = this.RULE('createStored', () => {
     this.CONSUME(K.CREATE);
+    // Of a resource only, as older statements of Doris have it: it says nothing more.
+    this.OPTION(() => this.CONSUME(K.EXTERNAL));
     const kind = `Create${this.SUBRULE(this.storedThing)}` as const;
     const ifNotExists = this.SUBRULE(this.ifNotExists);
     const name = this.SUBRULE(this.nameOrString);

@@ -11,6 +11,7 @@ import type {
   ShowCreateOther,
   ShowCreateTable,
   ShowData,
+  ShowDataSkew,
   ShowEngineStatus,
   ShowErrors,
   ShowIndex,
@@ -292,6 +293,15 @@ export class ShowRules extends AlterTableRules {
     this.CONSUME(K.DATA);
     const table = this.OPTION(() => this.SUBRULE(this.fromTable));
     return { kind: 'ShowData', table, filter: this.SUBRULE(this.filter) };
+  });
+
+  showDataSkew = this.RULE('showDataSkew', (): ShowDataSkew => {
+    this.CONSUME(K.SHOW);
+    this.CONSUME(K.DATA);
+    this.CONSUME(K.SKEW);
+    const table = this.SUBRULE(this.fromTable);
+    const partitions = this.SUBRULE(this.partitionNames);
+    return { kind: 'ShowDataSkew', table, partitions, filter: this.SUBRULE(this.filter) };
   });
 
   showReplicaStatus = this.RULE('showReplicaStatus', (): ShowReplicaStatus => {

@@ -303,6 +303,7 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
     },
   },
   ShowReplicaStatus: SEES_TABLE,
+  ShowDataSkew: SEES_TABLE,
   ShowReplicaDistribution: SEES_TABLE,
   ShowVariables: FREE,
   ShowStatus: FREE,

@@ -17,6 +17,7 @@ import { InformationSchema } from '../information_schema/information_schema.ts';
 import { isSystemDatabase } from '../information_schema/system_databases.ts';
 import { PARTITIONS } from '../listings/partitions.ts';
 import { REPLICA_DISTRIBUTION } from '../listings/replica_distribution.ts';
+import { DATA_SKEW } from '../listings/data_skew.ts';
 import { REPLICATED_TABLETS, REPLICA_STATUS } from '../listings/replicas.ts';
 import { TABLETS } from '../listings/tablets.ts';
 import { type DataSize, plus, tabletsSize } from '../replica_sizes.ts';
@@ -109,6 +110,13 @@ export const showReplicaStatus: Executor<'ShowReplicaStatus'> = async (statement
   const table = await tableOf(statement.table, 'SHOW REPLICA STATUS', context);
   const source = { services, table, partitions: partitionsOf(table, statement.partitions) };
   return await showListing(REPLICA_STATUS, source, statement.filter, context);
+};
+
+export const showDataSkew: Executor<'ShowDataSkew'> = async (statement, context) => {
+  const { services } = context;
+  const table = await tableOf(statement.table, 'SHOW DATA SKEW', context);
+  const source = { services, table, partitions: partitionsOf(table, statement.partitions) };
+  return await showListing(DATA_SKEW, source, statement.filter, context);
 };
 
 /** Shared tables have no replicas, and no row. */

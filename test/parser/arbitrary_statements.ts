@@ -275,7 +275,7 @@ const FIELDS: Table = {
   ShowCreateOther: { what: fc.constantFrom('VIEW' as const, 'PROCEDURE' as const), name: table },
   ShowTableStatus: inDatabase, ShowOpenTables: inDatabase, ShowDynamicPartitionTables: inDatabase, ShowTriggers: inDatabase, ShowEvents: inDatabase,
   ShowIndex: ofTable, ShowPartitions: { temporary: flag, ...ofTable }, ShowTablets: { partitions: few(name), ...ofTable }, ShowTablet: { tabletId: id },
-  ShowData: { table: optional(table), filter }, ShowReplicaStatus: { partitions: few(name), ...ofTable }, ShowReplicaDistribution: { partitions: few(name), ...ofTable },
+  ShowData: { table: optional(table), filter }, ShowDataSkew: { partitions: few(name), ...ofTable }, ShowReplicaStatus: { partitions: few(name), ...ofTable }, ShowReplicaDistribution: { partitions: few(name), ...ofTable },
   ShowVariables: { scope, filter }, ShowStatus: { scope, filter }, ShowWarnings: { count: flag, filter }, ShowErrors: { count: flag, filter },
   ShowProcesslist: { full: flag, filter }, ShowEngines: { filter },
   ShowEngineStatus: { engine: name, what: fc.constantFrom('STATUS' as const, 'MUTEX' as const, 'LOGS' as const) },

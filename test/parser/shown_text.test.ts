@@ -37,7 +37,7 @@ describe('shownText', () => {
   });
 
   it.each([
-    'CREATE EXTERNAL RESOURCE r PROPERTIES("type"="s3", "AWS_SECRET_KEY"="hunter2")',
+    'CREATE EXTERNAL TABLE t (k INT) PROPERTIES("s3.secret_key"="hunter2")',
     'CREATE CATALOG c PROPERTIES("s3.access_key"="AKIA1", "s3.secret_key"="hunter2")',
     'CREATE REPOSITORY r WITH S3 ON LOCATION "s3://b" PROPERTIES("s3.secret_key"="hunter2")',
     'LOAD LABEL l (DATA INFILE("s3://b/f") INTO TABLE t) WITH S3 ("AWS_SECRET_KEY"="hunter2")',

@@ -286,6 +286,18 @@ it('CHECK COOLDOWN TABLE says which tablets nobody could look at', async () => {
   expect(await fixture.error('CHECK COOLDOWN TABLE d.shared')).toContain('it is not replicated');
 });
 
+it('SHOW DATA SKEW counts what one replica has, wherever that is', async () => {
+  report((backendId, tabletId) => ({
+    rows: 7,
+    localBytes: tabletId === firstTablet() ? 0 : backendId === backends[0] ? 100 : 200,
+    remoteBytes: tabletId === firstTablet() ? 50 : 0,
+  }));
+  expect((await fixture.rows('SHOW DATA SKEW FROM d.t')).rows).toEqual([
+    ['t', 0n, 7n, 50n, '>'.repeat(25), '25.00%'],
+    ['t', 1n, 7n, 150n, '>'.repeat(75), '75.00%'],
+  ]);
+});
+
 describe('SHOW PROC of replicas', () => {
   it('is where SHOW TABLET leads to', async () => {
     report((_, tabletId) =>

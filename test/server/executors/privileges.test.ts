@@ -125,6 +125,7 @@ const DENIED: Readonly<Record<StatementKind, readonly [sql: string, outcome: str
   ShowTablets: ['SHOW TABLETS FROM d.t', '1142'],
   ShowTablet: ['SHOW TABLET 1', '1227'],
   ShowData: ['SHOW DATA FROM d.t', '1142'],
+  ShowDataSkew: ['SHOW DATA SKEW FROM d.t', '1142'],
   ShowReplicaDistribution: ['SHOW REPLICA DISTRIBUTION FROM d.t', '1142'],
   ShowReplicaStatus: ['ADMIN SHOW REPLICA STATUS FROM d.t', '1142'],
   ShowVariables: ["SHOW VARIABLES LIKE 'port'", '1 rows'],

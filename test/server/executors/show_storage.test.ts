@@ -152,6 +152,21 @@ describe('SHOW PARTITIONS, TABLETS and DATA', () => {
     expect(await show.objects('SHOW TABLET 999999')).toEqual([]);
   });
 
+  it('tells how data is spread over buckets', async () => {
+    const { names, rows } = await show.rows('SHOW DATA SKEW FROM d.t PARTITION (p0)');
+    expect(names.join(' ')).toBe('PartitionName BucketIdx AvgRowCount AvgDataSize Graph Percent');
+    const half = ['>'.repeat(50), '50.00%'];
+    expect(rows).toEqual([
+      ['p0', 0n, 10n, 100n, ...half],
+      ['p0', 1n, 10n, 100n, ...half],
+    ]);
+    expect((await show.rows('SHOW DATA SKEW FROM t WHERE BucketIdx = 1')).rows).toHaveLength(2);
+    await show.run('TRUNCATE TABLE t');
+    const [empty] = (await show.rows('SHOW DATA SKEW FROM t')).rows;
+    expect(empty).toEqual(['p0', 0n, 0n, 0n, '', '0.00%']);
+    expect(await show.error('SHOW DATA SKEW FROM t PARTITION (p9)')).toMatch(/^1735 /);
+  });
+
   it('knows no serving backend when none is alive', async () => {
     for (const { backendId } of await show.catalog.backends.list()) show.registry.forget(backendId);
     const [first] = await show.objects('SHOW TABLETS FROM t LIMIT 1');
