@@ -245,15 +245,15 @@ export class ReplicaHost {
         this.#cooling().coolNow(tabletIds);
         return NOTHING;
       },
+      followNow: ({ tabletIds }) => {
+        this.#cooldown?.followNow(tabletIds);
+        return NOTHING;
+      },
       checkCooldown: async (request, signal) => await this.#cooling().check(request, signal),
       repairCooldown: async (request) => await this.#cooling().repair(request),
       readCooled: async (request, signal) => await this.#cooling().readCooled(request, signal),
       rebuildReplica: async (request, signal) => await this.#cooling().rebuild(request, signal),
       replicaSnapshots: ({ tabletIds }) => ({
-      followNow: ({ tabletIds }) => {
-        this.#cooldown?.followNow(tabletIds);
-        return NOTHING;
-      },
         replicas: tabletIds.flatMap((tabletId) => {
           const state = store.get(tabletId);
           return state === undefined ? [] : [snapshotOf(state)];

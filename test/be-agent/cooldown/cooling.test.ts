@@ -85,6 +85,21 @@ describe('cooling by a leader', () => {
     expect(world.isCooled(2)).toBe(true);
   });
 
+  it('follows at once when it is told of something new', async () => {
+    const config = { generate_cooldown_task_interval_sec: '86400' };
+    const world = new World({ replicas: 2, config });
+    await world.load(2);
+    await world.conf(1, 1);
+    await world.clock.run(DUE_MS + 2000);
+    expect(world.node(1).cooledVersion).toBe(2);
+    expect(world.node(2).cooledVersion).toBe(-1);
+    for (const node of world.nodes) node.engine.followNow([TABLET]);
+    await world.clock.run(1000);
+    expect(world.isCooled(2)).toBe(true);
+    expect(world.node(1).engine.counts.published).toBe(1);
+    await world.check();
+  });
+
   it('cools at a moment, not at it but after it', async () => {
     const world = new World();
     const atMs = world.clock.now() + 100_000;
@@ -101,21 +116,6 @@ describe('cooling by a leader', () => {
   });
 
   it('uploads large segments in pieces and verifies them', async () => {
-  it('follows at once when it is told of something new', async () => {
-    const config = { generate_cooldown_task_interval_sec: '86400' };
-    const world = new World({ replicas: 2, config });
-    await world.load(2);
-    await world.conf(1, 1);
-    await world.clock.run(DUE_MS + 2000);
-    expect(world.node(1).cooledVersion).toBe(2);
-    expect(world.node(2).cooledVersion).toBe(-1);
-    for (const node of world.nodes) node.engine.followNow([TABLET]);
-    await world.clock.run(1000);
-    expect(world.isCooled(2)).toBe(true);
-    expect(world.node(1).engine.counts.published).toBe(1);
-    await world.check();
-  });
-
     const world = new World({ replicas: 2 });
     await world.load(2, [17 * 2 ** 20 + 17, 5]);
     await world.conf(1, 1);
