@@ -119,7 +119,8 @@ const ALLOCATED = /^\s*tag\.location\.[^\s:,]+\s*:\s*(\d{1,9})\s*$/;
 function withoutAllocation(property: Property): Property {
   if (property.key !== 'dynamic_partition.replication_allocation') return property;
   const [, num] = ALLOCATED.exec(property.value) ?? [];
-  if (num !== undefined) return { ...property, key: 'dynamic_partition.replication_num', value: num };
+  if (num !== undefined)
+    return { ...property, key: 'dynamic_partition.replication_num', value: num };
   throw badProperty(property, '"tag.location.<compute group>: <number>"');
 }
 
