@@ -22,6 +22,8 @@ export interface StartAgent {
   readonly otherPortWillDo: boolean;
   /** What backends show each other and the server: opens the inner routes. */
   readonly clusterToken: string;
+  /** Of which installation it is. */
+  readonly clusterId: string;
   readonly config: Readonly<Record<string, string>>;
 }
 

@@ -40,6 +40,7 @@ import type { CacheObject } from './cache/cache_object.ts';
 import { type WarmTablet, WarmUpDownloader } from './cache/downloader.ts';
 import { parseShares } from './cache/queues.ts';
 import { Cooldown } from './cooldown/cooldown.ts';
+import { ownerOf } from './cooldown/owner.ts';
 import { Compactions } from './data/compactions.ts';
 import type { FooterCache, ReadObject } from './data/footer_cache.ts';
 import { RunningLoads } from './data/running_loads.ts';
@@ -73,6 +74,8 @@ export interface AgentOptions {
   readonly otherPortWillDo: boolean;
   /** See `StartAgent`. */
   readonly clusterToken: string;
+  /** See `StartAgent`. */
+  readonly clusterId: string;
   /** Where the server is; absent: it is this process. */
   readonly serverHost?: string;
   readonly config: Config;
@@ -527,6 +530,11 @@ export class Agent {
         await discardUploads(store, prefix, { signal });
         for await (const page of store.list(prefix, { signal })) {
           for (const { key } of page) keys.push(key);
+        }
+        const owner = await ownerOf(store, keys);
+        if (owner !== undefined && owner !== this.#options.clusterId) {
+          this.#options.log.error('objects of another cluster are not deleted', { prefix, owner });
+          continue;
         }
         for (let from = 0; from < keys.length; from += DELETE_BATCH) {
           const some = keys.slice(from, from + DELETE_BATCH);

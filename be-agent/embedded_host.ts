@@ -65,7 +65,7 @@ const rpc = new PortRpc(parentPort, {
 });
 
 async function start(request: StartAgent): Promise<number> {
-  const { backendId, dir, host, httpPort, otherPortWillDo, clusterToken } = request;
+  const { backendId, dir, host, httpPort, otherPortWillDo, clusterToken, clusterId } = request;
   await agents.get(backendId)?.stop(0);
   const config = new Config();
   config.replace(request.config);
@@ -76,6 +76,7 @@ async function start(request: StartAgent): Promise<number> {
     httpPort,
     otherPortWillDo,
     clusterToken,
+    clusterId,
     config,
     clock: systemClock,
     random: systemRandom,

@@ -33,6 +33,7 @@ export interface BackendControlDeps {
   /** Absent: there are no remote backends. */
   readonly gateway?: AgentGateway;
   readonly clusterToken: string;
+  readonly clusterId: string;
 }
 
 export class BackendControl {
@@ -150,7 +151,8 @@ export class BackendControl {
     backend: BackendDef,
     port: 'this port' | 'any port' = 'any port',
   ): Promise<BackendDef> {
-    const { agents, catalog, clusterToken, config, dataDir, host, registry } = this.#deps;
+    const { agents, catalog, clusterToken, clusterId, config, dataDir, host, registry } =
+      this.#deps;
     const { backendId } = backend;
     const { httpPort } = await agents.start({
       backendId,
@@ -159,6 +161,7 @@ export class BackendControl {
       httpPort: backend.httpPort,
       otherPortWillDo: port === 'any port',
       clusterToken,
+      clusterId,
       config: config.agentValues(),
     });
     await this.#untilAlive(backendId);

@@ -229,7 +229,8 @@ async function makeParts(options: ServerOptions, catalog: Catalog): Promise<Part
   const garbage = new GarbageCollector(shared);
   const compactions = new CompactionScheduler(shared);
   const matchedTables = new MatchedTables(shared);
-  const backends = new BackendControl({ ...shared, agents, gateway, clusterToken, dataDir, host });
+  const cluster = { clusterToken, clusterId };
+  const backends = new BackendControl({ ...shared, ...cluster, agents, gateway, dataDir, host });
   const replicaRepair = new ReplicaRepair({
     ...shared,
     liveness: new BackendLiveness(registry, clock),

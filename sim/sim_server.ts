@@ -241,6 +241,7 @@ export class SimServer implements Endpoint {
         ...basis,
         agents,
         clusterToken: '',
+        clusterId: '',
         dataDir: this.dir,
         host: 'sim',
       }),

@@ -43,6 +43,8 @@ export interface CooldownEngineOptions {
   readonly random: Random;
   readonly log: Log;
   readonly frontend: FrontendPort;
+  /** See CooldownResources. */
+  readonly clusterId?: string;
   /** See CooldownResources; without it every store is tried once. */
   readonly isConditional?: (store: ObjectStore) => Promise<boolean>;
   /** Of leaders on stores without conditional writes; without it there is no lease. */
@@ -80,11 +82,12 @@ export class CooldownEngine {
 
   constructor(options: CooldownEngineOptions) {
     this.#options = options;
-    const { store, local, config, clock, random, log, isConditional } = options;
+    const { store, local, config, clock, random, log, isConditional, clusterId } = options;
     const leaseLeftMs = options.leaseLeftMs ?? ((): number => Number.POSITIVE_INFINITY);
     const probing = isConditional === undefined ? {} : { isConditional };
+    const owner = clusterId === undefined ? {} : { clusterId };
     const open = options.resource;
-    this.resources = new CooldownResources({ open, random, leaseLeftMs, ...probing });
+    this.resources = new CooldownResources({ open, random, leaseLeftMs, ...probing, ...owner });
     const { counts } = this;
     this.#leads = new LeadBatch(store);
     this.uploads = new SegmentUploads({ local: local.store, config, clock, log, counts });

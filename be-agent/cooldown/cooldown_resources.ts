@@ -19,6 +19,8 @@ export interface CooldownResourcesOptions {
   readonly random: Random;
   /** Of leaders on stores without conditional writes; see TermHeads. */
   readonly leaseLeftMs: () => number;
+  /** Whose backend this is; absent: what others have published is taken for its own. */
+  readonly clusterId?: string;
   /** Whether a store keeps the conditions of puts; without it every store is tried once. */
   readonly isConditional?: (store: ObjectStore) => Promise<boolean>;
 }
@@ -34,10 +36,13 @@ export class CooldownResources {
 
   /** Throws what opening or trying the store throws; a failure is not remembered. */
   async get(resourceId: ResourceId): Promise<CooldownResource> {
-    const { open, leaseLeftMs } = this.#options;
+    const { open, leaseLeftMs, clusterId } = this.#options;
     const store = await open(resourceId);
     const isConditional = await this.#isConditional(`${resourceId} ${store.url}`, store);
-    const publications = isConditional ? new Heads(store) : new TermHeads({ store, leaseLeftMs });
+    const owner = clusterId === undefined ? {} : { clusterId };
+    const publications = isConditional
+      ? new Heads(store, clusterId)
+      : new TermHeads({ store, leaseLeftMs, ...owner });
     return { resourceId, store, isConditional, publications };
   }
 

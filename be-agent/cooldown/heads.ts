@@ -17,6 +17,7 @@ import {
   headKey,
   manifestKey,
   newManifest,
+  requireOwner,
   sha256Of,
 } from './manifest.ts';
 
@@ -60,9 +61,12 @@ const SENDS_MAX = 3;
 
 export class Heads implements Publications {
   readonly #store: ObjectStore;
+  readonly #owner: { readonly cluster?: string };
 
-  constructor(store: ObjectStore) {
+  /** `clusterId`: HEADs of others are refused; undefined: nobody else is here. */
+  constructor(store: ObjectStore, clusterId?: string) {
     this.#store = store;
+    this.#owner = clusterId === undefined ? {} : { cluster: clusterId };
   }
 
   /** The etag is read first: when HEAD changes in between, it fits no more and no swap succeeds. */
@@ -76,7 +80,10 @@ export class Heads implements Publications {
     if (meta === undefined) return undefined;
     if (known !== undefined && known.etag === meta.etag) return known;
     const body = await getOrNone(this.#store, key);
-    return body === undefined ? undefined : { head: decodeHead(key, body), etag: meta.etag };
+    if (body === undefined) return undefined;
+    const head = decodeHead(key, body);
+    requireOwner(key, head, this.#owner.cluster);
+    return { head, etag: meta.etag };
   }
 
   async manifest(tabletId: TabletId, head: Head): Promise<Manifest> {
@@ -93,7 +100,13 @@ export class Heads implements Publications {
 
   async claim(tabletId: TabletId, before: Published, lead: CooldownLead): Promise<Published> {
     const { term, replicaId: replica } = lead;
-    return await this.#swap(tabletId, before, { ...before.head, term, replica, seq: 0 });
+    return await this.#swap(tabletId, before, {
+      ...before.head,
+      ...this.#owner,
+      term,
+      replica,
+      seq: 0,
+    });
   }
 
   async publish(
@@ -117,6 +130,7 @@ export class Heads implements Publications {
         metaId,
         cooledVersion,
         sha256: sha256Of(body),
+        ...this.#owner,
       });
     }
     throw new CooldownFailure('REMOTE_DAMAGED', `${SEQ_TRIES_MAX} manifests without a HEAD`);

@@ -15,7 +15,13 @@ import { CooldownFailure } from './failure.ts';
 /** Of the JSON below; a reader refuses others. */
 const FORMAT = 1;
 
-export interface Head {
+/** On what is published; absent: by a version that did not say it. */
+interface Owned {
+  /** The installation whose tablet it is: ids of tablets are its own. */
+  readonly cluster?: string;
+}
+
+export interface Head extends Owned {
   readonly term: number;
   readonly replica: ReplicaId;
   /** Rises with every change within a term; 0: the term's claim. */
@@ -30,7 +36,7 @@ export interface Head {
 /** A cooled rowset, without its place, which is where the manifest lies. */
 export type ManifestRowset = Omit<ReplicaRowset, 'place'>;
 
-export interface Manifest {
+export interface Manifest extends Owned {
   readonly format: typeof FORMAT;
   readonly tablet: TabletId;
   readonly replica: ReplicaId;
@@ -75,6 +81,13 @@ export function termOfManifestKey(key: string): number | undefined {
 export function seqOfManifestKey(key: string): number | undefined {
   const found = /^data\/\d+\/m\/\d+\.(\d+)\.\d+\.meta$/.exec(key);
   return found === null ? undefined : Number(found[1]);
+}
+
+/** Throws CONFLICT when another cluster has written it; `own` undefined: nobody asks. */
+export function requireOwner(key: string, { cluster }: Owned, own: string | undefined): void {
+  if (own === undefined || cluster === undefined || cluster === own) return;
+  const what = `${key} is of another cluster (${cluster}), which must have a root path of its own`;
+  throw new CooldownFailure('CONFLICT', what);
 }
 
 /** 32 hex digits; of equal lists equal, whatever wrote them. */
@@ -136,6 +149,7 @@ export function decodeHead(key: string, bytes: Uint8Array): Head {
     typeof named === 'string' &&
     isHex(metaId, 32) &&
     isCount(cooledVersion, 0) &&
+    (value.cluster === undefined || typeof value.cluster === 'string') &&
     isHex(sha256, 64);
   if (!isGood) throw damaged(key, 'it is not a HEAD');
   return value as Head;

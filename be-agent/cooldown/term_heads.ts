@@ -20,6 +20,7 @@ import {
   encode,
   leadOfTermKey,
   newManifest,
+  requireOwner,
   sha256Of,
   termKey,
 } from './manifest.ts';
@@ -28,6 +29,8 @@ export interface TermHeadsOptions {
   readonly store: ObjectStore;
   /** Milliseconds that the lease goes on; 0 or less: it is over. */
   readonly leaseLeftMs: () => number;
+  /** Lists of others are refused; absent: nobody else is here. */
+  readonly clusterId?: string;
 }
 
 export class TermHeads implements Publications {
@@ -80,7 +83,8 @@ export class TermHeads implements Publications {
       throw new CooldownFailure('NOT_READY', what);
     }
     const key = termKey(tabletId, lead);
-    const body = encode(manifest);
+    const { clusterId } = this.#options;
+    const body = encode(clusterId === undefined ? manifest : { ...manifest, cluster: clusterId });
     const { etag } = await this.#options.store.put(key, body);
     return { head: headOf(key, manifest, body), etag };
   }
@@ -99,6 +103,7 @@ export class TermHeads implements Publications {
     const body = await getOrNone(this.#options.store, key);
     if (body === undefined) return undefined;
     const manifest = decodeManifest(key, body);
+    requireOwner(key, manifest, this.#options.clusterId);
     if (manifest.tablet !== tabletId) throw damaged(key, `it is of tablet ${manifest.tablet}`);
     return { manifest, body };
   }

@@ -130,10 +130,10 @@ export class RemoteBackend {
     // It was dropped and added again: another backend now, with nothing of the old one's.
     this.#agent = undefined;
     await running?.agent.stop(0);
-    this.#agent = { backendId, agent: await this.#startAgent(backendId) };
+    this.#agent = { backendId, agent: await this.#startAgent(backendId, clusterId) };
   }
 
-  async #startAgent(backendId: BackendId): Promise<Agent> {
+  async #startAgent(backendId: BackendId, clusterId: string): Promise<Agent> {
     const { dir, host, httpPort, config, clock, random, log, clusterToken } = this.#options;
     return await Agent.start({
       backendId,
@@ -142,6 +142,7 @@ export class RemoteBackend {
       httpPort,
       otherPortWillDo: false,
       clusterToken,
+      clusterId,
       serverHost: new URL(this.#http.url).hostname.replace(/^\[(.*)\]$/, '$1'),
       config,
       clock,

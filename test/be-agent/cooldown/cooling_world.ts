@@ -40,6 +40,8 @@ export interface WorldOptions {
   /** What engines see of the bucket. */
   readonly bucketOf?: (bucket: MemoryStore, node: Node) => ObjectStore;
   readonly isConditional?: boolean;
+  /** Whose backend it is; by default nobody asks. */
+  readonly clusterOf?: (node: Node) => string;
   readonly seed?: number;
   readonly startMs?: number;
 }
@@ -235,8 +237,10 @@ export class Node {
     const remote = guardStore(life, seen, 'bucket');
     this.local = new LocalSegments(guardStore(life, this.disk, 'disk'), SILENT_LOG);
     this.config = new Config(options.config ?? {});
+    const clusterId = options.clusterOf?.(this);
     this.cooldown = new Cooldown({
       backendId: this.backendId,
+      ...(clusterId === undefined ? {} : { clusterId }),
       store: life.guardDb(this.store),
       local: this.local,
       resource: async () => await Promise.resolve(remote),

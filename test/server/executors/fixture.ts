@@ -124,6 +124,7 @@ export class ShowFixture {
         ...shared,
         agents: this.agents,
         clusterToken: '',
+        clusterId: '',
         dataDir: files.dir,
         host: '127.0.0.1',
       }),
@@ -296,7 +297,8 @@ export class ShowFixture {
   /** Starts a backend of the catalog for real, in the thread of the embedded ones. */
   async start({ backendId }: BackendDef, config: Readonly<Record<string, string>>): Promise<void> {
     const dir = join(this.#files.dir, 'backends', String(backendId));
-    const address = { host: '127.0.0.1', httpPort: 0, otherPortWillDo: false, clusterToken: '' };
+    const cluster = { clusterToken: '', clusterId: '' };
+    const address = { host: '127.0.0.1', httpPort: 0, otherPortWillDo: false, ...cluster };
     await this.agents.start({ backendId, dir, ...address, config });
   }
 
