@@ -468,12 +468,16 @@ export interface AgentCalls {
   settleTxns: { request: { readonly txns: readonly TxnOutcome[] }; reply: Nothing };
   /** Copies what is missing from another replica; answers up to which version it has all. */
   cloneReplica: { request: CloneRequest; reply: { readonly version: number } };
-  /** All replicas of these tablets get their policy; undefined: none. */
+  /**
+   * All replicas of these tablets get their policy; undefined: none. Of one that had a policy when
+   * others cooled, `resourceId` says where their list is, which all replicas follow.
+   */
   setPolicies: {
     request: {
       readonly replicas: readonly {
         readonly tabletId: TabletId;
         readonly policyId?: StoragePolicyId;
+        readonly resourceId?: ResourceId;
       }[];
     };
     reply: Nothing;

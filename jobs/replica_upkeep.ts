@@ -9,12 +9,13 @@ import type {
   BackendId,
   PartitionId,
   ReplicaId,
+  ResourceId,
   StoragePolicyId,
   TableId,
   TabletId,
 } from '../base/ids.ts';
 import type { Clock, Log } from '../base/ports.ts';
-import type { NewReplica } from '../base/replica.ts';
+import type { NewReplica, ReplicaReport } from '../base/replica.ts';
 import { isReplicated } from '../base/schema.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { ReplicaDef, ReplicaKey } from '../catalog/replicas.ts';
@@ -25,6 +26,8 @@ import { createOn } from './replica_maker.ts';
 import { recoverVersions } from './version_recovery.ts';
 
 const TICK_MS = 1000;
+/** Between two times that a replica is told where to follow. */
+const FOLLOW_EVERY_TICKS = 60;
 const CALL_TIMEOUT_MS = 30_000;
 /** Longest wait of a statement that changed policies; backends that miss it hear of it later. */
 const STATEMENT_WAIT_MS = 5000;
@@ -58,6 +61,8 @@ export class ReplicaUpkeep {
   #ticks = 0;
   #hasLost = false;
   #lastPartition = 0;
+  /** Tablets of which replicas were told where to follow. */
+  readonly #lagging = new Map<BackendId, TabletId[]>();
 
   constructor(deps: ReplicaUpkeepDeps) {
     this.#deps = deps;
@@ -86,6 +91,7 @@ export class ReplicaUpkeep {
   /** All that is due now. */
   async round(): Promise<void> {
     this.#ticks += 1;
+    if (this.#ticks % FOLLOW_EVERY_TICKS === 0) this.#tellAgain();
     // Side by side: a backend that hangs holds up nothing but the next round.
     await Promise.all([this.#dropDropping(), this.#createCreating(), this.#compareReported()]);
     if (this.#ticks % VERSIONS_EVERY_TICKS !== 0) return;
@@ -209,8 +215,40 @@ export class ReplicaUpkeep {
       if (tableId === undefined) continue;
       const policyId = await tables.policyOf(tableId, partitionId);
       if (policyId !== report.policyId) policies.push(policyOf(tabletId, policyId));
+      else if (policyId === undefined) policies.push(...this.#toFollow(backendId, report));
     }
     return { unknown, policies };
+  }
+
+  /**
+   * A policy was taken away after some replicas had cooled: the others, which do not know any more
+   * where that is, are told, or they would never have the same list.
+   */
+  #toFollow(backendId: BackendId, report: ReplicaReport): PolicyOf[] {
+    const { tabletId, metaId, partitionId } = report;
+    const { catalog, board } = this.#deps;
+    const others = catalog.replicas.ofTablet(tabletId).map((one) => ({
+      backendId: one.backendId,
+      report: board.get(one.backendId, tabletId, one.replicaId),
+    }));
+    if (metaId === undefined) {
+      const isCooled = others.some((one) => one.report?.metaId !== undefined);
+      const [resourceId] = isCooled ? catalog.resources.ofPartition(partitionId) : [];
+      if (resourceId === undefined) return [];
+      addTo(this.#lagging, backendId, tabletId);
+      return [{ tabletId, resourceId }];
+    }
+    for (const { backendId: other, report: known } of others) {
+      const lags = known !== undefined && known.metaId === undefined;
+      if (lags) this.#onReport({ backendId: other, tablets: [tabletId] });
+    }
+    return [];
+  }
+
+  /** A backend that has started again has forgotten it, and its reports look as before. */
+  #tellAgain(): void {
+    for (const [backendId, tablets] of this.#lagging) this.#onReport({ backendId, tablets });
+    this.#lagging.clear();
   }
 
   /**
@@ -310,6 +348,7 @@ export class ReplicaUpkeep {
 interface PolicyOf {
   readonly tabletId: TabletId;
   readonly policyId?: StoragePolicyId;
+  readonly resourceId?: ResourceId;
 }
 
 function policyOf(tabletId: TabletId, policyId: StoragePolicyId | undefined): PolicyOf {

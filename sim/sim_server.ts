@@ -222,7 +222,7 @@ export class SimServer implements Endpoint {
       ...basis,
       liveness: new BackendLiveness(basis.registry, clock),
       onEmptied: async (backend) => {
-        await catalog.backends.drop(backend.backendId);
+        await backends.drop(backend);
       },
     });
     const alters = new AlterJobs(basis);
@@ -230,6 +230,14 @@ export class SimServer implements Endpoint {
     const logins = new LoginGuard(basis);
     const passwords = new PasswordCheck(access, logins, basis);
     await access.load();
+    const backends = new BackendControl({
+      ...basis,
+      agents,
+      clusterToken: '',
+      clusterId: '',
+      dataDir: this.dir,
+      host: 'sim',
+    });
     const services: Services = {
       ...basis,
       access,
@@ -237,19 +245,12 @@ export class SimServer implements Endpoint {
       // Sessions and their statements are no part of the simulation.
       audit: undefined as never,
       accountUse: new AccountUse(clock),
-      backends: new BackendControl({
-        ...basis,
-        agents,
-        clusterToken: '',
-        clusterId: '',
-        dataDir: this.dir,
-        host: 'sim',
-      }),
+      backends,
       warmUps,
       matchedTables,
       hotspots,
-      loads,
       dynamicPartitions: new DynamicPartitions(basis),
+      loads,
       replicaUpkeep,
       replicaRepair,
       cooldown,

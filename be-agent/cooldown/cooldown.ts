@@ -1,7 +1,7 @@
 /** Cooldown on a backend, put together: cooling and following, compaction, collection. */
 import type { AgentCalls, ConfOutcome } from '../../base/agent_messages.ts';
 import { SqlError } from '../../base/errors.ts';
-import type { TabletId } from '../../base/ids.ts';
+import type { ResourceId, TabletId } from '../../base/ids.ts';
 import type { CooldownCheck, CooldownConf, CooledTablet } from '../../base/replica.ts';
 import type { CooldownStatus } from '../replica/report_rows.ts';
 import { ColdCompaction } from './cold_compaction.ts';
@@ -109,6 +109,10 @@ export class Cooldown {
 
   coolNow(tabletIds: readonly TabletId[]): void {
     this.engine.coolNow(tabletIds);
+  }
+
+  followIn(tabletId: TabletId, resourceId: ResourceId): void {
+    this.engine.followIn(tabletId, resourceId);
   }
 
   policiesChanged(): void {

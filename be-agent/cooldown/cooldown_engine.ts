@@ -152,6 +152,17 @@ export class CooldownEngine {
     this.#wakeIn(0);
   }
 
+  /**
+   * The tablet has no policy any more, this replica nothing that is cooled, and others have: the
+   * list is in this resource. Forgotten by a restart; the server says it again after a report.
+   */
+  followIn(tabletId: TabletId, resourceId: ResourceId): void {
+    const replica = this.#options.store.get(tabletId);
+    if (replica === undefined) return;
+    this.#controlOf(replica).resourceId = resourceId;
+    this.lookAgain(tabletId);
+  }
+
   /** Policies have changed. */
   policiesChanged(): void {
     this.#policies = undefined;

@@ -72,7 +72,7 @@ export function isLeader(replica: ReplicaState, control: Control): boolean {
 export function planOf(input: PlanInput): Plan {
   const { replica, control, policy, nowMs, monotonicMs, intervalMs } = input;
   const { lead } = replica;
-  const resourceId = resourceOf(replica, policy);
+  const resourceId = resourceOf(replica, policy) ?? control.resourceId;
   if (lead === undefined || resourceId === undefined) return NOTHING;
   const leads = isLeader(replica, control);
   const due = nextDueMs(replica, coldnessOf(input));

@@ -1,6 +1,6 @@
 /** What the engine remembers of a tablet between its turns; in memory only. */
 import type { Config } from '../../base/config.ts';
-import type { ReplicaId } from '../../base/ids.ts';
+import type { ReplicaId, ResourceId } from '../../base/ids.ts';
 import type { Random } from '../../base/ports.ts';
 import { isFailure } from './failure.ts';
 import type { Published } from './heads.ts';
@@ -25,6 +25,8 @@ export interface Control {
   fencedTerm: number;
   /** Last term with which what is published was taken over since the start; 0: none. */
   settledTerm: number;
+  /** Where others have cooled it; known of a tablet without a policy when the server has said so. */
+  resourceId: ResourceId | undefined;
   /** What was last seen published. */
   seen: Published | undefined;
   /** Since when it was last asked to publish nothing for a while, monotonic milliseconds. */
@@ -45,6 +47,7 @@ export function newControl(replicaId: ReplicaId): Control {
     forcedVersion: -1,
     fencedTerm: 0,
     settledTerm: 0,
+    resourceId: undefined,
     seen: undefined,
     restedAt: Number.NEGATIVE_INFINITY,
     restsUntil: Number.NEGATIVE_INFINITY,

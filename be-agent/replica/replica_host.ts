@@ -12,7 +12,7 @@ import type {
 } from '../../base/agent_messages.ts';
 import type { Config } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
-import type { BackendId, TabletId, TxnId } from '../../base/ids.ts';
+import type { BackendId, ResourceId, TabletId, TxnId } from '../../base/ids.ts';
 import type { Clock, Log, Random } from '../../base/ports.ts';
 import type { CooldownConf } from '../../base/replica.ts';
 import type { LoadSink } from '../data/load.ts';
@@ -42,6 +42,8 @@ export interface ReplicaCooldown {
   coolNow(tabletIds: readonly TabletId[]): void;
   followNow(tabletIds: readonly TabletId[]): void;
   policiesChanged(): void;
+  /** Of a tablet without a policy: others have cooled it to this resource. */
+  followIn(tabletId: TabletId, resourceId: ResourceId): void;
   /** Ends what goes on with these tablets. */
   quiesce(tabletIds: readonly TabletId[]): Promise<void>;
   /** One operation per tablet at a time. */
@@ -232,6 +234,9 @@ export class ReplicaHost {
         store.batch(() => {
           for (const { tabletId, policyId } of replicas) store.setPolicy(tabletId, policyId);
         });
+        for (const { tabletId, resourceId } of replicas) {
+          if (resourceId !== undefined) this.#cooldown?.followIn(tabletId, resourceId);
+        }
         return NOTHING;
       },
       pushStoragePolicies: (request) => {

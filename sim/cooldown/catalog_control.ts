@@ -72,6 +72,44 @@ export class CatalogControl implements ControlSeen {
     return Number(this.#all(sql)[0]?.[0] ?? 0);
   }
 
+  /** Ids of backends by what they are to be. */
+  backends(): ReadonlyMap<BackendId, string> {
+    const rows = this.#all('SELECT backend_id, state FROM backend');
+    return new Map(rows.map(([backendId, state]) => [backendId as BackendId, String(state)]));
+  }
+
+  /** What is not as it was asked for; undefined: nothing. */
+  replicasProblem(): string | undefined {
+    for (const [backendId, state] of this.backends()) {
+      if (state === 'DECOMMISSIONED') return `backend ${backendId} is still being emptied`;
+    }
+    const replicas = new Map<number, string[]>();
+    const states = this.#all(
+      `SELECT r.tablet_id, r.state, r.missing_from, b.state FROM replica r
+       LEFT JOIN backend b ON b.backend_id = r.backend_id`,
+    );
+    for (const [tabletId, state, missing, backend] of states) {
+      const isWell = state === 'NORMAL' && missing === null && backend === 'ENABLED';
+      const known = replicas.get(Number(tabletId)) ?? [];
+      const whole = missing === null ? '' : ' and lacks versions';
+      known.push(isWell ? 'well' : `${state}${whole} on a backend that is ${backend ?? 'gone'}`);
+      replicas.set(Number(tabletId), known);
+    }
+    const wanted = this.#all(
+      `SELECT t.tablet_id, p.replication_num FROM tablet t
+       INNER JOIN partition_def p ON p.partition_id = t.partition_id AND p.state = 'NORMAL'
+       INNER JOIN table_def d ON d.table_id = t.table_id AND d.state = 'NORMAL'`,
+    );
+    for (const [tabletId, count] of wanted) {
+      const there = replicas.get(Number(tabletId)) ?? [];
+      const bad = there.find((state) => state !== 'well');
+      if (bad !== undefined) return `a replica of tablet ${tabletId} is ${bad}`;
+      if (there.length === count) continue;
+      return `tablet ${tabletId} has ${there.length} replicas, asked for are ${count}`;
+    }
+    return undefined;
+  }
+
   tablets(): readonly TabletId[] {
     return [...this.#visible.keys()];
   }

@@ -157,6 +157,11 @@ export const LIVENESS = {
     name: 'L5-uploaded-once',
     claim: 'Without faults the bytes uploaded are the logical bytes.',
   },
+  L6: {
+    name: 'L6-replicas-as-asked',
+    claim:
+      'Every tablet has as many complete replicas as were asked for, none on a backend that was to leave.',
+  },
   I17: {
     name: 'I17-pushes-end-in-the-last-term',
     claim: 'Whatever came twice, late or never: all replicas end with the last term.',

@@ -36,7 +36,7 @@ export function drawPeople(random: SeededRandom): PeopleOptions {
     readMs: maybe(0.6, [1000, 4000]),
     readPauseMs: random.one([50, 2000, 10_000]),
     policyMs: maybe(0.5, [2000, 8000]),
-    replicaMs: maybe(0, [5000, 15_000]),
+    replicaMs: maybe(0.4, [5000, 15_000]),
   };
 }
 
@@ -68,8 +68,11 @@ export class People {
   /** Every table gets a policy with which its data is soon cold, but for a few that have none. */
   async end(): Promise<Failure | undefined> {
     this.#isOver = true;
-    const { policyMs } = this.#options;
-    return policyMs === 0 ? undefined : await this.#bindAll();
+    const { policyMs, replicaMs } = this.#options;
+    return (
+      (policyMs === 0 ? undefined : await this.#bindAll()) ??
+      (replicaMs === 0 ? undefined : await this.#placeAll())
+    );
   }
 
   /** Every table that is there can be read. */
@@ -226,9 +229,29 @@ export class People {
         return 'ALTER SYSTEM ADD BACKEND "embedded" TO COMPUTE GROUP g';
     }
   }
+
+  /** Some of the backends that are leaving stay after all; there is room for all replicas. */
+  async #placeAll(): Promise<Failure | undefined> {
+    const world = this.#world;
+    for (const [backendId, state] of world.backendStates()) {
+      if (state !== 'DECOMMISSIONED' || !this.#random.chance(0.3)) continue;
+      const problem = await this.#mustSay(`CANCEL DECOMMISSION BACKEND "${backendId}"`);
+      if (problem !== undefined) return problem;
+    }
+    const states = [...world.backendStates().values()];
+    const enabled = states.filter((state) => state === 'ENABLED').length;
+    for (const at of world.tabletIds.keys()) {
+      const wanted = this.#random.between(1, Math.min(3, enabled));
+      const properties = `("replication_num"="${wanted}")`;
+      const problem = await this.#mustSay(`ALTER TABLE d.t${at} SET ${properties}`);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  }
 }
 
-const GONE: ReadonlySet<string> = new Set(['BAD_TABLE', 'NO_SUCH_TABLE']);
+/** What was to be changed is not there any more. */
+const GONE: ReadonlySet<string> = new Set(['BACKEND_STATE', 'NO_SUCH_TABLE', 'UNKNOWN_BACKEND']);
 
 const READABLE = {
   invariant: 'I7-readers-find-all',

@@ -291,7 +291,7 @@ class RandomRun {
     world.killTwins();
     for (const backend of world.backends) {
       backend.process?.resume();
-      backend.start();
+      if (world.isMember(backend)) backend.start();
     }
     world.server.process?.resume();
     world.server.start();
@@ -348,7 +348,7 @@ class RandomRun {
 
   #startLater(backend: CoolBackend): void {
     this.#world.time.schedule(this.#random.around(5000), 'backend restart', () => {
-      backend.start();
+      if (this.#world.isMember(backend)) backend.start();
     });
   }
 

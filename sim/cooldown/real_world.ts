@@ -4,7 +4,7 @@
  */
 import type { AgentTransport } from '../../base/agent_messages.ts';
 import { type ErrorName, SqlError } from '../../base/errors.ts';
-import type { ReplicaId, TabletId } from '../../base/ids.ts';
+import type { BackendId, ReplicaId, TabletId } from '../../base/ids.ts';
 import type { SqlRow, StatementResult } from '../../base/values.ts';
 import { SnapshotHolds } from '../../jobs/snapshot_holds.ts';
 import { whileHeld } from '../../server/held_rows.ts';
@@ -17,7 +17,7 @@ import type { SimBackend } from '../sim_backend.ts';
 import { SimServer } from '../sim_server.ts';
 import type { Failure } from '../simulation.ts';
 import { CatalogControl } from './catalog_control.ts';
-import { LIVENESS } from './control_invariants.ts';
+import { LIVENESS, type LivenessClaim } from './control_invariants.ts';
 import type { CoolBackend } from './cool_backend.ts';
 import { NOTHING_PLANTED } from './plants.ts';
 import type { Query, QueryPlan } from './queries.ts';
@@ -121,9 +121,21 @@ export class RealWorld extends WorldCore {
 
   protected override stuck(): Failure | undefined {
     const jobs = this.#control?.openJobs() ?? 0;
-    if (jobs === 0) return undefined;
-    const { name, claim } = LIVENESS.L4;
-    return { invariant: name, claim, problem: `${jobs} cooldown jobs have not ended` };
+    const found = ({ name, claim }: LivenessClaim, problem: string): Failure => {
+      return { invariant: name, claim, problem };
+    };
+    if (jobs > 0) return found(LIVENESS.L4, `${jobs} cooldown jobs have not ended`);
+    const problem = this.#control?.replicasProblem();
+    return problem === undefined ? undefined : found(LIVENESS.L6, problem);
+  }
+
+  /** What the catalog says of each backend; empty while there is no catalog. */
+  backendStates(): ReadonlyMap<BackendId, string> {
+    return this.#control?.backends() ?? new Map();
+  }
+
+  override isMember({ backendId }: CoolBackend): boolean {
+    return this.#control === undefined || this.backendStates().has(backendId);
   }
 
   override close(): void {

@@ -207,6 +207,11 @@ export abstract class WorldCore {
     return found;
   }
 
+  /** Whether the control plane still knows it. */
+  isMember(_backend: CoolBackend): boolean {
+    return true;
+  }
+
   /** A second process on a copy of a backend's disk. */
   twin(at: number): CoolBackend {
     const twin = this.backend(at).twin();

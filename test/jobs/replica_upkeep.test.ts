@@ -181,6 +181,38 @@ describe('storage policies', () => {
     expect(world.heard('setPolicies')).toEqual([]);
   });
 
+  it('that are taken away leave no replica behind that has not followed yet', async () => {
+    const table = await world.table('t', 3, 1);
+    await bind(table);
+    await world.catalog.storagePolicies.bind(table.tableId, 'table', undefined);
+    const [leader, ...others] = world.replicas(table);
+    if (leader === undefined) throw new Error('no replica');
+    world.report(others);
+    await rounds(1);
+    expect(world.heard('setPolicies')).toEqual([]);
+    // The last of its rowsets was published while the policy went.
+    world.report([leader], { metaId: 'a'.repeat(32) });
+    await rounds(2);
+    const [resource] = await world.catalog.resources.list();
+    const told = world.heard('setPolicies');
+    expect(new Set(told.map((one) => one.backendId))).toEqual(
+      new Set(others.map((one) => one.backendId)),
+    );
+    expect(told).toHaveLength(others.length);
+    const { tabletId } = leader;
+    for (const { request } of told) {
+      expect(request.replicas).toEqual([{ tabletId, resourceId: resource?.resourceId }]);
+    }
+    // Not again and again, but some time later: a restarted backend has forgotten it.
+    await rounds(5);
+    expect(world.heard('setPolicies')).toEqual([]);
+    await rounds(60);
+    expect(world.heard('setPolicies')).toHaveLength(others.length);
+    world.report(others, { metaId: 'a'.repeat(32) });
+    await rounds(120);
+    expect(world.heard('setPolicies')).toEqual([]);
+  });
+
   it('are corrected when a report says another', async () => {
     const table = await world.table('t', 3);
     const [replica] = world.replicas(table);

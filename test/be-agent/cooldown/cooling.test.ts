@@ -72,6 +72,22 @@ describe('cooling by a leader', () => {
     await world.check();
   });
 
+  it('is followed by replicas whose policy was taken away before they had looked', async () => {
+    const world = new World({ replicas: 2 });
+    await world.load(2);
+    const [leader, follower] = [world.node(1), world.node(2)];
+    follower.store.setPolicy(TABLET, undefined);
+    await world.conf(1, 1);
+    await world.clock.run(LONG_MS);
+    const resource = leader.store.get(TABLET)?.rowsets.at(-1)?.place;
+    expect(world.isCooled(2)).toBe(false);
+    if (resource?.kind !== 'remote') throw new Error('the leader has not cooled');
+    leader.store.setPolicy(TABLET, undefined);
+    follower.engine.followIn(TABLET, resource.resourceId);
+    expect(await world.clock.runUntil(() => world.isCooled(2), 60_000)).toBe(true);
+    await world.check();
+  });
+
   it('follows as soon as the interval of its looks is shorter', async () => {
     const config = { generate_cooldown_task_interval_sec: '86400' };
     const world = new World({ replicas: 2, config });
