@@ -189,7 +189,11 @@ function statusRow(place: Place): SqlRow {
   const { tabletId, replicaId, backendId, state, missing } = replica;
   const version = versionOf(place);
   const status = statusOf(source.services, replica, report);
-  const waits = [replicaRepair.waitsOf(tabletId), replicaRepair.cloneError(replicaId)];
+  const waits = [
+    ownWait(replica, status),
+    replicaRepair.waitsOf(tabletId),
+    replicaRepair.cloneError(replicaId),
+  ];
   return [
     BigInt(tabletId),
     BigInt(replicaId),
@@ -215,12 +219,32 @@ function versionOf({ partition, replica, report }: Place): bigint {
   return BigInt(Math.max(0, Math.min(report?.version ?? 0, missing.from - 1)));
 }
 
+/** Of this replica, whatever is known of its tablet: a round of repair may not have looked yet. */
+function ownWait({ backendId, missing, state }: ReplicaDef, status: Status): string {
+  const isCopied = state === 'CREATING' || state === 'CLONING';
+  switch (status) {
+    case 'OK':
+      return '';
+    case 'DEAD':
+      return `backend ${backendId} is not alive`;
+    case 'BAD':
+      return 'it is damaged, and to be replaced';
+    case 'MISSING':
+      return `backend ${backendId} does not have it any more`;
+    case 'VERSION_ERROR':
+      if (isCopied || missing === undefined) return 'it is being copied';
+      return `versions ${missing.from} to ${missing.to} are to be copied`;
+  }
+}
+
 /** Doris's words. */
+type Status = 'OK' | 'DEAD' | 'BAD' | 'MISSING' | 'VERSION_ERROR';
+
 export function statusOf(
   { board, registry }: Pick<Services, 'board' | 'registry'>,
   { backendId, missing, state }: ReplicaDef,
   report: ReplicaReport | undefined,
-): 'OK' | 'DEAD' | 'BAD' | 'MISSING' | 'VERSION_ERROR' {
+): Status {
   if (!registry.isAlive(backendId)) return 'DEAD';
   if (report?.isBad === true) return 'BAD';
   if (state === 'CREATING' || state === 'CLONING') return 'VERSION_ERROR';

@@ -298,6 +298,23 @@ it('SHOW DATA SKEW counts what one replica has, wherever that is', async () => {
   ]);
 });
 
+it('ADMIN SHOW REPLICA STATUS says of each replica what is wrong with it', async () => {
+  const [first, second] = backends;
+  report((backendId, tabletId) => ({
+    isBad: backendId === first && tabletId === firstTablet(),
+  }));
+  const status = async (): Promise<unknown[][]> =>
+    (await fixture.objects("ADMIN SHOW REPLICA STATUS FROM d.t WHERE Status != 'OK'")).map(
+      ({ BackendId: id, Status, WaitReason }) => [id, Status, WaitReason],
+    );
+  if (first === undefined || second === undefined) throw new Error('no backends');
+  const bad = [BigInt(first), 'BAD', 'it is damaged, and to be replaced'];
+  expect(await status()).toEqual([bad]);
+  fixture.registry.forget(second);
+  const dead = [BigInt(second), 'DEAD', `backend ${second} is not alive`];
+  expect(await status()).toEqual([bad, dead, dead]);
+});
+
 describe('SHOW PROC of replicas', () => {
   it('is where SHOW TABLET leads to', async () => {
     report((_, tabletId) =>
