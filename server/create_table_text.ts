@@ -50,7 +50,9 @@ function columnText({ name, type, nullable, defaultValue, comment }: ColumnDef):
 }
 
 function defaultText(value: Exclude<ColumnDef['defaultValue'], undefined>): string {
-  return typeof value === 'object' && value !== null ? value.fn : literal(value);
+  if (typeof value === 'object' && value !== null) return value.fn;
+  // Single quotes, unlike Doris: clients read defaults out of this text (SQLAlchemy).
+  return typeof value === 'string' ? stringText(value) : literal(value);
 }
 
 /** Where the data is, and where it goes. */

@@ -232,6 +232,12 @@ export const MYSQL_TABLES: readonly VirtualTable<MysqlTablesSource>[] = [
   namedTable('time_zone_name', 'Name Time_zone_id#', () =>
     zones().map((name, at) => ({ Name: name, Time_zone_id: BigInt(at + 1) })),
   ),
+  emptyTable('time_zone_leap_second', 'Transition_time# Correction#'),
+  emptyTable('time_zone_transition', 'Time_zone_id# Transition_time# Transition_type_id#'),
+  emptyTable(
+    'time_zone_transition_type',
+    'Time_zone_id# Transition_type_id# Offset# Is_DST# Abbreviation',
+  ),
   emptyTable('gtid_executed', 'source_uuid interval_start# interval_end#'),
   emptyTable('innodb_table_stats', INNODB_TABLE_STATS),
   emptyTable('innodb_index_stats', INNODB_INDEX_STATS),

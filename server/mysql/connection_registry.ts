@@ -1,3 +1,4 @@
+/** The connections that there are, and what those that were have come to. */
 import { ConnectionCounts } from './connection_counts.ts';
 
 /** A live connection, for SHOW PROCESSLIST. */

@@ -35,7 +35,7 @@ describe('SHOW CREATE TABLE', () => {
       DISTRIBUTED BY HASH (k) BUCKETS 3 PROPERTIES ("file_cache_ttl_seconds" = "60")`);
     expect(await createText('t')).toBe(`CREATE TABLE \`t\` (
   \`k\` bigint NOT NULL COMMENT 'it''s',
-  \`v\` varchar(9) NULL DEFAULT "a""b"
+  \`v\` varchar(9) NULL DEFAULT 'a"b'
 ) ENGINE=OLAP
 DUPLICATE KEY(\`k\`)
 COMMENT 'c'
