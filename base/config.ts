@@ -138,6 +138,7 @@ export const CONFIG = {
   object_store_timeout_ms: { type: 'int', default: 30_000, min: 10, max: INT_MAX, ...MUTABLE, agent: true, help: 'Milliseconds without progress after which an object store request is given up.' },
 
   // cooldown on backends (Doris's names and defaults where it has them)
+  enable_storage_policy: { type: 'bool', default: true, ...MUTABLE, help: 'Whether storage policies can be created and given to tables. What has one keeps it.' },
   cooldown_single_remote_file: { type: 'bool', default: true, ...FIXED, help: 'Whether one replica of a tablet uploads for all of them: always, the key is there for its name.' },
   push_cooldown_conf_timeout_second: { type: 'int', default: 600, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds after which a cooldown job that some backend has not confirmed is cancelled.' },
   cooldown_leader_dead_seconds: { type: 'int', default: 60, min: 1, max: INT_MAX, ...MUTABLE, agent: true, help: 'Seconds for which a backend must be dead before another replica uploads what its replicas did.' },

@@ -46,6 +46,12 @@ export function withoutPolicy(properties: Properties): Properties {
   return properties.filter(({ key }) => key !== STORAGE_POLICY);
 }
 
+/** Throws POLICY_DISABLED, UNKNOWN_POLICY, POLICY_DEFAULT_UNSET. */
+async function policyToGive(name: string, { services }: ExecContext): Promise<StoragePolicyDef> {
+  if (!services.config.get('enable_storage_policy')) throw new SqlError('POLICY_DISABLED');
+  return await services.catalog.storagePolicies.get(name);
+}
+
 export interface CreatedPolicies {
   /** Whether the table or a partition has one. */
   readonly any: boolean;
@@ -67,7 +73,7 @@ export async function createdPolicies(
   const find = async (properties: Properties): Promise<StoragePolicyId | undefined> => {
     const name = policyNamed(properties) ?? '';
     if (name === '') return undefined;
-    const { policyId } = await context.services.catalog.storagePolicies.get(name);
+    const { policyId } = await policyToGive(name, context);
     if (isMergeOnWrite(statement)) throw new SqlError('POLICY_MERGE_ON_WRITE', { name });
     return policyId;
   };
@@ -95,11 +101,11 @@ function isMergeOnWrite({ keys, properties }: CreateTable): boolean {
 export async function addedPolicy(
   table: TableDef,
   properties: Properties,
-  { services }: ExecContext,
+  context: ExecContext,
 ): Promise<StoragePolicyId | undefined> {
   const name = policyNamed(properties) ?? '';
   if (name === '') return undefined;
-  const { policyId } = await services.catalog.storagePolicies.get(name);
+  const { policyId } = await policyToGive(name, context);
   expectReplicas(table);
   return policyId;
 }
@@ -111,10 +117,11 @@ export async function addedPolicy(
 export async function setTablePolicy(
   table: TableDef,
   name: string,
-  { services }: ExecContext,
+  context: ExecContext,
 ): Promise<void> {
+  const { services } = context;
   const { storagePolicies } = services.catalog;
-  const policy = name === '' ? undefined : await storagePolicies.get(name);
+  const policy = name === '' ? undefined : await policyToGive(name, context);
   if (policy !== undefined) expectReplicas(table);
   await storagePolicies.bind(table.tableId, 'table', policy);
   await services.replicaUpkeep.policiesChanged(table.tableId);
@@ -125,8 +132,9 @@ export async function modifyPartitions(
   table: TableDef,
   asked: readonly string[] | 'all',
   properties: Properties,
-  { services }: ExecContext,
+  context: ExecContext,
 ): Promise<void> {
+  const { services } = context;
   const { storagePolicies } = services.catalog;
   const names = asked === 'all' ? table.partitions.map(({ name }) => name) : asked;
   const missing = names.find((name) => table.partitions.every((known) => known.name !== name));
@@ -136,7 +144,7 @@ export async function modifyPartitions(
   const [other] = withoutPolicy(properties);
   if (other !== undefined) throw unknownProperty(other, PARTITION_KEYS);
   const value = policyNamed(properties) ?? '';
-  const policy = value === '' ? undefined : await storagePolicies.get(value);
+  const policy = value === '' ? undefined : await policyToGive(value, context);
   if (policy !== undefined) {
     expectLater(policy, services.clock.now());
     expectReplicas(table);

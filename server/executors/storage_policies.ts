@@ -13,6 +13,7 @@ import { noteOf } from './if_exists.ts';
 export const createStoragePolicy: Executor<'CreateStoragePolicy'> = async (statement, context) => {
   const { resources, storagePolicies } = context.services.catalog;
   const { name, ifNotExists, properties } = statement;
+  if (!context.services.config.get('enable_storage_policy')) throw new SqlError('POLICY_DISABLED');
   const { resource, cooldown } = newPolicy(properties);
   if ((await resources.find(resource)) === undefined) {
     throw new SqlError('POLICY_NO_RESOURCE', { name: resource });

@@ -297,6 +297,27 @@ describe('the property "storage_policy"', () => {
     expect(await createTable(without, undefined, 'UNIQUE')).toMatch(/^1235 .*UNIQUE KEY tables/);
   });
 
+  it('is given and created only while enable_storage_policy is true', async () => {
+    const off =
+      "1105 storage policy feature is disabled. Enable it by setting 'enable_storage_policy=true'";
+    await fixture.run('ALTER TABLE d.t MODIFY PARTITION p1 SET ("storage_policy" = "p")');
+    await fixture.run('ADMIN SET FRONTEND CONFIG ("enable_storage_policy" = "false")');
+    for (const sql of [
+      'CREATE STORAGE POLICY q PROPERTIES("storage_resource" = "r", "cooldown_ttl" = "1")',
+      'ALTER TABLE d.t SET ("storage_policy" = "p")',
+      'ALTER TABLE d.t MODIFY PARTITION p2 SET ("storage_policy" = "p")',
+      'ALTER TABLE d.t ADD PARTITION p3 VALUES LESS THAN ("30") ("storage_policy" = "p")',
+    ]) {
+      expect(await fixture.error(sql)).toBe(off);
+    }
+    expect(await createTable({ storage_policy: 'p' }, undefined)).toBe(off);
+    expect(await policies('d.t')).toEqual(['p', '']);
+    await fixture.run('ALTER TABLE d.t MODIFY PARTITION (*) SET ("storage_policy" = "")');
+    await fixture.run('ADMIN SET FRONTEND CONFIG ("enable_storage_policy" = "true")');
+    await fixture.run('ALTER TABLE d.t SET ("storage_policy" = "p")');
+    expect(await policies('d.t')).toEqual(['p', 'p']);
+  });
+
   it('is told to all backends that have replicas', async () => {
     const told = (name: string): number[] =>
       fixture.replicaCalls.filter((call) => call.name === name).map((call) => call.backendId);
