@@ -433,6 +433,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
 
   /** Ends the connection: now when it is idle, else with the error of the statement it stops. */
   #stop(reason: SqlError): void {
+    this.#command = 'Killed';
     if (this.#phase !== 'busy') {
       this.#end(reason, this.#phase === 'idle' ? 0 : undefined);
       return;

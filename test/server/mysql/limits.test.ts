@@ -196,6 +196,8 @@ describe('kill', () => {
     await until(() => server.door.calls.length === 1);
     const id = server.listener.connections.list()[0]?.id ?? 0;
     server.listener.connections.kill(id, 'CONNECTION');
+    // Until the socket is closed it is listed as what it is, not as one that works.
+    expect(server.listener.connections.list()).toMatchObject([{ id, command: 'Killed' }]);
     clock.advance(1000);
     expect(await client.read()).toBeUndefined();
     await until(() => server.listener.connections.size === 0);
