@@ -1,8 +1,9 @@
 /**
  * Request and reply over a `MessagePort` (or a `Worker`, or `parentPort`): how the main thread and
  * the worker threads talk. Errors cross as `WireError`; an aborted call tells the other side; a call
- * without an answer in time rejects with AGENT_LOST, whether or not the other side executed it.
+ * without an answer in time rejects with what `lost` makes, whether or not the other side executed it.
  */
+import { noAnswerIn } from './agent_lost.ts';
 import { SqlError, type WireError } from './errors.ts';
 import type { Clock, Log } from './ports.ts';
 
@@ -34,9 +35,10 @@ interface Waiting {
 export interface PortRpcDeps {
   readonly clock: Clock;
   readonly log: Log;
-  /** Who is at the other end, for messages. */
-  readonly peer: string;
+  /** What a call rejects with that got no answer; `why` is the end of a sentence about it. */
+  readonly lost: (what: string, why: string) => SqlError;
   readonly handler: RpcHandler;
+  readonly name: string;
 }
 
 export class PortRpc {
@@ -50,6 +52,8 @@ export class PortRpc {
   constructor(port: PortLike, deps: PortRpcDeps) {
     this.#port = port;
     this.#deps = deps;
+const ENDED = 'its thread has ended; it may have been done';
+
     port.on('message', (message) => {
       this.#receive(message as Frame);
     });
@@ -57,13 +61,13 @@ export class PortRpc {
 
   call(name: string, request: unknown, options: RpcOptions): Promise<unknown> {
     const { timeoutMs, signal } = options;
-    if (this.#closed) return Promise.reject(this.#lost(name, timeoutMs));
+    if (this.#closed) return Promise.reject(this.#deps.lost(name, ENDED));
     if (signal?.aborted === true) return Promise.reject(new SqlError('QUERY_INTERRUPTED'));
     const id = this.#nextId;
     this.#nextId += 1;
     return new Promise((resolve, reject) => {
       const stopTimer = this.#deps.clock.after(timeoutMs, () => {
-        this.#cancel(id, this.#lost(name, timeoutMs));
+        this.#cancel(id, this.#deps.lost(name, noAnswerIn(timeoutMs)));
       });
       const onAbort = (): void => {
         this.#cancel(id, new SqlError('QUERY_INTERRUPTED'));
@@ -74,7 +78,7 @@ export class PortRpc {
         signal?.removeEventListener('abort', onAbort);
         this.#waiting.delete(id);
       };
-      this.#waiting.set(id, { resolve, reject, settle });
+      this.#waiting.set(id, { name, resolve, reject, settle });
       this.#send({ type: 'call', id, name, request });
     });
   }
@@ -84,13 +88,9 @@ export class PortRpc {
     this.#closed = true;
     for (const [, waiting] of this.#waiting) {
       waiting.settle();
-      waiting.reject(this.#lost('a call', 0));
+      waiting.reject(this.#deps.lost(waiting.name, ENDED));
     }
     for (const controller of this.#running.values()) controller.abort();
-  }
-
-  #lost(what: string, timeoutMs: number): SqlError {
-    return new SqlError('AGENT_LOST', { backend: this.#deps.peer, what, timeoutMs });
   }
 
   #cancel(id: number, error: SqlError): void {

@@ -4,6 +4,7 @@
  */
 import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { agentLost } from '../base/agent_lost.ts';
 import type {
   AgentCallName,
   AgentCalls,
@@ -289,7 +290,7 @@ export class Agent {
   async handle(name: AgentCallName, request: unknown, signal: AbortSignal): Promise<unknown> {
     if (this.#closed) {
       const { backendId } = this.#options;
-      throw new SqlError('AGENT_LOST', { backend: backendId, what: name, timeoutMs: 0 });
+      throw agentLost(backendId, name, 'it stops');
     }
     return await this.#handlers[name](request as never, signal);
   }

@@ -1,5 +1,6 @@
 /** The embedded backends, in the worker thread that `worker_main.ts` is the entry of. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { agentLost } from '../base/agent_lost.ts';
 import type { AgentHostCalls, AgentHostData, StartAgent } from '../base/agent_host.ts';
 import type { AgentCallName, FrontendCallName, FrontendPort } from '../base/agent_messages.ts';
 import { Config } from '../base/config.ts';
@@ -57,7 +58,7 @@ const handlers: HostHandlers = {
 const rpc = new PortRpc(parentPort, {
   clock: systemClock,
   log,
-  peer: 'of the server',
+  lost: (what, why) => new SqlError('SERVER_LOST', { what, why }),
   handler: async (name, request, signal) => {
     const handler = handlers[name as keyof AgentHostCalls];
     return await handler(request as never, signal);
@@ -91,15 +92,21 @@ async function start(request: StartAgent): Promise<number> {
 
 function frontendOf(backendId: BackendId): FrontendPort {
   return {
-    call: async (name: FrontendCallName, request: unknown, options) =>
-      (await rpc.call('frontend', { backendId, name, request }, options)) as never,
+    call: async (name: FrontendCallName, request: unknown, options) => {
+      try {
+        return (await rpc.call('frontend', { backendId, name, request }, options)) as never;
+      } catch (error) {
+        if (!(error instanceof SqlError) || error.code !== 'SERVER_LOST') throw error;
+        throw new SqlError('SERVER_LOST', { ...error.args, what: name });
+      }
+    },
   };
 }
 
 function agentOf(backendId: BackendId, what: AgentCallName): Agent {
   const agent = agents.get(backendId);
   if (agent === undefined) {
-    throw new SqlError('AGENT_LOST', { backend: backendId, what, timeoutMs: 0 });
+    throw agentLost(backendId, what, 'it does not run; ALTER SYSTEM START BACKEND starts it');
   }
   return agent;
 }

@@ -1,4 +1,5 @@
 /** Scans that the server is reading: a cursor each, dropped when nobody asks for its next batch. */
+import { agentLost } from '../base/agent_lost.ts';
 import type {
   OpenedScan as OpenedScanReply,
   OpenScanRequest,
@@ -162,8 +163,7 @@ export class OpenScans {
 
   /** Whoever asks may try another replica. */
   #lost(what: string): SqlError {
-    const args = { backend: this.#backendId, what, timeoutMs: 0 };
-    return new SqlError('AGENT_LOST', args, { hint: 'the scan was closed, or the backend stops' });
+    return agentLost(this.#backendId, what, 'the scan was closed, or the backend stops');
   }
 
   #arm(scanId: string, open: OpenScan): void {

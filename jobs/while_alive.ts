@@ -2,7 +2,7 @@
  * A call to a backend, for as long as the backend is alive: a process that was killed never answers,
  * and a load or a scan may take longer than anybody wants to wait to find that out.
  */
-import { SqlError } from '../base/errors.ts';
+import { agentLost } from '../base/agent_lost.ts';
 import type { BackendId } from '../base/ids.ts';
 import type { Clock } from '../base/ports.ts';
 import type { BackendRegistry } from './backend_registry.ts';
@@ -36,8 +36,8 @@ export async function whileAlive<T>(
         look();
         return;
       }
-      const timeoutMs = Math.round(clock.monotonic() - startedMs);
-      const error = new SqlError('AGENT_LOST', { backend: backendId, what, timeoutMs });
+      const afterMs = Math.round(clock.monotonic() - startedMs);
+      const error = agentLost(backendId, what, `it was found dead after ${afterMs} ms`);
       lost.reject(error);
       dead.abort(error);
     });

@@ -2,6 +2,7 @@
  * The server's end of remote backends: routes that they ask (`base/remote_messages.ts`), and the
  * `AgentTransport` to them. A backend has one session; a registration begins the next one.
  */
+import { agentLost } from '../base/agent_lost.ts';
 import type {
   AgentCallName,
   AgentCallOptions,
@@ -9,7 +10,6 @@ import type {
   AgentTransport,
   FrontendPort,
 } from '../base/agent_messages.ts';
-import { SqlError } from '../base/errors.ts';
 import { httpCaller } from '../base/http_access.ts';
 import { BodyTooLong, readBody } from '../base/http_body.ts';
 import type { HttpAnswer, HttpRequest, Route } from '../base/http_server.ts';
@@ -68,8 +68,8 @@ export class AgentGateway implements AgentTransport {
   ): Promise<AgentCalls[Name]['reply']> {
     const session = this.#sessions.get(backendId);
     if (session === undefined) {
-      const { timeoutMs } = options;
-      throw new SqlError('AGENT_LOST', { backend: backendId, what: name, timeoutMs });
+      const why = 'no process of it is connected; start it on its host, see SHOW BACKENDS';
+      throw agentLost(backendId, name, why);
     }
     return (await session.call(name, request, options)) as AgentCalls[Name]['reply'];
   }

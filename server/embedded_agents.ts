@@ -3,6 +3,7 @@
  * This is the `AgentTransport` of a server without remote backends.
  */
 import { Worker } from 'node:worker_threads';
+import { agentLost } from '../base/agent_lost.ts';
 import type {
   AgentGuestCall,
   AgentHostCalls,
@@ -73,14 +74,17 @@ export class EmbeddedAgents implements AgentTransport {
     options: AgentCallOptions,
   ): Promise<AgentCalls[Name]['reply']> {
     if (this.#host === undefined || !this.#running.has(backendId)) {
-      const { timeoutMs } = options;
-      throw new SqlError('AGENT_LOST', { backend: backendId, what: name, timeoutMs });
+      const why = 'it does not run; ALTER SYSTEM START BACKEND starts it';
+      throw agentLost(backendId, name, why);
     }
-    return (await this.#host.rpc.call(
-      'agent',
-      { backendId, name, request },
-      options,
-    )) as AgentCalls[Name]['reply'];
+    try {
+      const { rpc } = this.#host;
+      const reply = await rpc.call('agent', { backendId, name, request }, options);
+      return reply as AgentCalls[Name]['reply'];
+    } catch (error) {
+      const isOfHost = error instanceof SqlError && error.args['backend'] === 'host';
+      throw isOfHost ? agentLost(backendId, name, String(error.args['why'])) : error;
+    }
   }
 
   /** Stops all backends in order, then the thread. */
@@ -112,7 +116,7 @@ export class EmbeddedAgents implements AgentTransport {
     const rpc = new PortRpc(worker, {
       clock,
       log,
-      peer: 'of the embedded host',
+      lost: (what, why) => agentLost('host', what, why),
       handler: async (_name, request, signal) => {
         const call = request as AgentGuestCall;
         const options = { timeoutMs: HOST_CALL_TIMEOUT_MS, signal };

@@ -2,6 +2,7 @@
  * One remote backend as the server sees it, from a registration to the next: calls that wait to be
  * fetched, calls that wait for their reply, and the backend's own calls with their outcomes.
  */
+import { agentLost, noAnswer } from '../base/agent_lost.ts';
 import type { FrontendCallName, FrontendPort } from '../base/agent_messages.ts';
 import { SqlError, type WireError } from '../base/errors.ts';
 import type { BackendId } from '../base/ids.ts';
@@ -21,7 +22,6 @@ const SERVED_MAX = 1000;
 
 interface Waiting {
   readonly name: string;
-  readonly timeoutMs: number;
   readonly settle: (outcome: Outcome | SqlError) => void;
 }
 
@@ -67,16 +67,16 @@ export class RemoteSession {
     const { timeoutMs, signal } = options;
     if (signal?.aborted === true) throw new SqlError('QUERY_INTERRUPTED');
     const number = this.#push(this.#nextNumber, { kind: 'call', name, request, timeoutMs });
-    if (number === undefined) throw this.#lost(name, timeoutMs);
+    if (number === undefined) throw this.#lost(name, 'too many calls wait for it, or it left');
     const { promise, resolve } = Promise.withResolvers<Outcome | SqlError>();
     const stopTimer = this.#deps.clock.after(timeoutMs, () => {
-      this.#cancel(number, this.#lost(name, timeoutMs));
+      this.#cancel(number, noAnswer(this.backendId, name, timeoutMs));
     });
     const onAbort = (): void => {
       this.#cancel(number, new SqlError('QUERY_INTERRUPTED'));
     };
     signal?.addEventListener('abort', onAbort, { once: true });
-    this.#waiting.set(number, { name, timeoutMs, settle: resolve });
+    this.#waiting.set(number, { name, settle: resolve });
     const outcome = await promise;
     stopTimer();
     signal?.removeEventListener('abort', onAbort);
@@ -125,7 +125,7 @@ export class RemoteSession {
     const known = this.#served.get(request.number);
     if (known !== undefined) return await known;
     if (this.#served.size >= SERVED_MAX) {
-      return { error: this.#lost(request.name, request.timeoutMs).toWire() };
+      return { error: tooMany(request.name).toWire() };
     }
     const serving = this.#serve(request);
     this.#served.set(request.number, serving);
@@ -210,14 +210,19 @@ export class RemoteSession {
   }
 
   #lose(): void {
-    for (const [call, { name, timeoutMs, settle }] of this.#waiting) {
+    for (const [call, { name, settle }] of this.#waiting) {
       this.#waiting.delete(call);
-      settle(this.#lost(name, timeoutMs));
+      settle(this.#lost(name, 'its process fell silent or began anew'));
     }
     this.#drop(() => true);
   }
 
-  #lost(what: string, timeoutMs: number): SqlError {
-    return new SqlError('AGENT_LOST', { backend: this.backendId, what, timeoutMs });
+  #lost(what: string, why: string): SqlError {
+    return agentLost(this.backendId, what, `${why}; it may have been done, see SHOW BACKENDS`);
   }
+}
+
+function tooMany(what: string): SqlError {
+  const why = `${SERVED_MAX} calls of this backend are being answered already`;
+  return new SqlError('SERVER_LOST', { what, why });
 }

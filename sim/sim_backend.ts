@@ -183,7 +183,7 @@ export class SimBackend implements Endpoint {
   async handle(name: string, request: unknown): Promise<unknown> {
     const life = this.#life;
     if (life === undefined) {
-      throw new SqlError('AGENT_LOST', { backend: this.backendId, what: name, timeoutMs: 0 });
+      throw new SqlError('AGENT_LOST', { backend: this.backendId, what: name, why: 'for a test' });
     }
     try {
       return await this.#answer(life, name as AgentCallName, request);

@@ -20,7 +20,12 @@ export function simFrontend(
         request: { from: backendId, request },
         timeoutMs,
         signal,
-        lost: () => new SqlError('AGENT_LOST', { backend: 0, what: name, timeoutMs }),
+        lost: () =>
+          new SqlError('AGENT_LOST', {
+            backend: 0,
+            what: name,
+            why: `nothing within ${timeoutMs} ms`,
+          }),
       })) as never,
   };
 }

@@ -301,7 +301,12 @@ export class SimServer implements Endpoint {
           request,
           timeoutMs,
           signal,
-          lost: () => new SqlError('AGENT_LOST', { backend: backendId, what: name, timeoutMs }),
+          lost: () =>
+            new SqlError('AGENT_LOST', {
+              backend: backendId,
+              what: name,
+              why: `nothing within ${timeoutMs} ms`,
+            }),
         })) as never,
     };
     const host = {

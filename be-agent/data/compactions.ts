@@ -2,6 +2,7 @@
  * The compactions an agent runs: a repeated request joins the one that runs, and each ends by itself
  * when the server has given it up, so that nothing is written behind the server's back.
  */
+import { agentLost } from '../../base/agent_lost.ts';
 import type { CompactRequest, CompactReply } from '../../base/agent_messages.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { BackendId } from '../../base/ids.ts';
@@ -52,8 +53,7 @@ export class Compactions {
     const { backendId, clock, run } = this.#deps;
     const { timeoutMs } = request;
     const stopTimer = clock.after(timeoutMs, () => {
-      const what = 'compact';
-      controller.abort(new SqlError('AGENT_LOST', { backend: backendId, what, timeoutMs }));
+      controller.abort(agentLost(backendId, 'compact', `it took longer than ${timeoutMs} ms`));
     });
     const reply = run(request, controller.signal);
     this.#running.set(request.compactionId, { controller, reply });

@@ -154,9 +154,8 @@ class HttpPeer implements ReplicaPeer {
     if (signal.aborted) return signal.reason;
     const { backendId, host, httpPort } = this.#address;
     const what = `${method} ${path.replace(/\?.*/, '')}`;
-    const hint = `${host}:${httpPort}: ${messageOf(error)}`;
-    const args = { backend: backendId, what, timeoutMs: ANSWER_TIMEOUT_MS };
-    return new SqlError('AGENT_LOST', args, { hint, cause: error });
+    const why = `${host}:${httpPort}: ${messageOf(error)}`;
+    return new SqlError('AGENT_LOST', { backend: backendId, what, why }, { cause: error });
   }
 }
 

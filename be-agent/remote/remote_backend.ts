@@ -1,8 +1,8 @@
 /** A backend as a process of its own: an `Agent` on a data directory, linked to a server by HTTP. */
+import { agentLost } from '../../base/agent_lost.ts';
 import type { AgentCallName, FrontendPort } from '../../base/agent_messages.ts';
 import type { Config } from '../../base/config.ts';
 import { CONFIG_KEYS } from '../../base/config.ts';
-import { SqlError } from '../../base/errors.ts';
 import type { BackendId } from '../../base/ids.ts';
 import type { Clock, Log, Random } from '../../base/ports.ts';
 import { PROTOCOL, type RegisterRequest } from '../../base/remote_messages.ts';
@@ -104,7 +104,7 @@ export class RemoteBackend {
 
   #running(): { readonly backendId: BackendId; readonly agent: Agent } {
     if (this.#agent !== undefined) return this.#agent;
-    throw new SqlError('AGENT_LOST', { backend: '', what: 'that has not started', timeoutMs: 0 });
+    throw agentLost('(not registered yet)', 'a call', 'its process has only just started');
   }
 
   #registerRequest(): RegisterRequest {

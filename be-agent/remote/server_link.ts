@@ -299,5 +299,5 @@ function valueOf(outcome: Outcome): unknown {
 }
 
 function lost(what: string, timeoutMs: number): SqlError {
-  return new SqlError('AGENT_LOST', { backend: 'of the server', what, timeoutMs });
+  return new SqlError('SERVER_LOST', { what, why: `nothing came within ${timeoutMs} ms` });
 }

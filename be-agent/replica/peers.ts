@@ -2,7 +2,7 @@
  * What backends ask of each other about replicas. A backend reaches its own replicas directly,
  * those of other processes over HTTP.
  */
-import { SqlError } from '../../base/errors.ts';
+import { agentLost } from '../../base/agent_lost.ts';
 import type { BackendId, ReplicaId, RowsetId, TabletId, TxnId } from '../../base/ids.ts';
 import type { BackendAddress, PreparedRowset, ReplicaSnapshot } from '../../base/replica.ts';
 import type { LocalGarbage } from './replica_store.ts';
@@ -72,7 +72,11 @@ export class OwnPeers {
 /** A backend that is in no way to be reached: every call is AGENT_LOST. */
 export function lostPeer({ backendId }: BackendAddress): ReplicaPeer {
   const lost = async (): Promise<never> => {
-    throw new SqlError('AGENT_LOST', { backend: backendId, what: 'a replica call', timeoutMs: 0 });
+    throw agentLost(
+      backendId,
+      'a call about replicas',
+      'it is not in this process and has no address',
+    );
   };
   return {
     putSegment: lost,

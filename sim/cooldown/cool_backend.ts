@@ -252,7 +252,7 @@ export class CoolBackend implements Endpoint, DiskSeen {
   async handle(name: string, request: unknown): Promise<unknown> {
     const life = this.#life;
     if (life === undefined) {
-      throw new SqlError('AGENT_LOST', { backend: this.backendId, what: name, timeoutMs: 0 });
+      throw new SqlError('AGENT_LOST', { backend: this.backendId, what: name, why: 'for a test' });
     }
     const honest = async (): Promise<unknown> => await this.#answer(life, name, request);
     const parts = { store: this.#store, view: life.view };

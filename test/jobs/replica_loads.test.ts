@@ -101,7 +101,7 @@ describe('a load', () => {
 
 describe('an INSERT', () => {
   const lost = (backend: BackendId): SqlError =>
-    new SqlError('AGENT_LOST', { backend, what: 'load', timeoutMs: 1 });
+    new SqlError('AGENT_LOST', { backend, what: 'load', why: 'for a test' });
 
   async function insert(answer: (backendId: BackendId, calls: number) => SqlError | undefined) {
     world = await ReplicaWorld.open(['a', 'b', 'c']);

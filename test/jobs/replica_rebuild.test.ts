@@ -152,7 +152,7 @@ describe('a tablet without a replica', () => {
     const inner = world.answers.rebuildReplica;
     world.answers.rebuildReplica = (request, backendId) => {
       inner?.(request, backendId);
-      throw new SqlError('AGENT_LOST', { backend: 1, what: 'rebuildReplica', timeoutMs: 1 });
+      throw new SqlError('AGENT_LOST', { backend: 1, what: 'rebuildReplica', why: 'for a test' });
     };
     expect(await run()).toMatchObject({ isRebuilt: false });
     expect(replicas()).toMatchObject([{ state: 'CLONING' }]);

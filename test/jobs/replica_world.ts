@@ -74,7 +74,7 @@ export class ReplicaWorld {
       call: async (backendId, name, request) => {
         this.told.push({ backendId, name, request });
         if (this.mute.has(backendId)) {
-          throw new SqlError('AGENT_LOST', { backend: backendId, what: name, timeoutMs: 1 });
+          throw new SqlError('AGENT_LOST', { backend: backendId, what: name, why: 'for a test' });
         }
         const answer = this.answers[name];
         if (answer !== undefined) return await Promise.resolve(answer(request, backendId));

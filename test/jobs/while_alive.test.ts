@@ -42,7 +42,7 @@ describe('a call while its backend is alive', () => {
     clock.advance(500);
     await expect(call).rejects.toMatchObject({
       code: 'AGENT_LOST',
-      args: { backend: 7, what: 'load', timeoutMs: 2500 },
+      args: { backend: 7, what: 'load', why: 'it was found dead after 2500 ms' },
     });
     expect(signal?.aborted).toBe(true);
   });

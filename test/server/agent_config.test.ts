@@ -26,7 +26,7 @@ function world(dead: readonly number[] = []) {
       heard.push({ backendId, interval: values[KEY] });
       await answers.promise;
       if (backendId === id<BackendId>(2)) {
-        throw new SqlError('AGENT_LOST', { backend: 2, what: name, timeoutMs: 1 });
+        throw new SqlError('AGENT_LOST', { backend: 2, what: name, why: 'for a test' });
       }
       const reply: unknown = {};
       return reply as never;

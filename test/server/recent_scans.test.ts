@@ -163,7 +163,7 @@ describe('a scan that comes again', () => {
     isHere = async () => await Promise.reject(new SqlError('NOT_SUPPORTED', { what: 'it' }));
     expect(await read(scanOf())).toHaveLength(1);
     first = () => {
-      throw new SqlError('AGENT_LOST', { backend: ONE, what: 'openScan', timeoutMs: 1 });
+      throw new SqlError('AGENT_LOST', { backend: ONE, what: 'openScan', why: 'for a test' });
     };
     await expect(read(scanOf())).rejects.toMatchObject({ code: 'AGENT_LOST' });
   });
@@ -172,7 +172,7 @@ describe('a scan that comes again', () => {
     await read(scanOf());
     isHere = async () => await new Promise<never>(() => undefined);
     first = () => {
-      throw new SqlError('AGENT_LOST', { backend: ONE, what: 'openScan', timeoutMs: 1 });
+      throw new SqlError('AGENT_LOST', { backend: ONE, what: 'openScan', why: 'for a test' });
     };
     const reading = read(scanOf());
     reading.catch(() => undefined);

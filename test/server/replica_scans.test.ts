@@ -79,7 +79,7 @@ async function read(): Promise<number[]> {
 const all = (): TabletId[] => [...tablets().keys()];
 
 function lost(backend: BackendId): SqlError {
-  return new SqlError('AGENT_LOST', { backend, what: 'openScan', timeoutMs: 1 });
+  return new SqlError('AGENT_LOST', { backend, what: 'openScan', why: 'for a test' });
 }
 
 describe('a scan of replicas', () => {

@@ -57,7 +57,7 @@ function fault(backend: number, changes: Partial<ReplicaPeer>): void {
 
 const lost = async (): Promise<never> => {
   await Promise.resolve();
-  throw new SqlError('AGENT_LOST', { backend: 0, what: 'putSegment', timeoutMs: 1 });
+  throw new SqlError('AGENT_LOST', { backend: 0, what: 'putSegment', why: 'for a test' });
 };
 
 /** Never answers, whatever its signal says. */

@@ -169,7 +169,7 @@ export class ShowFixture {
       call: async (backendId, name, request, options) => {
         if (!isReplicaCall(name)) return await this.agents.call(backendId, name, request, options);
         if (!this.registry.isAlive(backendId)) {
-          throw new SqlError('AGENT_LOST', { backend: backendId, what: name, timeoutMs: 0 });
+          throw new SqlError('AGENT_LOST', { backend: backendId, what: name, why: 'for a test' });
         }
         this.replicaCalls.push({ backendId, name, request: request as ReplicaCall['request'] });
         return {};

@@ -166,7 +166,7 @@ describe('a scan that fails', () => {
     fixture.failing.error = new SqlError('AGENT_LOST', {
       backend: 7,
       what: 'nextBatch',
-      timeoutMs: 5,
+      why: 'for a test',
     });
     await expect(fixture.run('SELECT name FROM users')).rejects.toMatchObject({
       code: 'AGENT_LOST',
