@@ -27,6 +27,7 @@ export interface RpcOptions {
 }
 
 interface Waiting {
+  readonly name: string;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
   readonly settle: () => void;
@@ -38,8 +39,9 @@ export interface PortRpcDeps {
   /** What a call rejects with that got no answer; `why` is the end of a sentence about it. */
   readonly lost: (what: string, why: string) => SqlError;
   readonly handler: RpcHandler;
-  readonly name: string;
 }
+
+const ENDED = 'its thread has ended; it may have been done';
 
 export class PortRpc {
   readonly #port: PortLike;
@@ -52,8 +54,6 @@ export class PortRpc {
   constructor(port: PortLike, deps: PortRpcDeps) {
     this.#port = port;
     this.#deps = deps;
-const ENDED = 'its thread has ended; it may have been done';
-
     port.on('message', (message) => {
       this.#receive(message as Frame);
     });
