@@ -123,6 +123,11 @@ export interface ScanBatch {
   readonly rows: number;
   /** One array of `rows` values per wanted column. */
   readonly columns: readonly (readonly SqlValue[])[];
+  /**
+   * The columns as bytes (`packed_columns.ts`), and `columns` is empty. Only from backends of the
+   * server's own process, and not for the first batch, which the server often looks at.
+   */
+  readonly packed?: Uint8Array;
   readonly done: boolean;
 }
 

@@ -9,7 +9,7 @@ import type { Clock, Log } from './ports.ts';
 
 /** The part of MessagePort, Worker and parentPort that is needed. */
 export interface PortLike {
-  postMessage(message: unknown): void;
+  postMessage(message: unknown, transfer: readonly ArrayBuffer[]): void;
   on(event: 'message', listener: (message: unknown) => void): unknown;
 }
 
@@ -20,6 +20,17 @@ type Frame =
   | { readonly type: 'error'; readonly id: number; readonly error: WireError };
 
 export type RpcHandler = (name: string, request: unknown, signal: AbortSignal) => Promise<unknown>;
+
+/** A reply whose buffers move to the other side instead of being copied. */
+export class Moved {
+  readonly value: unknown;
+  readonly buffers: readonly ArrayBuffer[];
+
+  constructor(value: unknown, buffers: readonly ArrayBuffer[]) {
+    this.value = value;
+    this.buffers = buffers;
+  }
+}
 
 export interface RpcOptions {
   readonly timeoutMs: number;
@@ -101,8 +112,8 @@ export class PortRpc {
     waiting.reject(error);
   }
 
-  #send(frame: Frame): void {
-    if (!this.#closed) this.#port.postMessage(frame);
+  #send(frame: Frame, buffers: readonly ArrayBuffer[] = []): void {
+    if (!this.#closed) this.#port.postMessage(frame, buffers);
   }
 
   #receive(frame: Frame): void {
@@ -130,7 +141,9 @@ export class PortRpc {
     this.#running.set(id, controller);
     try {
       const value = await this.#deps.handler(name, request, controller.signal);
-      this.#send({ type: 'reply', id, value });
+      if (value instanceof Moved)
+        this.#send({ type: 'reply', id, value: value.value }, value.buffers);
+      else this.#send({ type: 'reply', id, value });
     } catch (error) {
       this.#send({ type: 'error', id, error: this.#toWire(name, error) });
     } finally {

@@ -2,12 +2,19 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { agentLost } from '../base/agent_lost.ts';
 import type { AgentHostCalls, AgentHostData, StartAgent } from '../base/agent_host.ts';
-import type { AgentCallName, FrontendCallName, FrontendPort } from '../base/agent_messages.ts';
+import type {
+  AgentCallName,
+  AgentCalls,
+  FrontendCallName,
+  FrontendPort,
+  ScanBatch,
+} from '../base/agent_messages.ts';
 import { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import type { BackendId } from '../base/ids.ts';
 import { jsonLog } from '../base/json_log.ts';
-import { PortRpc } from '../base/port_rpc.ts';
+import { packColumns } from '../base/packed_columns.ts';
+import { Moved, PortRpc } from '../base/port_rpc.ts';
 import { systemClock, systemRandom } from '../base/system_ports.ts';
 import { MIB } from '../base/units.ts';
 import { Agent } from './agent.ts';
@@ -51,9 +58,20 @@ const handlers: HostHandlers = {
     await agent?.kill();
     return {};
   },
-  agent: async ({ backendId, name, request }, signal) =>
-    await agentOf(backendId, name).handle(name, request, signal),
+  agent: async ({ backendId, name, request }, signal) => {
+    const reply = await agentOf(backendId, name).handle(name, request, signal);
+    return name === 'nextBatch' ? packed(request as NextBatch, reply as ScanBatch) : reply;
+  },
 };
+
+type NextBatch = AgentCalls['nextBatch']['request'];
+
+/** The server passes most batches on to a query process: then their values need not be there. */
+function packed({ batch }: NextBatch, reply: ScanBatch): ScanBatch | Moved {
+  if (batch === 0 || reply.rows === 0 || reply.columns.length === 0) return reply;
+  const bytes = packColumns(reply.columns);
+  return new Moved({ ...reply, columns: [], packed: bytes }, [bytes.buffer]);
+}
 
 const rpc = new PortRpc(parentPort, {
   clock: systemClock,

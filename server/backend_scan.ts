@@ -4,6 +4,7 @@ import type { BackendId } from '../base/ids.ts';
 import type { Clock, Log } from '../base/ports.ts';
 import type { BackendRegistry } from '../jobs/backend_registry.ts';
 import { whileAlive } from '../jobs/while_alive.ts';
+import { PackedRows } from './select/packed_rows.ts';
 import type { ScanRows } from './select/table_provider.ts';
 
 /** A backend reads and decodes up to 65,536 rows for one batch. */
@@ -64,7 +65,7 @@ export async function* readScan(
         next = nextBatch();
         next.catch(() => undefined);
       }
-      if (batch.rows > 0) yield batch;
+      if (batch.rows > 0) yield rowsOf(batch);
     }
   } finally {
     if (!done) {
@@ -74,4 +75,8 @@ export async function* readScan(
       });
     }
   }
+}
+
+function rowsOf(batch: ScanBatch): ScanRows {
+  return batch.packed === undefined ? batch : new PackedRows(batch.rows, batch.packed);
 }

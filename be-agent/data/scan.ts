@@ -30,14 +30,14 @@ import { canSkip } from './row_group_filter.ts';
 import { FILE_KEYS, type FileColumn } from './segment_writer.ts';
 
 /**
- * Rows of a batch at most: each is held four times on its way to a client (here, in the server, in
- * the query process and between them). With 65,536 a client that read nothing of three million rows
- * of five columns cost the server 208 MB; with this and bytes instead of values read ahead, see
- * docs/benchmarks.md.
+ * Rows of a batch at most: each is held several times on its way to a client (here, as bytes in the
+ * server, in the query process). With 65,536 a client that read nothing of three million rows of
+ * five columns cost the server 208 MB, see docs/benchmarks.md; from 8,192 to 2,048 the CPU per row
+ * is the same.
  */
-const BATCH_ROWS_MAX = 8192;
+const BATCH_ROWS_MAX = 4096;
 /** Small row groups are joined until a batch has this many rows. */
-const BATCH_ROWS_MIN = 4096;
+const BATCH_ROWS_MIN = 2048;
 /** Footers asked for at once. */
 const FOOTERS_AHEAD = 8;
 /** Row groups whose bytes are read before they are asked for. */
@@ -80,9 +80,21 @@ interface Block {
   readonly columns: readonly SqlValue[][];
 }
 
+/**
+ * A row group as it is stored. Its values are made for one batch after the other: a date of eight
+ * bytes becomes a text of some sixty.
+ */
+interface Group {
+  /** For messages. */
+  readonly key: string;
+  readonly rows: number;
+  /** Values of rows [start, end), by column. */
+  readonly columns: readonly ((start: number, end: number) => SqlValue[])[];
+}
+
 /** What is left of a row group. */
 interface Rest {
-  readonly block: Block;
+  readonly group: Group;
   readonly from: number;
 }
 
@@ -113,10 +125,10 @@ export class Scan {
       const rest = this.#rest ?? (await this.#nextRest());
       this.#rest = undefined;
       if (rest === undefined) return { rows, columns: joinBlocks(parts, columns), done: true };
-      const { block, from } = rest;
-      const end = Math.min(block.rows, from + BATCH_ROWS_MAX - rows);
-      parts.push(from === 0 && end === block.rows ? block : cut(block, from, end));
-      if (end < block.rows) this.#rest = { block, from: end };
+      const { group, from } = rest;
+      const end = Math.min(group.rows, from + BATCH_ROWS_MAX - rows);
+      parts.push(await valuesOf(group, from, end));
+      if (end < group.rows) this.#rest = { group, from: end };
       rows += end - from;
     }
     return { rows, columns: joinBlocks(parts, columns), done: false };
@@ -146,7 +158,7 @@ export class Scan {
     }
     const fetched = await this.#ahead.shift();
     if (fetched === undefined || this.#closed) return undefined;
-    return { block: await this.#decode(fetched), from: 0 };
+    return { group: await this.#decode(fetched), from: 0 };
   }
 
   /** Finding the next group is strictly in order, reading it is not. */
@@ -222,7 +234,7 @@ export class Scan {
     });
   }
 
-  async #decode({ ref, names, read }: FetchedGroup): Promise<Block> {
+  async #decode({ ref, names, read }: FetchedGroup): Promise<Group> {
     const { segment, start, rows } = ref;
     const { object, file, types } = segment;
     return damageAs(object.key, async () => {
@@ -235,12 +247,19 @@ export class Scan {
         const data = decoded[names.indexOf(storedName(column))];
         const type = types.get(storedName(column));
         return data === undefined || type === undefined
-          ? missing(column, rows)
+          ? missing(column)
           : canonical(data, type, column);
       });
-      return { rows, columns };
+      return { key: object.key, rows, columns };
     });
   }
+}
+
+async function valuesOf({ key, columns }: Group, start: number, end: number): Promise<Block> {
+  return await damageAs(key, () => ({
+    rows: end - start,
+    columns: columns.map((values) => values(start, end)),
+  }));
 }
 
 /** The SQL types the file was written with. */
@@ -275,30 +294,33 @@ async function fetchRanges(
 }
 
 /** A column added by a later ALTER: every older row has its default. */
-function missing(column: ColumnDef, rows: number): SqlValue[] {
+function missing(column: ColumnDef): Group['columns'][number] {
   const given = column.defaultValue;
   const constant = given === undefined || (given !== null && typeof given === 'object');
-  return Array.from({ length: rows }, () => (constant ? null : given));
+  return (start, end) => Array.from({ length: end - start }, () => (constant ? null : given));
 }
 
-function canonical(data: PhysicalColumn, stored: ColumnType, column: ColumnDef): SqlValue[] {
+function canonical(
+  data: PhysicalColumn,
+  stored: ColumnType,
+  column: ColumnDef,
+): Group['columns'][number] {
   const { decode } = columnCodec(stored);
-  const values: SqlValue[] = Array.from({ length: data.length }, () => null);
-  for (let i = 0; i < data.length; i += 1) {
-    const value: Physical | null | undefined = data[i];
-    if (value !== null && value !== undefined) values[i] = decode(value);
-  }
-  if (sameType(stored, column.type)) return values;
+  const decoded = (start: number, end: number): SqlValue[] => {
+    const values: SqlValue[] = [];
+    for (let at = start; at < end; at += 1) {
+      const value: Physical | null | undefined = data[at];
+      values.push(value === null || value === undefined ? null : decode(value));
+    }
+    return values;
+  };
+  if (sameType(stored, column.type)) return decoded;
   const convert = makeConverter({ ...column, nullable: true });
-  return values.map((value, i) => convert(value, i + 1));
+  return (start, end) => decoded(start, end).map((value, i) => convert(value, start + i + 1));
 }
 
 function sameType(left: ColumnType, right: ColumnType): boolean {
   return left.kind === right.kind && typeText(left) === typeText(right);
-}
-
-function cut({ columns }: Block, start: number, end: number): Block {
-  return { rows: end - start, columns: columns.map((column) => column.slice(start, end)) };
 }
 
 function joinBlocks(parts: readonly Block[], columns: readonly ColumnDef[]): SqlValue[][] {
@@ -308,7 +330,7 @@ function joinBlocks(parts: readonly Block[], columns: readonly ColumnDef[]): Sql
 }
 
 /** What goes wrong while decoding is damage of the object; what the store says is the store's. */
-async function damageAs<T>(key: string, work: () => Promise<T>): Promise<T> {
+async function damageAs<T>(key: string, work: () => Promise<T> | T): Promise<T> {
   try {
     return await work();
   } catch (error) {

@@ -3,6 +3,7 @@ import type { ScanPredicate } from '../../base/agent_messages.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { Clock, Log } from '../../base/ports.ts';
 import type { ColumnType, RowsResult, SqlRow } from '../../base/values.ts';
+import { PackedRows } from './packed_rows.ts';
 import type { QueryPool, QueryProcess } from './query_pool.ts';
 import type { QueryReply, QueryRequest, QueryTable } from './query_messages.ts';
 import { keepVariables, resultColumns, staticTypes, warnOf } from './select_result.ts';
@@ -257,12 +258,13 @@ export class QueryJob<Context> {
         case 'failed':
           throw new StatementFailed(SqlError.fromWire(reply.error));
         case 'pull':
-          await process.send(await this.#pulled(reply.table));
+          await sendPart(process, await this.#pulled(reply.table));
       }
     }
   }
 
-  async #pulled(index: number): Promise<QueryRequest> {
+  /** undefined: there are no more rows. */
+  async #pulled(index: number): Promise<ScanRows | undefined> {
     const scan = this.#scans[index];
     if (scan === undefined) throw new TypeError(`no table ${index}`);
     const { rest } = scan;
@@ -271,14 +273,14 @@ export class QueryJob<Context> {
     if (early !== undefined) return this.#part(scan, early, 0);
     if (scan.isRead) {
       scan.isRead = false;
-      return { kind: 'rows', rows: 0, columns: [], done: true };
+      return undefined;
     }
     const iterator = this.#iteratorOf(scan);
     const result = await (scan.ahead ?? iterator.next());
     scan.ahead = undefined;
     if (result.done === true) {
       scan.iterator = undefined;
-      return { kind: 'rows', rows: 0, columns: [], done: true };
+      return undefined;
     }
     scan.ahead = iterator.next();
     // Whoever awaits it sees the error; until then it must not count as unhandled.
@@ -287,12 +289,11 @@ export class QueryJob<Context> {
   }
 
   /** What backends read at once is more than a query process needs at a time. */
-  #part(scan: TableScan, batch: ScanRows, from: number): QueryRequest {
+  #part(scan: TableScan, batch: ScanRows, from: number): ScanRows {
     const to = Math.min(batch.rows, from + PART_ROWS_MAX);
     scan.rest = to < batch.rows ? { batch, from: to } : undefined;
-    const whole = from === 0 && to === batch.rows;
-    const columns = whole ? batch.columns : batch.columns.map((column) => column.slice(from, to));
-    return { kind: 'rows', rows: to - from, columns, done: false };
+    if (from === 0 && to === batch.rows) return batch;
+    return { rows: to - from, columns: batch.columns.map((column) => column.slice(from, to)) };
   }
 
   async *#rows(process: QueryProcess, first: readonly SqlRow[]): AsyncIterable<readonly SqlRow[]> {
@@ -329,6 +330,20 @@ export class QueryJob<Context> {
     if (error instanceof StatementFailed) return error.cause;
     const { signal } = this.#abort;
     return signal.aborted ? signal.reason : error;
+  }
+}
+
+/** The answer to a `pull`. */
+async function sendPart(process: QueryProcess, part: ScanRows | undefined): Promise<void> {
+  if (part instanceof PackedRows) {
+    const { rows, packed } = part;
+    const packedBytes = packed.byteLength;
+    await process.send({ kind: 'rows', rows, packedBytes, columns: [], done: false }, packed);
+  } else if (part === undefined) {
+    await process.send({ kind: 'rows', rows: 0, columns: [], done: true });
+  } else {
+    const { rows, columns } = part;
+    await process.send({ kind: 'rows', rows, columns, done: false });
   }
 }
 

@@ -10,6 +10,7 @@
  */
 import { readSync, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { unpackColumns } from '../../base/packed_columns.ts';
 import {
   MEMORY_SIGNAL,
   decodeBody,
@@ -84,6 +85,12 @@ function receive(): QueryRequest | undefined {
   return readFully(body) ? decodeBody<QueryRequest>(body) : undefined;
 }
 
+function receivePacked(bytes: number): Rows['columns'] {
+  const packed = Buffer.alloc(bytes);
+  if (!readFully(packed)) throw new Error('the rows of a pull are cut off');
+  return unpackColumns(packed);
+}
+
 function send(reply: QueryReply): void {
   const frame = encodeFrame(reply);
   let at = 0;
@@ -99,7 +106,9 @@ function pull(table: number): Rows {
   send({ kind: 'pull', table });
   const answer = receive();
   if (answer?.kind !== 'rows') throw new Error('the server did not answer a pull');
-  return answer;
+  return answer.packedBytes === undefined
+    ? answer
+    : { ...answer, columns: receivePacked(answer.packedBytes) };
 }
 
 /** Rows of a table, one array at a time; the array is reused. */
@@ -202,7 +211,10 @@ function serve(): void {
   new Worker(WATCHDOG, { eval: true, workerData: memoryMax }).unref();
   for (let request = receive(); request !== undefined; request = receive()) {
     // An unasked `rows` is the answer to a pull of a statement that has failed meanwhile.
-    if (request.kind !== 'run') continue;
+    if (request.kind !== 'run') {
+      if (request.packedBytes !== undefined) receivePacked(request.packedBytes);
+      continue;
+    }
     memoryMax[0] = request.memoryMax;
     run(request);
     memoryMax[0] = 0;

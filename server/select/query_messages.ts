@@ -36,6 +36,8 @@ export type QueryRequest =
   | {
       readonly kind: 'rows';
       readonly rows: number;
+      /** Instead of `columns`: so many bytes of `packed_columns.ts` come after this message. */
+      readonly packedBytes?: number;
       readonly columns: readonly (readonly SqlValue[])[];
       readonly done: boolean;
     };

@@ -88,11 +88,13 @@ export class QueryProcess {
     this.#hold(false);
   }
 
-  /** Resolves when the process has room for more. */
-  async send(request: QueryRequest): Promise<void> {
+  /** Resolves when the process has room for more. `packed`: the rows of the request, as bytes. */
+  async send(request: QueryRequest, packed?: Uint8Array): Promise<void> {
     if (!this.#alive) throw await this.#gone();
     if (request.kind === 'run') this.#memoryMax = request.memoryMax;
-    if (this.#input.write(encodeFrame(request))) return;
+    let hasRoom = this.#input.write(encodeFrame(request));
+    if (packed !== undefined) hasRoom = this.#input.write(packed);
+    if (hasRoom) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
         this.#input.off('drain', done);

@@ -113,8 +113,8 @@ describe('Scan', () => {
       if (batch.done) break;
     }
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(60_000);
-    for (const size of sizes) expect(size).toBeLessThanOrEqual(65_536);
-    for (const size of sizes.slice(0, -1)) expect(size).toBeGreaterThanOrEqual(8192);
+    for (const size of sizes) expect(size).toBeLessThanOrEqual(4096);
+    for (const size of sizes.slice(0, -1)) expect(size).toBeGreaterThanOrEqual(2048);
   });
 
   it('stops when it is closed', async () => {

@@ -1,11 +1,13 @@
 /** A real engine over two small tables, one made of a million rows, and information_schema. */
 import type { ScanPredicate } from '../../../base/agent_messages.ts';
+import { packColumns } from '../../../base/packed_columns.ts';
 import { SILENT_LOG } from '../../../base/ports.ts';
 import { systemClock } from '../../../base/system_ports.ts';
 import type { ColumnType, RowsResult, SqlRow, SqlValue, Warning } from '../../../base/values.ts';
 import { InformationSchema } from '../../../server/information_schema/information_schema.ts';
 import type { InformationSchemaSource } from '../../../server/information_schema/source.ts';
 import type { SelectOptions } from '../../../server/select/query_job.ts';
+import { PackedRows } from '../../../server/select/packed_rows.ts';
 import { SelectEngine } from '../../../server/select/select_engine.ts';
 import type {
   ScanRows,
@@ -91,7 +93,9 @@ async function* manyRows(wanted: readonly string[]): AsyncIterable<ScanRows> {
     const cell = (name: string, at: number): SqlValue =>
       name === 'n' ? BigInt(from + at) : `word ${(from + at) % 10}`;
     const columns = wanted.map((name) => Array.from({ length: rows }, (_, at) => cell(name, at)));
-    yield await Promise.resolve({ rows, columns });
+    // As backends of the same process send them.
+    const batch = from === 0 ? { rows, columns } : new PackedRows(rows, packColumns(columns));
+    yield await Promise.resolve(batch);
   }
 }
 
