@@ -152,8 +152,19 @@ async function createTableLike(
   const { services, session } = ask.context;
   const source = tableNameOf(like, session);
   const known = await services.catalog.tables.find(source.db, source.table);
-  const vault = known?.properties['storage_vault_name'];
+  if (known === undefined) return;
+  const vault = known.properties['storage_vault_name'];
   if (vault !== undefined) ask.use('STORAGE_VAULT', vault);
+  const { computeGroups, storagePolicies } = services.catalog;
+  const { replication, partitions } = known;
+  if (replication === undefined) return;
+  const { computeGroupId } = replication;
+  const group = (await computeGroups.list()).find((one) => one.computeGroupId === computeGroupId);
+  if (group !== undefined) ask.use('COMPUTE_GROUP', group.name);
+  const policies = [known, ...partitions].map(({ storagePolicyId }) => storagePolicyId);
+  for (const { policyId, resourceName } of await storagePolicies.list()) {
+    if (policies.includes(policyId)) ask.use('RESOURCE', resourceName);
+  }
 }
 
 function hotspots({ path }: StatementOf<'ShowCacheHotspot'>, ask: Ask): void {
@@ -378,7 +389,9 @@ export const REQUIREMENTS: { readonly [Kind in StatementKind]: Requirement<Kind>
     check: createTable,
   },
   CreateTableLike: {
-    needs: 'CREATE on the table, any privilege on the other, USAGE on the vault that it names',
+    needs:
+      'CREATE on the table, any privilege on the other, USAGE on the vault, or the compute group ' +
+      "and its policies' resources, that it names",
     check: createTableLike,
   },
   DropTable: {

@@ -321,6 +321,18 @@ describe('what a table names', () => {
     expect(await outcome('CREATE TABLE d.w LIKE d.v', context)).toBe('1227');
     await show.run(`GRANT USAGE_PRIV ON STORAGE VAULT '${builtIn}' TO nobody`);
     expect(await outcome('CREATE TABLE d.w LIKE d.v', context)).toBe('ok');
+    await show.run(`CREATE RESOURCE c PROPERTIES("type" = "local",
+      "local.root.path" = "${show.dir}/c");
+      CREATE STORAGE POLICY p PROPERTIES("storage_resource" = "c", "cooldown_ttl" = "60");
+      CREATE TABLE d.y (a INT) PARTITION BY RANGE (a)
+      (PARTITION a VALUES LESS THAN (5) ("storage_policy" = "p")) DISTRIBUTED BY HASH (a) BUCKETS 1
+      PROPERTIES ("replication_num" = "1", "resource_group" = "src")`);
+    expect(await outcome('CREATE TABLE d.z LIKE d.y', context)).toBe('1227');
+    await show.run('GRANT USAGE_PRIV ON COMPUTE GROUP src TO nobody');
+    expect(await outcome('CREATE TABLE d.z LIKE d.y', context)).toBe('1227');
+    await show.run('GRANT USAGE_PRIV ON RESOURCE c TO nobody');
+    expect(await outcome('CREATE TABLE d.z LIKE d.y', context)).toBe('ok');
+    await show.run('DROP TABLE d.z; DROP TABLE d.y; DROP STORAGE POLICY p');
     // Renaming moves a table to where other privileges hold.
     expect(await outcome('ALTER TABLE d.w RENAME x', context)).toBe('1142');
     await show.run('GRANT DROP, INSERT ON d.* TO nobody');
