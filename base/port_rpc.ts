@@ -1,7 +1,8 @@
 /**
  * Request and reply over a `MessagePort` (or a `Worker`, or `parentPort`): how the main thread and
  * the worker threads talk. Errors cross as `WireError`; an aborted call tells the other side; a call
- * without an answer in time rejects with what `lost` makes, whether or not the other side executed it.
+ * without an answer in time rejects with what `lost` makes, whether or not the other side has
+ * executed it.
  */
 import { noAnswerIn } from './agent_lost.ts';
 import { SqlError, type WireError } from './errors.ts';
