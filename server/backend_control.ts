@@ -89,7 +89,7 @@ export class BackendControl {
   /** Throws BACKEND_STATE when it runs already. */
   async start(backend: BackendDef): Promise<void> {
     const { catalog, agents } = this.#deps;
-    this.#expectEmbedded(backend);
+    expectEmbedded(backend, 'START');
     if (agents.isRunning(backend.backendId)) this.#refuse(backend, 'running', 'nothing to start');
     // Heartbeats of a STOPPED backend do not count, so it is ENABLED before it sends the first.
     const { backendId, adminState } = backend;
@@ -105,7 +105,7 @@ export class BackendControl {
   /** In order: running work ends, the cache's order is saved. Throws BACKEND_STATE. */
   async stop(backend: BackendDef): Promise<void> {
     const { catalog, agents, registry } = this.#deps;
-    this.#expectEmbedded(backend);
+    expectEmbedded(backend, 'STOP');
     if (backend.adminState === 'STOPPED') this.#refuse(backend, 'stopped', 'nothing to stop');
     await catalog.backends.setAdminState(backend.backendId, 'STOPPED');
     registry.forget(backend.backendId);
@@ -116,7 +116,7 @@ export class BackendControl {
   /** As a crash: nothing is saved. Throws BACKEND_STATE when it does not run. */
   async kill(backend: BackendDef): Promise<void> {
     const { agents, registry } = this.#deps;
-    this.#expectEmbedded(backend);
+    expectEmbedded(backend, 'KILL');
     if (!agents.isRunning(backend.backendId))
       this.#refuse(backend, 'not running', 'nothing to kill');
     await agents.kill(backend.backendId);
@@ -189,13 +189,28 @@ export class BackendControl {
     return this.#deps.config.get('shutdown_grace_ms');
   }
 
-  #expectEmbedded(backend: BackendDef): void {
-    if (backend.kind === 'embedded') return;
-    const what = "starting and stopping remote backends: their processes are not the server's";
-    throw new SqlError('NOT_SUPPORTED', { what });
-  }
-
   #refuse(backend: BackendDef, state: string, what: string): never {
     throw new SqlError('BACKEND_STATE', { name: backend.backendId, state, what });
   }
 }
+
+/** Throws NOT_SUPPORTED, and says what to do where the process is. */
+function expectEmbedded(
+  { backendId, kind, host, httpPort }: BackendDef,
+  verb: 'START' | 'STOP' | 'KILL',
+): void {
+  if (kind === 'embedded') return;
+  const what = `${verb} of backend ${backendId}, whose process is not the server's`;
+  throw new SqlError('NOT_SUPPORTED', { what }, { hint: INSTEAD[verb](host, httpPort) });
+}
+
+/** Of backends with a process of their own. */
+const INSTEAD: Readonly<
+  Record<'START' | 'STOP' | 'KILL', (host: string, httpPort: number) => string>
+> = {
+  START: (host, httpPort) =>
+    `run "thermocline backend" on ${host} with its data directory and --http-port ${httpPort}`,
+  STOP: (host, httpPort) =>
+    `send SIGTERM to the process on ${host} that listens on ${httpPort}; to be rid of it for good, ALTER SYSTEM DECOMMISSION BACKEND first`,
+  KILL: (host, httpPort) => `kill the process on ${host} that listens on ${httpPort}`,
+};

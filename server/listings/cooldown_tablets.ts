@@ -114,7 +114,7 @@ function rowOf(
     timeTextOrNull(report?.dueMs ?? null),
     stateOf(names.policy, report, unsettled),
     replicas.length === 0
-      ? 'a replica: none is left'
+      ? 'a replica: none is left, ADMIN REPAIR TABLE makes one of what is cooled'
       : waitingFor(waits, names.policy, leader, unsettled),
     errorOf(report, unsettled),
     BigInt(replicas.reduce((sum, one) => sum + (one.report?.localBytes ?? 0), 0)),
