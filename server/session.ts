@@ -49,6 +49,12 @@ const LISTS = /^(?:Show|Describe$|Help$)/;
 /** Kinds whose texts are kept with what was read in them. */
 const KEPT = /^(?:Show|Describe$|Help$|Select$)/;
 
+/** Kinds that commit before they begin, as MySQL's DDL. */
+const COMMITS = /^(?:Create|Alter|Drop|Rename|Truncate|Grant|Revoke|SetPassword|LockTables|Flush)/;
+
+/** Kinds that write rows. */
+const WRITES = /^Insert/;
+
 /** Kinds that count against MAX_UPDATES_PER_HOUR. */
 const CHANGES =
   /^(?:Create|Alter|Drop|Rename|Truncate|Insert|Grant|Revoke|SetPassword|WarmUp$|Cancel|Pause|Resume|Retry|Add|Decommission|AdminSet|SetDefault|Unset)/;
@@ -106,6 +112,8 @@ export class Session implements SessionHandler {
     while (parsed !== undefined) {
       const { statement } = parsed;
       this.#deps.onStatement(statement.kind);
+      if (state.inTransaction && COMMITS.test(statement.kind)) state.endTransaction();
+      if (state.inTransaction && WRITES.test(statement.kind)) state.hasWritten = true;
       if (!KEEPS_WARNINGS.has(statement.kind)) state.clearWarnings();
       const audited = this.#audited(statement, parsed.text);
       const abort = this.#begin(options.signal);
@@ -260,7 +268,7 @@ export class Session implements SessionHandler {
     state.activeRoles = undefined;
     this.#deps.services.locks.releaseAll(state.connectionId);
     state.clearWarnings();
-    state.inTransaction = false;
+    state.endTransaction();
     await Promise.resolve();
   }
 

@@ -22,7 +22,10 @@ export class SessionState {
   computeGroup = '';
   affectedRows = 0n;
   foundRows = 0n;
+  /** BEGIN was said, and neither COMMIT nor what commits by itself: what clients go by. */
   inTransaction = false;
+  /** Since BEGIN rows were written, which no ROLLBACK takes back. */
+  hasWritten = false;
   /** The password has expired: nothing else is done before it is changed. */
   mustChangePassword = false;
   /** SET ROLE; undefined: the account's default ones. */
@@ -64,6 +67,11 @@ export class SessionState {
   warn(warning: Warning): void {
     this.#warningCount += 1;
     if (this.#warnings.length < WARNINGS_MAX) this.#warnings.push(warning);
+  }
+
+  endTransaction(chain = false): void {
+    this.inTransaction = chain;
+    this.hasWritten = false;
   }
 
   /** A statement begins (not one of those that look at the warnings of the last). */

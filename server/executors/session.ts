@@ -18,17 +18,34 @@ export const kill: Executor<'Kill'> = async ({ what, connectionId: id }, context
   throw new SqlError('NOT_A_CONNECTION', { id, what: job.info, how: job.endedBy });
 };
 
-/** There are no transactions over statements: each is its own. Clients that ask are told OK. */
-export const begin: Executor<'Begin'> = () => OK;
-/** AND CHAIN begins another one, which is nothing either; RELEASE hangs up. */
-export const commit: Executor<'Commit'> = ({ release }, { session }) => {
+/**
+ * There are no transactions over statements: each is its own. Clients that ask are told OK, and that
+ * they are in one: PDO throws at commit() otherwise.
+ */
+export const begin: Executor<'Begin'> = (_, { session }) => {
+  session.endTransaction(true);
+  return OK;
+};
+/** AND CHAIN begins another one; RELEASE hangs up. */
+export const commit: Executor<'Commit'> = ({ chain, release }, { session }) => {
+  session.endTransaction(chain);
   if (release) session.endConnection();
   return OK;
 };
-export const rollback: Executor<'Rollback'> = ({ release }, { session }) => {
+/** Warns as MySQL does of tables without transactions. */
+export const rollback: Executor<'Rollback'> = ({ savepoint, chain, release }, { session }) => {
+  if (session.hasWritten) session.warn(NOT_ROLLED_BACK);
+  if (savepoint === undefined) session.endTransaction(chain);
   if (release) session.endConnection();
   return OK;
 };
+
+const NOT_ROLLED_BACK = {
+  level: 'Warning',
+  code: 1196,
+  message: "Some non-transactional changed tables couldn't be rolled back",
+} as const;
+
 export const savepoint: Executor<'Savepoint'> = () => OK;
 export const releaseSavepoint: Executor<'ReleaseSavepoint'> = () => OK;
 

@@ -10,7 +10,7 @@ export interface ConnectionEntry {
   readonly port: number;
   /** Empty: none. */
   readonly database: string;
-  /** Name of the running command, `Sleep` when idle, `Connect` while logging in, `Killed` until its socket is closed. */
+  /** Name of the running command, `Sleep` when idle, `Connect` at login, `Killed` till it is gone. */
   readonly command: string;
   readonly state: string;
   /** Wall clock, milliseconds since the epoch, of the last change of `command`. */

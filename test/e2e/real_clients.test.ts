@@ -215,6 +215,7 @@ php.describe(`PHP${php.why}`, () => {
       price: '1.25',
       at: '2026-11-22 01:02:03',
       error: '42S02 1146',
+      transaction: true,
       tables: ['t'],
     };
     expect(JSON.parse(out)).toEqual({

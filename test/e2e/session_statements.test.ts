@@ -1,6 +1,6 @@
 /** What sessions keep and share: user variables, roles, locks by name, time zones, warnings. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import type { Connection, ResultSetHeader } from 'mysql2/promise';
 import { type Row, ServerProcess, until } from './server_process.ts';
 
 let server: ServerProcess;
@@ -157,6 +157,55 @@ describe('roles', () => {
 });
 
 describe('COMMIT and ROLLBACK', () => {
+  const SERVER_STATUS_IN_TRANS = 1;
+  const isIn = async (sql: string): Promise<boolean> => {
+    const [header] = await one.query<ResultSetHeader>(sql);
+    return (header.serverStatus & SERVER_STATUS_IN_TRANS) !== 0;
+  };
+
+  // PDO does not send COMMIT, but throws, when the server did not say that there is something open.
+  it('are told apart by the status flag of a transaction', async () => {
+    expect(await isIn('SET @a = 1')).toBe(false);
+    for (const begin of ['BEGIN', 'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY']) {
+      expect(await isIn(begin)).toBe(true);
+      expect(await isIn('SET @a = 1')).toBe(true);
+      expect(await isIn('SAVEPOINT s')).toBe(true);
+      expect(await isIn('ROLLBACK TO SAVEPOINT s')).toBe(true);
+      expect(await isIn('COMMIT')).toBe(false);
+    }
+    expect(await isIn('BEGIN')).toBe(true);
+    expect(await isIn('COMMIT AND CHAIN')).toBe(true);
+    expect(await isIn('ROLLBACK')).toBe(false);
+    expect(await isIn('ROLLBACK AND CHAIN')).toBe(true);
+    expect(await isIn('SET autocommit = 1')).toBe(true);
+    expect(await isIn('COMMIT')).toBe(false);
+  });
+
+  it('come by themselves with DDL and with a session of its own', async () => {
+    await one.query('BEGIN');
+    expect(await isIn('CREATE DATABASE IF NOT EXISTS d')).toBe(false);
+    await one.query('BEGIN');
+    await expect(one.query('DROP DATABASE nosuch')).rejects.toMatchObject({ errno: 1008 });
+    expect(await isIn('SET @a = 1')).toBe(false);
+    await one.query('BEGIN');
+    await one.changeUser({ user: 'root', database: 'd' });
+    expect(await isIn('SET @a = 1')).toBe(false);
+  });
+
+  it('a ROLLBACK behind rows that stay warns as MySQL does', async () => {
+    await one.query('BEGIN');
+    await one.query('INSERT INTO t VALUES (9, 9)');
+    await one.query('ROLLBACK');
+    expect(await rows(one, 'SHOW WARNINGS')).toMatchObject([{ Level: 'Warning', Code: 1196 }]);
+    await one.query('ROLLBACK');
+    expect(await rows(one, 'SHOW WARNINGS')).toEqual([]);
+    await one.query('BEGIN');
+    await one.query('INSERT INTO t SELECT a, b FROM t WHERE a = 9');
+    await one.query('COMMIT');
+    await one.query('ROLLBACK');
+    expect(await rows(one, 'SHOW WARNINGS')).toEqual([]);
+  });
+
   it('take AND CHAIN and RELEASE', async () => {
     await one.query('BEGIN');
     await one.query('COMMIT AND NO CHAIN NO RELEASE');

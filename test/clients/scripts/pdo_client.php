@@ -16,6 +16,9 @@ foreach ([true, false] as $emulated) {
     } catch (PDOException $error) {
         $row['error'] = $error->getCode() . ' ' . $error->errorInfo[1];
     }
+    $pdo->beginTransaction();
+    $pdo->query('SELECT 1')->fetchAll();
+    $row['transaction'] = $pdo->inTransaction() && $pdo->commit() && !$pdo->inTransaction();
     $row['tables'] = $pdo->query('SHOW TABLES')->fetchAll(PDO::FETCH_COLUMN);
     $seen[$emulated ? 'emulated' : 'prepared'] = $row;
 }
