@@ -106,7 +106,7 @@ const GROUPS = {
     ShowTablet: ['showTablet', 'SHOW TABLET id', 'Where one tablet belongs; no row when there is none. DetailCmd is the SHOW PROC that shows its replicas.'],
     ShowData: ['showData', 'SHOW DATA [FROM t] filter', 'Sizes of tables, or of the indexes of one. Of a replicated table Size is what lies on the disks of its backends, all replicas together, RemoteSize what is cooled, once; of a shared one both are what lies in its vault.'],
     ShowDataSkew: ['showDataSkew', 'SHOW DATA SKEW FROM t [PARTITION (p, ...)] filter', 'How rows and bytes are spread over the buckets of each partition: of a replicated table what one replica has, on its disk and cooled.'],
-    ShowReplicaStatus: ['showReplicaStatus', '[ADMIN] SHOW REPLICA STATUS FROM t [PARTITION (p, ...)] filter', 'Replicas of a replicated table; Status is OK, DEAD, BAD, MISSING or VERSION_ERROR, WaitReason why it is not repaired yet.'],
+    ShowReplicaStatus: ['showReplicaStatus', '[ADMIN] SHOW REPLICA STATUS FROM t [PARTITION (p, ...)] filter', 'Replicas of a replicated table; Status is OK, DEAD, BAD, MISSING or VERSION_ERROR, WaitReason why it is not repaired yet. A replica that a tablet should have and has not is a row of its own, with -1 as its ids.'],
     ShowReplicaDistribution: ['showReplicaDistribution', '[ADMIN] SHOW REPLICA DISTRIBUTION FROM t [PARTITION (p, ...)] filter', 'How many replicas of a replicated table each backend of its compute group has, and how large they are on its disk.'],
     ShowVariables: ['showVariables', 'SHOW [GLOBAL | SESSION] VARIABLES filter', 'System variables.'],
     ShowStatus: ['showVariables', 'SHOW [GLOBAL | SESSION] STATUS filter', 'Status counters.'],

@@ -84,10 +84,19 @@ export const REPLICA_STATUS: Listing<ReplicasSource> = {
   ],
   likeColumns: ['Status'],
   seen: everyRow,
-  rows: async (source) => await rowsOf(source, statusRow),
+  rows: async (source) => await rowsOf(source, statusRow, missingRows),
 };
 
-async function rowsOf(source: ReplicasSource, rowOf: (place: Place) => SqlRow): Promise<SqlRow[]> {
+/** `moreOf`: rows of a tablet besides those of its replicas. */
+async function rowsOf(
+  source: ReplicasSource,
+  rowOf: (place: Place) => SqlRow,
+  moreOf: (
+    source: ReplicasSource,
+    partition: PartitionDef,
+    tabletId: TabletId,
+  ) => SqlRow[] = () => [],
+): Promise<SqlRow[]> {
   const { board, catalog } = source.services;
   const backends = new Map<BackendId, BackendDef>(
     (await catalog.backends.list()).map((backend) => [backend.backendId, backend]),
@@ -103,6 +112,7 @@ async function rowsOf(source: ReplicasSource, rowOf: (place: Place) => SqlRow): 
         const report = board.get(backendId, tabletId, replicaId);
         rows.push(rowOf({ source, partition, tablet, replica, backend, report }));
       }
+      for (const row of moreOf(source, partition, tablet.tabletId)) rows.push(row);
       tablets += 1;
       if (tablets % TABLETS_PER_TURN === 0) await nextTurn();
     }
@@ -217,6 +227,20 @@ function versionOf({ partition, replica, report }: Place): bigint {
   const { missing } = replica;
   if (missing === undefined) return BigInt(partition.visibleVersion);
   return BigInt(Math.max(0, Math.min(report?.version ?? 0, missing.from - 1)));
+}
+
+/** One for each replica that the tablet should have and has not, as in Doris: -1 for all numbers. */
+function missingRows(
+  { services }: ReplicasSource,
+  { replicationNum = 0 }: PartitionDef,
+  tabletId: TabletId,
+): SqlRow[] {
+  const there = services.catalog.replicas.ofTablet(tabletId).length;
+  const waits = services.replicaRepair.waitsOf(tabletId);
+  const why = waits === '' ? 'it is to be made' : waits;
+  const numbers = REPLICA_STATUS.columns.slice(1, 9).map(() => NONE);
+  const row = [BigInt(tabletId), ...numbers, null, null, null, 'MISSING', why];
+  return Array.from({ length: Math.max(0, replicationNum - there) }, () => row);
 }
 
 /** Of this replica, whatever is known of its tablet: a round of repair may not have looked yet. */

@@ -315,6 +315,18 @@ it('ADMIN SHOW REPLICA STATUS says of each replica what is wrong with it', async
   expect(await status()).toEqual([bad, dead, dead]);
 });
 
+it('ADMIN SHOW REPLICA STATUS has a row for each replica that is not there', async () => {
+  report(() => ({}));
+  const [, gone] = fixture.catalog.replicas.ofTablet(firstTablet());
+  if (gone === undefined) throw new Error('no replica');
+  await fixture.catalog.replicas.remove([gone]);
+  const sql = "ADMIN SHOW REPLICA STATUS FROM d.t WHERE Status != 'OK'";
+  const numbers = Array.from({ length: 8 }, () => -1n);
+  expect((await fixture.rows(sql)).rows).toEqual([
+    [BigInt(firstTablet()), ...numbers, null, null, null, 'MISSING', 'it is to be made'],
+  ]);
+});
+
 describe('SHOW PROC of replicas', () => {
   it('is where SHOW TABLET leads to', async () => {
     report((_, tabletId) =>
