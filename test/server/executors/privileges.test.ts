@@ -134,7 +134,7 @@ const DENIED: Readonly<Record<StatementKind, readonly [sql: string, outcome: str
   ShowErrors: ['SHOW ERRORS', '0 rows'],
   ShowProcesslist: ['SHOW PROCESSLIST', '0 rows'],
   ShowEngines: ["SHOW ENGINES", '2 rows'],
-  ShowEngineStatus: ['SHOW ENGINE INNODB STATUS', '0 rows'],
+  ShowEngineStatus: ['SHOW ENGINE INNODB STATUS', '1 rows'],
   ShowCollation: ["SHOW COLLATION LIKE 'utf8mb4_bin'", '1 rows'],
   ShowCharset: ["SHOW CHARSET LIKE 'utf8mb4'", '1 rows'],
   ShowPlugins: ['SHOW PLUGINS', /rows$/],
