@@ -23,6 +23,7 @@ import type {
   VaultId,
 } from './ids.ts';
 import type { CacheQueue, NewRowset, RowsetMeta, TableDef, VaultSpec } from './schema.ts';
+import type { ScanLease } from './scan_lease.ts';
 import type { ColumnDef } from './schema.ts';
 import type {
   AgentPolicy,
@@ -137,6 +138,8 @@ export interface OpenedScan {
   readonly first?: ScanBatch;
   /** `first` was all there is; by this name the backend knows the scan when it comes again. */
   readonly ticket?: string;
+  /** With the ticket, from backends of the server's own process: saves most questions. */
+  readonly lease?: ScanLease;
 }
 
 /** Scans that were read whole before, and how often each is to be read now. */

@@ -49,7 +49,7 @@ import type { OpenObject, Scan, SegmentSource } from './data/scan.ts';
 import { DownloadRate } from './download_rate.ts';
 import { NewRowsetCaching } from './new_rowset_caching.ts';
 import { type OpenedScan, OpenScans } from './open_scans.ts';
-import { ScanTrace } from './scan_tickets.ts';
+import { ScanTickets, ScanTrace } from './scan_tickets.ts';
 import type { OwnPeers, Peers } from './replica/peers.ts';
 import { HttpPeers } from './peer/http_peers.ts';
 import { ReplicaHost } from './replica/replica_host.ts';
@@ -118,6 +118,7 @@ export class Agent {
   readonly cooldown: Cooldown;
   readonly #options: AgentOptions;
   readonly #scans: OpenScans;
+  readonly #tickets: ScanTickets;
   /** Loaded by the first scan, as all that reads or writes Parquet is when it is needed. */
   #scanning: Promise<Scanning> | undefined;
   readonly #loads = new RunningLoads();
@@ -197,7 +198,10 @@ export class Agent {
     replicas.attachCooldown(this.cooldown);
     this.#accesses = new AccessCounts(clock, random);
     const newScan = (request: OpenScanRequest): Promise<OpenedScan> => this.#newScan(request);
-    this.#scans = new OpenScans(clock, random, newScan, options.backendId);
+    const tickets = new ScanTickets(random, options.serverHost === undefined);
+    this.#scans = new OpenScans(clock, random, newScan, options.backendId, tickets);
+    cache.followOutsideReads(tickets);
+    this.#tickets = tickets;
     this.#traffic = new WarmUpTraffic({
       clock,
       log,
@@ -364,7 +368,10 @@ export class Agent {
       },
       cacheStats: () => this.cache.stats(),
       clearCache: async () => ({ clearedBytes: await this.cache.clear() }),
-      hotspots: ({ confirm }) => this.#accesses.handOut(confirm),
+      hotspots: ({ confirm }) => {
+        this.#tickets.settle();
+        return this.#accesses.handOut(confirm);
+      },
       deleteObjects: async ({ vaultId, prefixes }, signal) => ({
         deleted: await this.#deleteObjects(vaultId, prefixes, signal),
       }),
@@ -441,7 +448,9 @@ export class Agent {
       }
     };
     countScan();
-    const trace = new ScanTrace(this.cache, countScan, planned.isSame);
+    const hasReplicas = request.tablets.some(({ replica }) => replica !== undefined);
+    const isSame = hasReplicas ? planned.isSame : undefined;
+    const trace = new ScanTrace(this.cache, countScan, isSame);
     const open = (source: SegmentSource) =>
       planned.open(source) ?? this.#openObject(request, source, trace);
     this.#scanning ??= loadScanning();

@@ -41,7 +41,7 @@ export class OpenScans {
   readonly #make: (request: OpenScanRequest) => Promise<OpenedScan>;
   readonly #backendId: BackendId;
   readonly #open = new Map<string, OpenScan>();
-  readonly #tickets: ScanTickets;
+  readonly tickets: ScanTickets;
   #isClosed = false;
 
   constructor(
@@ -49,12 +49,13 @@ export class OpenScans {
     random: Random,
     make: (request: OpenScanRequest) => Promise<OpenedScan>,
     backendId: BackendId,
+    tickets: ScanTickets = new ScanTickets(random),
   ) {
     this.#clock = clock;
     this.#random = random;
     this.#make = make;
     this.#backendId = backendId;
-    this.#tickets = new ScanTickets(random);
+    this.tickets = tickets;
   }
 
   /**
@@ -67,15 +68,13 @@ export class OpenScans {
     const first = await this.#firstSoon(scanId);
     if (first === undefined) return { scanId };
     const repeat = first.done ? repeatable?.() : undefined;
-    return repeat === undefined
-      ? { scanId, first }
-      : { scanId, first, ticket: this.#tickets.issue(repeat) };
+    return { scanId, first, ...(repeat === undefined ? {} : this.tickets.issue(repeat)) };
   }
 
   /** See AgentCalls.repeatScans. */
   async repeat(repeats: ScanRepeats): Promise<{ readonly same: readonly boolean[] }> {
     if (this.#isClosed) throw this.#lost('repeatScans');
-    return { same: await this.#tickets.repeat(repeats) };
+    return { same: await this.tickets.repeat(repeats) };
   }
 
   /** undefined: it takes its time, and is there for `nextBatch`. */
@@ -158,6 +157,7 @@ export class OpenScans {
   /** None can be opened any more. */
   closeAll(): void {
     this.#isClosed = true;
+    this.tickets.endLeases();
     for (const scanId of this.#open.keys()) this.close(scanId);
   }
 

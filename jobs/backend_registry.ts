@@ -60,6 +60,11 @@ export class BackendRegistry {
     return entry !== undefined && this.#silentMs(entry) <= this.#silentMaxMs();
   }
 
+  /** Which life of the backend was heard of last; undefined: none, or it was forgotten. */
+  incarnation(backendId: BackendId): string | undefined {
+    return this.#entries.get(backendId)?.heartbeat.incarnation;
+  }
+
   alive(backends: Iterable<BackendId>): BackendId[] {
     return [...backends].filter((backend) => this.isAlive(backend));
   }

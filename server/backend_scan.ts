@@ -1,5 +1,10 @@
 /** Reading one scan of one backend to its end, or closing it. */
-import type { AgentTransport, OpenScanRequest, ScanBatch } from '../base/agent_messages.ts';
+import type {
+  AgentTransport,
+  OpenedScan,
+  OpenScanRequest,
+  ScanBatch,
+} from '../base/agent_messages.ts';
 import type { BackendId } from '../base/ids.ts';
 import type { Clock, Log } from '../base/ports.ts';
 import type { BackendRegistry } from '../jobs/backend_registry.ts';
@@ -34,17 +39,14 @@ export async function* readScan(
   services: BackendScanServices,
   { backendId, request, openTimeoutMs = BATCH_TIMEOUT_MS }: BackendScan,
   signal: AbortSignal,
-  onTicket: (ticket: string, all: ScanBatch) => void = () => undefined,
+  onTicket: (opened: OpenedScan & { readonly ticket: string }, all: ScanBatch) => void = () =>
+    undefined,
 ): AsyncGenerator<ScanRows> {
   const { transport, log } = services;
-  const { scanId, first, ticket } = await whileAlive(
-    services,
-    backendId,
-    'openScan',
-    signal,
-    (ends) =>
-      transport.call(backendId, 'openScan', request, { timeoutMs: openTimeoutMs, signal: ends }),
+  const opened = await whileAlive(services, backendId, 'openScan', signal, (ends) =>
+    transport.call(backendId, 'openScan', request, { timeoutMs: openTimeoutMs, signal: ends }),
   );
+  const { scanId, first, ticket } = opened;
   let asked = first === undefined ? 0 : 1;
   const nextBatch = (): Promise<ScanBatch> => {
     const request = { scanId, batch: asked };
@@ -60,7 +62,7 @@ export async function* readScan(
     while (!done) {
       const batch = await next;
       ({ done } = batch);
-      if (done && ticket !== undefined && batch === first) onTicket(ticket, first);
+      if (done && ticket !== undefined && batch === first) onTicket({ ...opened, ticket }, first);
       if (!done) {
         next = nextBatch();
         next.catch(() => undefined);

@@ -7,6 +7,7 @@
  */
 import type { OpenScanRequest, ScanTablet } from '../base/agent_messages.ts';
 import type { BackendId } from '../base/ids.ts';
+import { LeasedScan, type ScanLease } from '../base/scan_lease.ts';
 import { whileAlive } from '../jobs/while_alive.ts';
 import { type BackendScan, type BackendScanServices, readScan } from './backend_scan.ts';
 import { charactersOfBatch } from './select/recent_results.ts';
@@ -26,6 +27,9 @@ interface KeptScan {
   /** The latest that was the same. */
   request: OpenScanRequest;
   readonly ticket: string;
+  readonly lease: LeasedScan | undefined;
+  /** Of the backend whose lease it is: one that crashed could not end it. */
+  readonly incarnation: string | undefined;
   readonly rows: ScanRows;
 }
 
@@ -54,7 +58,7 @@ export class RecentScans {
   /** As `readScan`. */
   async *read(scan: BackendScan, signal: AbortSignal): AsyncGenerator<ScanRows> {
     const kept = this.#find(scan);
-    if (kept !== undefined && (await this.#isHere(kept, signal))) {
+    if (kept !== undefined && (this.#isLeased(kept) || (await this.#isHere(kept, signal)))) {
       if (kept.rows.rows > 0) yield kept.rows;
       return;
     }
@@ -85,20 +89,21 @@ export class RecentScans {
     const kept = scans.map((scan) => this.#find(scan));
     const rows = kept.reduce((sum, one) => sum + (one?.rows.rows ?? 0), 0);
     if (rows > KEPT_ROWS_MAX) return [];
-    const [only] = kept;
-    if (kept.length === 1) {
-      return only !== undefined && (await this.#isHere(only, signal)) ? [only.rows] : [];
-    }
+    const found = kept.map((one) =>
+      one !== undefined && this.#isLeased(one) ? one.rows : undefined,
+    );
+    if (!found.includes(undefined)) return found;
     return await Promise.all(
-      kept.map(async (one) =>
-        one !== undefined && (await this.#isHere(one, signal)) ? one.rows : undefined,
-      ),
+      kept.map(async (one, at) => {
+        if (one === undefined || found[at] !== undefined) return found[at];
+        return (await this.#isHere(one, signal)) ? one.rows : undefined;
+      }),
     );
   }
 
   #open(scan: BackendScan, signal: AbortSignal): AsyncGenerator<ScanRows> {
-    return readScan(this.#services, scan, signal, (ticket, rows) => {
-      this.#keep(scan, ticket, rows);
+    return readScan(this.#services, scan, signal, (opened, rows) => {
+      this.#keep(scan, opened, rows);
     });
   }
 
@@ -109,18 +114,34 @@ export class RecentScans {
     return found;
   }
 
-  #keep({ backendId, request }: BackendScan, ticket: string, rows: ScanRows): void {
+  #keep(
+    { backendId, request }: BackendScan,
+    { ticket, lease }: { readonly ticket: string; readonly lease?: ScanLease },
+    rows: ScanRows,
+  ): void {
     const kept = this.#kept.get(request.columns) ?? [];
     const others = kept.filter(
       (one) => one.backendId !== backendId || !isSame(one.request, request),
     );
     const isSmall = rows.rows <= KEPT_ROWS_MAX && charactersOfBatch(rows) <= KEPT_CHARACTERS_MAX;
-    const added = isSmall ? [{ backendId, request, ticket, rows }] : [];
-    this.#kept.set(request.columns, [...others, ...added].slice(-KEPT_MAX));
+    const leased = lease === undefined ? undefined : new LeasedScan(lease);
+    const incarnation = this.#services.registry.incarnation(backendId);
+    const added = { backendId, request, ticket, lease: leased, incarnation, rows };
+    this.#kept.set(request.columns, [...others, ...(isSmall ? [added] : [])].slice(-KEPT_MAX));
+  }
+
+  /** It is known without asking that the backend has everything, and counted. */
+  #isLeased({ backendId, lease, incarnation }: KeptScan): boolean {
+    if (lease === undefined) return false;
+    if (this.#services.registry.incarnation(backendId) !== incarnation) return false;
+    const isLeased = lease.count();
+    if (isLeased) this.#repeats += 1;
+    return isLeased;
   }
 
   /** Throws the signal's reason. */
-  async #isHere({ backendId, ticket }: KeptScan, signal: AbortSignal): Promise<boolean> {
+  async #isHere({ backendId, ticket, lease }: KeptScan, signal: AbortSignal): Promise<boolean> {
+    const era = lease?.era;
     const aborted = Promise.withResolvers<never>();
     const stop = (): void => {
       aborted.reject(signal.reason);
@@ -129,8 +150,10 @@ export class RecentScans {
     if (signal.aborted) stop();
     try {
       const isHere = await Promise.race([this.#ask(backendId, ticket), aborted.promise]);
-      if (isHere) this.#repeats += 1;
-      return isHere;
+      if (!isHere) return false;
+      this.#repeats += 1;
+      if (era !== undefined) lease?.renew(era);
+      return true;
     } finally {
       signal.removeEventListener('abort', stop);
     }

@@ -8,7 +8,7 @@ import type { Clock, Log } from '../../base/ports.ts';
 import { ObjectStoreError } from '../../base/ports.ts';
 import { BLOCK_BYTES } from '../../base/schema.ts';
 import type { CacheQueue } from '../../base/schema.ts';
-import { BlockDisk } from './block_disk.ts';
+import { BlockDisk, type OutsideReads } from './block_disk.ts';
 import { errorCode, systemBlockIo } from './block_files.ts';
 import type { BlockIo } from './block_files.ts';
 import { SharedBufferPool } from './buffer_pool.ts';
@@ -296,7 +296,13 @@ export class BlockCache {
     return missing;
   }
 
+  /** From now on others count reads, too; they bring them in with `countHits`. */
+  followOutsideReads(reads: OutsideReads): void {
+    this.#disk.outsideReads = reads;
+  }
+
   stats(): CacheStats {
+    this.#disk.outsideReads.settle();
     const { queues } = this.#disk;
     return {
       path: this.#disk.dir,
@@ -411,6 +417,7 @@ export class BlockCache {
   #scheduleMaintenance(): void {
     this.#stopMaintenance = this.#clock.after(MAINTENANCE_MS, () => {
       if (this.#closed) return;
+      this.#disk.outsideReads.settle();
       this.#disk.maintain();
       const now = this.#clock.monotonic();
       if (now - this.#snapshotAt >= SNAPSHOT_INTERVAL_MS && this.#snapshotting === undefined) {

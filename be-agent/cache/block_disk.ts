@@ -45,6 +45,14 @@ export interface BlockDiskOptions {
   readonly windowBytes: number;
 }
 
+/** Reads of blocks that somebody else counts, and brings in now and then. */
+export interface OutsideReads {
+  /** Brings them in, before anybody looks at counts or order. */
+  settle(): void;
+  /** A block is about to be forgotten. */
+  beforeLoss(): void;
+}
+
 export class BlockDisk {
   readonly dir: string;
   readonly io: BlockIo;
@@ -54,6 +62,7 @@ export class BlockDisk {
   /** Per queue: blocks served from it to queries. */
   readonly hits: [number, number, number, number] = [0, 0, 0, 0];
   damagedBlocks = 0;
+  outsideReads: OutsideReads = { settle: () => undefined, beforeLoss: () => undefined };
   /** Bumped by every change of order or content; says whether a snapshot is due. */
   changes = 0;
   readonly #storage: BlockStorage;
@@ -144,6 +153,7 @@ export class BlockDisk {
     const queue = queueOf(object, block, this.#clock.now());
     const keyBytes = Buffer.byteLength(object.key);
     const bytes = blockChargeBytes(blockLength(object.size, block), keyBytes);
+    this.outsideReads.settle();
     const admission = this.queues.admit(queue, bytes, expirySec(object), rule);
     if (admission === undefined) return this.#noRoom(queue, bytes, rule);
     for (const victim of admission.victims) this.#retire(victim);
@@ -376,11 +386,13 @@ export class BlockDisk {
 
   #trim(): void {
     if (this.queues.usedBytes() <= this.queues.capacity) return;
+    this.outsideReads.settle();
     for (const victim of this.queues.trim()) this.#retire(victim);
   }
 
   /** Forgets a block and removes it from the disk. */
   #retire(slot: number): void {
+    this.outsideReads.beforeLoss();
     const { object, block } = this.index.detach(slot);
     this.queues.remove(slot);
     const recent = this.#window.get(slot);

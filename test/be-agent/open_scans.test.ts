@@ -140,6 +140,7 @@ describe('a scan that is opened and read', () => {
       count: () => {
         counted += 1;
       },
+      isLeasable: false,
     };
     const opening = scans.openAndRead(REQUEST);
     await nextTurn();

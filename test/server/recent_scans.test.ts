@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type {
   AgentTransport,
+  OpenedScan,
   OpenScanRequest,
   ScanBatch,
   ScanRepeats,
@@ -10,6 +11,7 @@ import type {
 import { Config } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
 import { type BackendId, id } from '../../base/ids.ts';
+import { LeaseMemory } from '../../base/scan_lease.ts';
 import { SILENT_LOG } from '../../base/ports.ts';
 import { BackendRegistry } from '../../jobs/backend_registry.ts';
 import type { BackendScan } from '../../server/backend_scan.ts';
@@ -29,6 +31,7 @@ let asked: { readonly backendId: BackendId; readonly scans: ScanRepeats['scans']
 /** What backends say. */
 let first: (request: OpenScanRequest) => ScanBatch;
 let isHere: (ticket: string) => boolean | Promise<boolean>;
+let lease: Pick<OpenedScan, 'lease'>;
 
 const transport: AgentTransport = {
   call: async (backendId, name, request, { signal }) => {
@@ -38,7 +41,7 @@ const transport: AgentTransport = {
       opened.push(opening);
       const batch = first(opening);
       const ticket = `${backendId}-${opened.length}`;
-      return { scanId: 's', first: batch, ...(batch.done ? { ticket } : {}) } as never;
+      return { scanId: 's', first: batch, ...(batch.done ? { ticket, ...lease } : {}) } as never;
     }
     if (name !== 'repeatScans') throw new Error(`unexpected ${name}`);
     const repeats = request as ScanRepeats;
@@ -60,10 +63,11 @@ beforeEach(() => {
   asked = [];
   first = () => ({ rows: 2, columns: [[1, 2]], done: true });
   isHere = () => true;
+  lease = {};
 });
 
-function beat(backendId: BackendId): void {
-  registry.heartbeat({ backendId } as Parameters<BackendRegistry['heartbeat']>[0]);
+function beat(backendId: BackendId, incarnation = 'one'): void {
+  registry.heartbeat({ backendId, incarnation } as Parameters<BackendRegistry['heartbeat']>[0]);
 }
 
 function scanOf(more: Partial<OpenScanRequest> = {}, backendId = ONE): BackendScan {
@@ -247,5 +251,44 @@ describe('scans of several backends', () => {
     asked = [];
     expect(await scans.begin(both, new AbortController().signal)).toEqual([]);
     expect(asked).toEqual([]);
+  });
+});
+
+describe('a lease', () => {
+  const memory = new LeaseMemory(4);
+
+  beforeEach(() => {
+    lease = { lease: { memory: memory.memory, slot: 2 } };
+  });
+
+  it('saves the question while its era lasts, and counts', async () => {
+    const [rows] = await read(scanOf());
+    // The first time the backend is asked: what was read may not be written yet.
+    await read(scanOf());
+    expect(asked).toHaveLength(1);
+    for (let time = 0; time < 3; time += 1) expect(await read(scanOf())).toEqual([rows]);
+    expect(asked).toHaveLength(1);
+    expect(memory.takePending()).toBe(true);
+    expect(memory.takeCount(2)).toBe(3);
+    memory.endEra();
+    await read(scanOf());
+    expect(asked).toHaveLength(2);
+    expect(memory.takeCount(2)).toBe(0);
+    await read(scanOf());
+    expect(asked).toHaveLength(2);
+    memory.endEra();
+    isHere = () => false;
+    first = () => ({ rows: 1, columns: [[7]], done: true });
+    expect(await read(scanOf())).toMatchObject([{ columns: [[7]] }]);
+    expect(opened).toHaveLength(2);
+  });
+
+  it('is of one life of the backend, which may have crashed', async () => {
+    await read(scanOf());
+    await read(scanOf());
+    beat(ONE, 'two');
+    isHere = () => false;
+    await read(scanOf());
+    expect(opened).toHaveLength(2);
   });
 });
