@@ -141,8 +141,9 @@ export class ScanTickets {
     if (this.#isSettling || this.#memory?.takePending() !== true) return;
     this.#isSettling = true;
     for (const ticket of this.#retired) this.#count(ticket);
-    for (const [name, ticket] of [...this.#known]) {
-      if (!this.#count(ticket)) continue;
+    const used: [string, Ticket][] = [];
+    for (const entry of this.#known) if (this.#count(entry[1])) used.push(entry);
+    for (const [name, ticket] of used) {
       this.#known.delete(name);
       this.#known.set(name, ticket);
     }
