@@ -3,7 +3,7 @@
  * for good (until START), KILL is what a crash would do, so the next start of the server brings the
  * backend back.
  */
-import { join } from 'node:path';
+import { join, resolve, sep } from 'node:path';
 import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
 import type { BackendId } from '../base/ids.ts';
@@ -14,6 +14,8 @@ import type { BackendRegistry } from '../jobs/backend_registry.ts';
 import type { AgentGateway } from './agent_gateway.ts';
 import type { EmbeddedAgents } from './embedded_agents.ts';
 
+/** In the data directory. */
+const BACKENDS_DIRECTORY = 'backends';
 /** Milliseconds until a crashed host of embedded backends is started again, doubling. */
 const RESTART_MS_MIN = 500;
 const RESTART_MS_MAX = 30_000;
@@ -43,6 +45,13 @@ export class BackendControl {
 
   constructor(deps: BackendControlDeps) {
     this.#deps = deps;
+  }
+
+  /** Whether the path is where embedded backends have what is theirs. */
+  isOfBackends(path: string): boolean {
+    const own = join(resolve(this.#deps.dataDir), BACKENDS_DIRECTORY);
+    const asked = resolve(path);
+    return asked === own || asked.startsWith(own + sep);
   }
 
   /** All ENABLED embedded backends, side by side; one that cannot start is logged, not fatal. */
@@ -156,7 +165,7 @@ export class BackendControl {
     const { backendId } = backend;
     const { httpPort } = await agents.start({
       backendId,
-      dir: join(dataDir, 'backends', String(backendId)),
+      dir: join(dataDir, BACKENDS_DIRECTORY, String(backendId)),
       host,
       httpPort: backend.httpPort,
       otherPortWillDo: port === 'any port',

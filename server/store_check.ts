@@ -31,8 +31,12 @@ export async function checkStore(
   name: string,
   spec: StoreSpec,
   failure: CheckFailure,
-  services: Pick<Services, 'config' | 'clock' | 'random' | 'log'>,
+  services: Pick<Services, 'backends' | 'config' | 'clock' | 'random' | 'log'>,
 ): Promise<ProbeReport> {
+  if (spec.kind === 'file' && services.backends.isOfBackends(spec.path)) {
+    const what = `${spec.path} is of the embedded backends, who delete there what they do not know`;
+    throw new SqlError(failure, { name, what });
+  }
   // Stores are not needed for anything else in this thread, so they are loaded when they are.
   const { openStore } = await import('../be-agent/store/open_store.ts');
   const { probeStore } = await import('../be-agent/store/probe.ts');

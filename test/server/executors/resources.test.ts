@@ -108,6 +108,21 @@ describe('CREATE RESOURCE', () => {
     ]);
   });
 
+  it('is no directory of the embedded backends', async () => {
+    const path = join(fixture.dir, 'vault', '..', 'backends', '10001', 'storage');
+    const why = `${path} is of the embedded backends, who delete there what they do not know`;
+    const refused = (what: string): string => `1105 ${what}(r) cannot be used: ${why}`;
+    const local = list({ type: 'local', 'local.root.path': path });
+    expect(await fixture.error(`CREATE RESOURCE r ${local}`)).toBe(refused('Resource'));
+    const file = list({ type: 'file', path });
+    expect(await fixture.error(`CREATE STORAGE VAULT r ${file}`)).toContain(why);
+    await fixture.run(
+      `CREATE RESOURCE r ${list({ type: 'local', 'local.root.path': `${fixture.dir}/backends2` })}`,
+    );
+    const change = list({ 'local.root.path': path });
+    expect(await fixture.error(`ALTER RESOURCE r ${change}`)).toBe(refused('Resource'));
+  });
+
   it('takes no endpoint that says who signs in, and does not tell it', async () => {
     const address = 'https://me:hunter2@127.0.0.1:1';
     const refused =
