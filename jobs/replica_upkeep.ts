@@ -4,6 +4,7 @@
  * does not know, and tells each its storage policy. Nothing here is remembered but what is in the
  * catalog and in the last reports, so a restart loses nothing.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { AgentTransport } from '../base/agent_messages.ts';
 import type {
   BackendId,
@@ -38,6 +39,8 @@ const RETRY_MS_MIN = 1000;
 const RETRY_MS_MAX = 60_000;
 /** Ticks between two looks for versions that nobody will ask for any more. */
 const VERSIONS_EVERY_TICKS = 10;
+/** Tablets of a report compared before others have a turn. */
+const TURN_TABLETS = 1000;
 /** Partitions looked at then, before others have a turn. */
 const PARTITIONS_PER_LOOK = 500;
 
@@ -200,7 +203,10 @@ export class ReplicaUpkeep {
     const { catalog, board } = this.#deps;
     const unknown: ReplicaKey[] = [];
     const policies: PolicyOf[] = [];
+    let looked = 0;
     for (const tabletId of tablets) {
+      looked += 1;
+      if (looked % TURN_TABLETS === 0) await nextTurn();
       const report = board.reportsOf(backendId)?.get(tabletId);
       if (report === undefined) continue;
       const { replicaId, partitionId } = report;

@@ -4,12 +4,16 @@
  * by a catalog, so it is made visible again. Otherwise the next load would get a number that is
  * taken, and its rows would be lost though it was acknowledged.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { PartitionId, TabletId } from '../base/ids.ts';
 import type { Log } from '../base/ports.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { isComplete } from '../catalog/replicas.ts';
 import type { ReplicaVersion } from '../catalog/load_commit.ts';
 import type { ReplicaBoard } from './replica_board.ts';
+
+/** Tablets looked at before others have their turn. */
+const TURN_TABLETS = 1000;
 
 export interface VersionRecoveryDeps {
   readonly catalog: Catalog;
@@ -25,7 +29,10 @@ export async function recoverVersions(
   const { catalog } = deps;
   const visible = new VisibleVersions(catalog);
   const ahead = new Set<PartitionId>();
+  let looked = 0;
   for (const tabletId of tabletIds) {
+    looked += 1;
+    if (looked % TURN_TABLETS === 0) await nextTurn();
     const tablet = catalog.tablets.get(tabletId);
     if (tablet === undefined || ahead.has(tablet.partitionId)) continue;
     // First what was reported, then what is visible: a load may become so in between.

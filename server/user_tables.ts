@@ -167,7 +167,7 @@ async function plan(services: ScanServices, job: ScanJob): Promise<readonly Back
   const { table, computeGroup, wanted } = job;
   if (isReplicated(table)) {
     const base = baseIndexOf(table);
-    return planReplicaScans(services, shapeOf(job, base), tabletsOf(services, job, base));
+    return await planReplicaScans(services, shapeOf(job, base), tabletsOf(services, job, base));
   }
   const known = knownPlan(services, job);
   if (known !== undefined) return known;

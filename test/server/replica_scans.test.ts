@@ -166,11 +166,11 @@ describe('a scan of replicas', () => {
       timeoutMs: 1000,
     });
     world.report(replicas, { version: 2, localBytes: 10 });
-    const backends = (): BackendId[] =>
-      planReplicaScans(world.deps, shape(), tablets()).map(({ backendId }) => backendId);
-    expect(backends().length).toBeGreaterThan(1);
+    const backends = async (): Promise<BackendId[]> =>
+      (await planReplicaScans(world.deps, shape(), tablets())).map(({ backendId }) => backendId);
+    expect((await backends()).length).toBeGreaterThan(1);
     world.report(replicas, { version: 2, localBytes: 0, remoteBytes: 10 });
-    expect(backends()).toEqual([leader.backendId]);
+    expect(await backends()).toEqual([leader.backendId]);
   });
 
   it('leaves replicas that miss versions or are damaged for the end', async () => {
@@ -184,7 +184,7 @@ describe('a scan of replicas', () => {
         world.report([replica], { isBad: true, version: 2 });
       }
     }
-    const used = planReplicaScans(world.deps, shape(), tablets());
+    const used = await planReplicaScans(world.deps, shape(), tablets());
     expect(used.map(({ backendId }) => backendId)).toEqual([world.backends[2]?.backendId]);
     expect(used[0]?.request.tablets).toHaveLength(4);
     expect(used[0]?.request.tablets[0]).toMatchObject({ rowsets: [], replica: { version: 2 } });
