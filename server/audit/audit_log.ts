@@ -4,7 +4,7 @@
  * entries are collected, and made into text and written a moment later. What a disk that is too
  * slow cannot take is dropped, and counted.
  */
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../base/config.ts';
 import type { Clock, Log } from '../../base/ports.ts';
@@ -14,6 +14,8 @@ import { shownText } from '../../parser/shown_text.ts';
 const FLUSH_MS = 500;
 /** Entries that are collected at most before they are made into text. */
 const COLLECTED_MAX = 200;
+/** Texts whose shown form is kept. */
+const TEXTS_MAX = 50;
 /** Bytes that wait for the disk at most. */
 const WAITING_BYTES_MAX = 16 * 2 ** 20;
 /** Characters of a statement that are kept. */
@@ -42,6 +44,11 @@ export interface AuditEntry {
   readonly jobId: string;
 }
 
+interface ShownText {
+  readonly text: string;
+  readonly json: string;
+}
+
 export interface AuditLogOptions {
   /** Directory of the files; made when there is something to write. */
   readonly dir: string;
@@ -55,6 +62,8 @@ export class AuditLog {
   /** Newest last. */
   #recent: AuditEntry[] = [];
   #collected: AuditEntry[] = [];
+  /** By text as it was sent. */
+  readonly #texts = new Map<string, ShownText>();
   #stopTimer: (() => void) | undefined;
   #waitingBytes = 0;
   #dropped = 0;
@@ -100,16 +109,31 @@ export class AuditLog {
     this.#stopTimer?.();
     this.#stopTimer = undefined;
     if (this.#collected.length === 0) return;
-    const entries = this.#collected.map((entry) => ({
-      ...entry,
-      text: copied(shownText(entry.text)),
-    }));
+    const lines: string[] = [];
+    const entries = this.#collected.map((entry): AuditEntry => {
+      const shown = this.#shown(entry.text);
+      lines.push(lineOf(entry, shown));
+      return { ...entry, text: shown.text };
+    });
     this.#collected = [];
     const { config } = this.#options;
     const rows = config.get('audit_log_memory_rows');
     this.#recent = [...this.#recent, ...entries].slice(-rows);
     if (rows === 0) this.#recent = [];
-    this.#write(Buffer.from(entries.map(lineOf).join('')), entries.length);
+    this.#write(Buffer.from(lines.join('')), entries.length);
+  }
+
+  /** Dashboards send the same few texts again and again. */
+  #shown(text: string): ShownText {
+    let known = this.#texts.get(text);
+    if (known === undefined) {
+      const shown = copied(shownText(text));
+      known = { text: shown, json: JSON.stringify(shown) };
+      if (this.#texts.size >= TEXTS_MAX) this.#texts.clear();
+      // What is kept must not hold on to the request that it is a part of.
+      this.#texts.set(copied(text), known);
+    }
+    return known;
   }
 
   #write(piece: Uint8Array, lines: number): void {
@@ -141,13 +165,14 @@ export class AuditLog {
   async #append(piece: Uint8Array): Promise<void> {
     const { dir, config } = this.#options;
     const file = join(dir, FILE_NAME);
-    await mkdir(dir, { recursive: true });
-    const size = await sizeOf(file);
-    if (size > 0 && size + piece.byteLength > config.get('audit_log_max_bytes')) {
-      await this.#rotate(file);
-    }
-    const handle = await open(file, 'a', OWNER_ONLY);
+    let handle = await openIn(dir, file);
     try {
+      const { size } = await handle.stat();
+      if (size > 0 && size + piece.byteLength > config.get('audit_log_max_bytes')) {
+        await handle.close();
+        await this.#rotate(file);
+        handle = await openIn(dir, file);
+      }
       await handle.appendFile(piece);
     } finally {
       await handle.close();
@@ -172,6 +197,17 @@ function copied(text: string): string {
   return Buffer.from(text).toString();
 }
 
+/** For appending; the directory is made when it is not there. */
+async function openIn(dir: string, file: string): Promise<FileHandle> {
+  try {
+    return await open(file, 'a', OWNER_ONLY);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    await mkdir(dir, { recursive: true });
+    return await open(file, 'a', OWNER_ONLY);
+  }
+}
+
 /** -1: there is no such file. */
 async function sizeOf(file: string): Promise<number> {
   try {
@@ -181,21 +217,25 @@ async function sizeOf(file: string): Promise<number> {
   }
 }
 
-function lineOf(entry: AuditEntry): string {
-  const { atMs, connectionId, user, host, database, kind, text } = entry;
-  const line = {
-    time: new Date(atMs).toISOString(),
-    connection_id: connectionId,
-    user,
-    client_ip: host,
-    db: database,
-    kind,
-    stmt: text,
-    error_code: entry.errno,
-    error_message: entry.error,
-    rows: entry.rows,
-    duration_ms: entry.durationMs,
-    job_id: entry.jobId,
-  };
-  return `${JSON.stringify(line)}\n`;
+/** As JSON.stringify of an object writes it, of which the statement's text is the largest part. */
+function lineOf(entry: AuditEntry, { json }: ShownText): string {
+  const { atMs, connectionId, user, host, database, kind, error, jobId } = entry;
+  const quoted = JSON.stringify;
+  return (
+    `{"time":"${timeOf(atMs)}","connection_id":${connectionId},"user":${quoted(user)},` +
+    `"client_ip":${quoted(host)},"db":${quoted(database)},"kind":${quoted(kind)},"stmt":${json},` +
+    `"error_code":${entry.errno},"error_message":${quoted(error)},"rows":${entry.rows},` +
+    `"duration_ms":${entry.durationMs},"job_id":${quoted(jobId)}}\n`
+  );
+}
+
+/** Of many entries in a row the time is the same. */
+const lastTime = { atMs: Number.NaN, text: '' };
+
+function timeOf(atMs: number): string {
+  if (lastTime.atMs !== atMs) {
+    lastTime.text = new Date(atMs).toISOString();
+    lastTime.atMs = atMs;
+  }
+  return lastTime.text;
 }

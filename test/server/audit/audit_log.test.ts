@@ -51,6 +51,54 @@ const numbered = (from: number, to: number): string[] =>
   Array.from({ length: to - from }, (_, at) => `SELECT ${from + at}`);
 
 describe('the audit log', () => {
+  it('writes lines as JSON.stringify would, whatever is in them', async () => {
+    const log = open();
+    const odd = {
+      ...entry(`SELECT 'a"b\\ \u2028 ü \u0001' FROM t`),
+      user: 'o"brien',
+      database: 'd\\b',
+      error: 'it\'s\n"bad"',
+      errno: 1064,
+      jobId: '7',
+      rows: 12,
+      durationMs: 0.125,
+    };
+    for (let time = 0; time < 3; time += 1) {
+      log.record(odd);
+      clock.advance(1);
+    }
+    await log.flush();
+    const [line] = (await readFile(join(dir, 'log', 'audit.jsonl'), 'utf8')).split('\n');
+    const { user, database: db, kind, text: stmt, errno, error, rows } = odd;
+    const expected = {
+      time: new Date(odd.atMs).toISOString(),
+      connection_id: 1,
+      user,
+      client_ip: '127.0.0.1',
+      db,
+      kind,
+      stmt,
+      error_code: errno,
+      error_message: error,
+      rows,
+      duration_ms: 0.125,
+      job_id: '7',
+    };
+    expect(line).toBe(JSON.stringify(expected));
+    expect(log.recent().map(({ text }) => text)).toEqual([stmt, stmt, stmt]);
+  });
+
+  it('masks secrets each time', async () => {
+    const log = open();
+    const secret = "SET PASSWORD = 'very-secret'";
+    for (const text of [secret, 'SELECT 1', secret]) log.record(entry(text));
+    await log.flush();
+    const texts = await statements();
+    expect(texts).toHaveLength(3);
+    expect(texts.join(' ')).not.toContain('very-secret');
+    expect(texts[0]).toBe(texts[2]);
+  });
+
   it('writes a moment later, in order, and only its owner reads it', async () => {
     const log = open();
     const texts = numbered(0, 950);
