@@ -13,9 +13,9 @@ const WIRE: Readonly<Record<string, ClientCharset>> = {
 };
 
 export function sessionCharsets(variables: SessionVariables): SessionCharsets {
-  const results = variables.get('character_set_results').value;
+  const results = variables.text('character_set_results');
   return {
-    client: wireCharset(variables.get('character_set_client').value),
+    client: wireCharset(variables.text('character_set_client')),
     results: results === null ? null : wireCharset(results),
   };
 }

@@ -326,6 +326,11 @@ export class SessionVariables {
   readonly #values = new Map<VariableName, Kept>();
   readonly #userVariables = new Map<string, SqlValue>();
   #userBytes = 0;
+  /** Of sql_mode, which every SELECT looks at three times. */
+  #modes: { readonly text: string; readonly words: ReadonlySet<string> } = {
+    text: '',
+    words: new Set(),
+  };
 
   constructor(globals: GlobalVariables) {
     this.#globals = globals;
@@ -443,11 +448,20 @@ export class SessionVariables {
   }
 
   number(name: VariableName): number {
-    return Number(this.get(name).value);
+    const { alias }: Spec = VARIABLES[name];
+    return Number(this.#read((alias ?? name) as VariableName, undefined) ?? 0);
+  }
+
+  /** One that has no other name. */
+  text(name: VariableName): string | null {
+    const kept = this.#read(name, undefined);
+    return kept === null ? null : String(kept);
   }
 
   sqlModeHas(mode: string): boolean {
-    return String(this.#read('sql_mode', 'session')).split(',').includes(mode);
+    const text = String(this.#read('sql_mode', 'session'));
+    if (this.#modes.text !== text) this.#modes = { text, words: new Set(text.split(',')) };
+    return this.#modes.words.has(mode);
   }
 
   /** As SET wrote it: SYSTEM, an offset or a name. */
