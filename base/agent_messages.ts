@@ -32,6 +32,7 @@ import type {
   CooldownConf,
   CooldownLead,
   CooledTablet,
+  LeftInResource,
   LoadReplicas,
   NewReplica,
   PreparedReplicas,
@@ -538,6 +539,14 @@ export interface AgentCalls {
   readCooled: {
     request: { readonly tablets: readonly CooledQuestion[] };
     reply: { readonly tablets: readonly CooledTablet[] };
+  };
+  /**
+   * What of these tablets is cooled in a resource; waits for what is being done to them. Tablets
+   * without a replica here only have objects.
+   */
+  leftInResource: {
+    request: { readonly tabletIds: readonly TabletId[]; readonly resourceId: ResourceId };
+    reply: { readonly tablets: readonly LeftInResource[] };
   };
   /** Idempotent. REBUILD_FAILED: nothing that anybody reads has changed. */
   rebuildReplica: {

@@ -289,3 +289,16 @@ export interface CooledTablet {
   /** Why it cannot be used as it is, in words; '': all that it names is there. */
   readonly problem: string;
 }
+
+/** What of a tablet lies in a resource, as one backend knows it. */
+export interface LeftInResource {
+  readonly tabletId: TabletId;
+  /** Its replica here has a policy, and may cool there what is due. */
+  readonly mayCool: boolean;
+  /** Of its replica here, that are cooled there. */
+  readonly rowsets: number;
+  readonly bytes: number;
+  /** In the bucket, of any kind. */
+  readonly objects: number;
+  readonly objectBytes: number;
+}

@@ -7,7 +7,7 @@ import { checkName } from './names.ts';
 import { rememberResource, resourcesOf } from './partition_resources.ts';
 import type { CatalogRows } from './rows.ts';
 import type { Session, WriteSession } from './session.ts';
-import { expectOne } from './stale_row.ts';
+import { StaleRow, expectOne } from './stale_row.ts';
 import type { TableCache } from './table_cache.ts';
 import { alterTable, liveTable } from './tables.ts';
 
@@ -30,6 +30,16 @@ export interface PolicyUsage {
 }
 
 type PolicyRow = CatalogRows['storage_policy'] & { readonly resource_name: string };
+
+/** Resources in which nothing of these partitions lies, as was found out about them. */
+export interface FreedResources {
+  /** The table's, before that was begun. */
+  readonly tableVersion: number;
+  readonly resources: readonly {
+    readonly partitionId: PartitionId;
+    readonly resourceId: ResourceId;
+  }[];
+}
 
 export class StoragePolicyStore {
   readonly #session: Session;
@@ -141,15 +151,18 @@ export class StoragePolicyStore {
   /**
    * Gives a table's partitions a policy, or takes it away with undefined. 'table' is all
    * partitions and those to come. Throws BAD_TABLE, UNKNOWN_PARTITION; UNKNOWN_POLICY when it was
-   * dropped meanwhile; POLICY_OTHER_RESOURCE where another policy has data in another resource.
+   * dropped meanwhile; POLICY_OTHER_RESOURCE where another policy has data in another resource,
+   * unless it is `freed`: `StaleRow` when the table was changed since that was found out.
    */
   async bind(
     tableId: TableId,
     target: 'table' | readonly string[],
     policy: StoragePolicyDef | undefined,
+    freed?: FreedResources,
   ): Promise<void> {
     await this.#session.write(async (tx) => {
       const before = await liveTable(tx, tableId);
+      if (freed !== undefined) forgetResources(tx, before, freed);
       const there = await tx.db
         .selectFrom('partition_def')
         .selectAll()
@@ -185,6 +198,15 @@ export class StoragePolicyStore {
         this.#cache.forget(tableId);
       });
     });
+  }
+
+  /** Another number whenever the table was changed; undefined: it is gone. */
+  tableVersion(tableId: TableId): number | undefined {
+    const [row] = this.#session.bulk.all<[number]>(
+      'SELECT version FROM table_def WHERE table_id = ?',
+      [tableId],
+    );
+    return row?.[0];
   }
 
   /** All partitions that have a policy. */
@@ -286,6 +308,23 @@ async function expectSameResource(
     if (policyId !== null && resourceOf.get(policyId) !== resource) {
       throw new SqlError('POLICY_OTHER_RESOURCE');
     }
+  }
+}
+
+/** Nothing lies there: the way to it is not needed any more. */
+function forgetResources(
+  tx: WriteSession,
+  table: { readonly table_id: number; readonly version: number },
+  { tableVersion, resources }: FreedResources,
+): void {
+  if (table.version !== tableVersion) throw new StaleRow(`table ${table.table_id}`);
+  for (const { partitionId, resourceId } of resources) {
+    tx.bulk.run(
+      `DELETE FROM partition_resource WHERE partition_id = ? AND resource_id = ?
+         AND EXISTS (SELECT 1 FROM partition_def WHERE partition_def.partition_id = ?
+           AND storage_policy_id IS NULL)`,
+      [partitionId, resourceId, partitionId],
+    );
   }
 }
 

@@ -263,6 +263,7 @@ export class SimBackend implements Endpoint {
       case 'repairCooldown':
       case 'readCooled':
       case 'rebuildReplica':
+      case 'leftInResource':
       case 'replicaSnapshots':
       case 'reportNow':
         throw new SqlError('NOT_SUPPORTED', { what: name });

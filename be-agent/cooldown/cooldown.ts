@@ -2,7 +2,12 @@
 import type { AgentCalls, ConfOutcome } from '../../base/agent_messages.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { ResourceId, TabletId } from '../../base/ids.ts';
-import type { CooldownCheck, CooldownConf, CooledTablet } from '../../base/replica.ts';
+import type {
+  CooldownCheck,
+  CooldownConf,
+  CooledTablet,
+  LeftInResource,
+} from '../../base/replica.ts';
 import type { CooldownStatus } from '../replica/report_rows.ts';
 import { ColdCompaction } from './cold_compaction.ts';
 import { ColdMaintenance } from './cold_maintenance.ts';
@@ -10,6 +15,7 @@ import type { ColdMerge } from './cold_merge.ts';
 import { Collection } from './collection.ts';
 import { CooldownChecker } from './cooldown_check.ts';
 import { CooldownEngine, type CooldownEngineOptions } from './cooldown_engine.ts';
+import { leftIn } from './left_in.ts';
 import { CooldownRebuild } from './rebuild.ts';
 import type { TabletTurns } from './turns.ts';
 
@@ -25,9 +31,11 @@ export class Cooldown {
   readonly compaction: ColdCompaction | undefined;
   readonly #checker: CooldownChecker;
   readonly #rebuild: CooldownRebuild;
+  readonly #options: CooldownOptions;
   readonly #maintenance: ColdMaintenance;
 
   constructor(options: CooldownOptions) {
+    this.#options = options;
     const engine = new CooldownEngine(options);
     const { merge } = options;
     this.engine = engine;
@@ -73,6 +81,20 @@ export class Cooldown {
   ): Promise<AgentCalls['readCooled']['reply']> {
     const tablets: CooledTablet[] = [];
     for (const question of asked) tablets.push(await this.#rebuild.read(question, signal));
+    return { tablets };
+  }
+
+  /** As `AgentCalls.leftInResource`. */
+  async leftIn(
+    { tabletIds, resourceId }: AgentCalls['leftInResource']['request'],
+    signal: AbortSignal,
+  ): Promise<AgentCalls['leftInResource']['reply']> {
+    const { engine } = this;
+    const { store } = this.#options;
+    const tablets: LeftInResource[] = [];
+    for (const tabletId of tabletIds) {
+      tablets.push(await inWords(leftIn({ engine, store }, tabletId, resourceId, signal)));
+    }
     return { tablets };
   }
 

@@ -16,6 +16,7 @@ export type ReplicaCallName = Extract<
   | 'repairCooldown'
   | 'readCooled'
   | 'rebuildReplica'
+  | 'leftInResource'
   | 'replicaSnapshots'
   | 'reportNow'
 >;

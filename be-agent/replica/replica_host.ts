@@ -65,6 +65,10 @@ export interface ReplicaCooldown {
     request: AgentCalls['readCooled']['request'],
     signal: AbortSignal,
   ): Promise<AgentCalls['readCooled']['reply']>;
+  leftIn(
+    request: AgentCalls['leftInResource']['request'],
+    signal: AbortSignal,
+  ): Promise<AgentCalls['leftInResource']['reply']>;
   rebuild(
     request: AgentCalls['rebuildReplica']['request'],
     signal: AbortSignal,
@@ -257,6 +261,7 @@ export class ReplicaHost {
       checkCooldown: async (request, signal) => await this.#cooling().check(request, signal),
       repairCooldown: async (request) => await this.#cooling().repair(request),
       readCooled: async (request, signal) => await this.#cooling().readCooled(request, signal),
+      leftInResource: async (request, signal) => await this.#cooling().leftIn(request, signal),
       rebuildReplica: async (request, signal) => await this.#cooling().rebuild(request, signal),
       replicaSnapshots: ({ tabletIds }) => ({
         replicas: tabletIds.flatMap((tabletId) => {

@@ -10,6 +10,7 @@ import type { CreateTable, Properties } from '../../parser/statement.ts';
 import { readProperties, unknownProperty } from '../../parser/properties.ts';
 import { REPLICATION_KEYS } from '../table_replication.ts';
 import type { ExecContext } from './executor.ts';
+import { freedResources } from './policy_resources.ts';
 
 const STORAGE_POLICY = 'storage_policy';
 /**
@@ -123,7 +124,9 @@ export async function setTablePolicy(
   const { storagePolicies } = services.catalog;
   const policy = name === '' ? undefined : await policyToGive(name, context);
   if (policy !== undefined) expectReplicas(table);
-  await storagePolicies.bind(table.tableId, 'table', policy);
+  const names = table.partitions.map((partition) => partition.name);
+  const freed = await freedResources(table, names, policy, context);
+  await storagePolicies.bind(table.tableId, 'table', policy, freed);
   await services.replicaUpkeep.policiesChanged(table.tableId);
 }
 
@@ -152,7 +155,8 @@ export async function modifyPartitions(
   // The only partition of a table that has none is the table: what it had would come back otherwise
   // with TRUNCATE, and with what SHOW CREATE TABLE says.
   const target = table.partitionKind === 'NONE' ? 'table' : names;
-  await storagePolicies.bind(table.tableId, target, policy);
+  const freed = await freedResources(table, names, policy, context);
+  await storagePolicies.bind(table.tableId, target, policy, freed);
   await services.replicaUpkeep.policiesChanged(table.tableId);
 }
 

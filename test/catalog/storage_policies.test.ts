@@ -132,6 +132,35 @@ describe('policies of tables', () => {
     ]);
   });
 
+  it('change to another resource when nothing was left in the one before', async () => {
+    const { tableId, partitions } = await createTable(catalog, 't', 2);
+    const { storagePolicies } = catalog;
+    const partitionId = partitions[0]?.partitionId ?? (0 as never);
+    const { resourceId } = policies.p;
+    const freed = () => ({
+      tableVersion: storagePolicies.tableVersion(tableId) ?? 0,
+      resources: [{ partitionId, resourceId }],
+    });
+    const other = { code: 'POLICY_OTHER_RESOURCE' };
+    const { elsewhere } = policies;
+    await storagePolicies.bind(tableId, ['p0'], policies.p);
+    // It still has the policy.
+    await expect(storagePolicies.bind(tableId, ['p0'], elsewhere, freed())).rejects.toMatchObject(
+      other,
+    );
+    await storagePolicies.bind(tableId, ['p0'], undefined);
+    await expect(storagePolicies.bind(tableId, ['p0'], elsewhere)).rejects.toMatchObject(other);
+    const early = freed();
+    await storagePolicies.bind(tableId, ['p0'], policies.q);
+    await storagePolicies.bind(tableId, ['p0'], undefined);
+    await expect(storagePolicies.bind(tableId, ['p0'], elsewhere, early)).rejects.toMatchObject({
+      code: 'STALE_ROW',
+    });
+    expect(catalog.resources.ofPartition(partitionId)).toEqual([resourceId]);
+    await storagePolicies.bind(tableId, ['p0'], elsewhere, freed());
+    expect(catalog.resources.ofPartition(partitionId)).toEqual([elsewhere.resourceId]);
+  });
+
   it('are not those that were dropped meanwhile', async () => {
     const { tableId } = await createTable(catalog, 't');
     await catalog.storagePolicies.drop('p');

@@ -268,6 +268,40 @@ describe('statements', () => {
   );
 
   it(
+    'another resource may follow a policy that was taken away and has left nothing',
+    async () => {
+      await server.sql(
+        `CREATE RESOURCE r2 PROPERTIES("type" = "local", "local.root.path" = "${bucket}2")`,
+      );
+      await server.sql(
+        'CREATE STORAGE POLICY elsewhere PROPERTIES("storage_resource" = "r2", "cooldown_ttl" = "1")',
+      );
+      const set = async (name: string, to: string): Promise<string> =>
+        await server.sql(`ALTER TABLE d.${name} SET ("storage_policy" = "${to}")`).then(
+          () => 'done',
+          (error: unknown) => (error as Error).message,
+        );
+      await table('switches', 'never', 1);
+      await server.sql('INSERT INTO d.switches VALUES (1, 1)');
+      expect(await set('switches', 'elsewhere')).toMatch(/with different resource$/);
+      expect(await set('switches', '')).toBe('done');
+      await until('all replicas to have heard', async () => {
+        return (await set('switches', 'elsewhere')) === 'done';
+      });
+      await untilCooled('switches');
+      expect(await server.sql('SELECT a FROM d.switches')).toEqual([{ a: 1 }]);
+      // What is cooled in r2 stays there, and keeps others away.
+      expect(await set('switches', '')).toBe('done');
+      expect(await set('switches', 'never')).toMatch(
+        /with different resource \(partition switches: 2 cooled rowsets of 1 tablets, \d+ objects with \S+ \S+, lie in resource r2; TRUNCATE or DROP frees it\)$/,
+      );
+      await server.sql('TRUNCATE TABLE d.switches');
+      expect(await set('switches', 'never')).toBe('done');
+    },
+    2 * SLOW_MS,
+  );
+
+  it(
     'a directory that is not mounted is named with its resource, and nothing is made in its place',
     async () => {
       const away = `${bucket}.away`;
