@@ -1,7 +1,8 @@
 /**
  * Compares the local disk with `agent.db`, at the start and from time to time: files that nothing
  * refers to go, and a replica whose file is missing or too short is found before somebody needs it
- * (checksums are compared by who reads, see SegmentChecks).
+ * (checksums are compared by who reads, see SegmentChecks). One that was found so is looked at again,
+ * with checksums.
  */
 import { setImmediate } from 'node:timers/promises';
 import type { TabletId } from '../../base/ids.ts';
@@ -63,7 +64,8 @@ export class DiskInspection {
     for (const [at, { tabletId }] of this.#deps.store.list().entries()) {
       if (this.#isClosed) return;
       const state = this.#deps.store.get(tabletId);
-      if (state !== undefined && !state.isBad) await this.#lookAt(state);
+      if (state?.isBad === true) await this.#lookAgain(state);
+      else if (state !== undefined) await this.#lookAt(state);
       if (at % REPLICAS_WITHOUT_PAUSE === 0) await setImmediate();
     }
   }
@@ -84,5 +86,28 @@ export class DiskInspection {
         }
       }
     }
+  }
+
+  /**
+   * What was missing may be back, a disk that was mounted late for instance: the only copy of
+   * something must not be taken for lost when it is there, checksums and all.
+   */
+  async #lookAgain(state: ReplicaState): Promise<void> {
+    const { store, checks, log } = this.#deps;
+    const { tabletId, rowsets } = state;
+    for (const { rowsetId, segments, place } of rowsets) {
+      if (place.kind !== 'local') continue;
+      for (const meta of segments) {
+        try {
+          await checks.verify({ tabletId, rowsetId, meta });
+        } catch (error) {
+          if (error instanceof DamagedSegment) return;
+          throw error;
+        }
+      }
+    }
+    if (this.#isClosed || store.get(tabletId) !== state) return;
+    store.clearBad(tabletId);
+    log.warn('a replica that was damaged is whole again', { tabletId });
   }
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { rmSync, truncateSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { type TabletId, id } from '../../../base/ids.ts';
 import {
   Cluster,
@@ -41,6 +41,28 @@ it('finds lost and cut files at the start, before anybody reads', async () => {
   expect(TABLETS.map((each) => store.get(each)?.isBad)).toEqual([true, false, true]);
   expect(store.badReason(id(1))).toMatch(/_0\.dat: it is missing/);
   expect(store.badReason(id(3))).toMatch(/it has 40 bytes instead of \d+/);
+});
+
+it('takes a replica for whole again when its files are back, and only then', async () => {
+  const [lost, cut] = [cluster.file(1, id(1), 2), cluster.file(1, id(3), 2)];
+  // As when the disk is not mounted yet.
+  renameSync(lost, `${lost}.away`);
+  const bytes = readFileSync(cut);
+  const changed = Uint8Array.from(bytes, (byte, at) => (at === 40 ? byte ^ 1 : byte));
+  truncateSync(cut, 40);
+  let { store } = await cluster.restart(1);
+  const bad = (): (boolean | undefined)[] => TABLETS.map((each) => store.get(each)?.isBad);
+  await until('both are found', () => bad().join() === 'true,false,true');
+  writeFileSync(cut, changed);
+  renameSync(`${lost}.away`, lost);
+  ({ store } = await cluster.restart(1));
+  await until('the first is whole', () => bad().join() === 'false,false,true');
+  expect(store.badReason(id(1))).toBeUndefined();
+  writeFileSync(cut, bytes);
+  await until('all are whole', () => {
+    cluster.clock.advance(HOURS_MS);
+    return bad().join() === 'false,false,false';
+  });
 });
 
 it('looks again later, and takes nothing away that is being written', async () => {
