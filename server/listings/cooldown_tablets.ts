@@ -14,7 +14,7 @@ import type { ReplicaDef } from '../../catalog/replicas.ts';
 import type { Services } from '../services.ts';
 import { type Listing, everyRow, ofTable } from './listing.ts';
 
-type Source = Pick<Services, 'catalog' | 'cooldown' | 'board'>;
+type Source = Pick<Services, 'catalog' | 'cooldown' | 'board' | 'registry'>;
 
 export interface TableCooldown {
   readonly services: Source;
@@ -81,11 +81,12 @@ async function rowsOf(services: Source, table: TableDef): Promise<SqlRow[]> {
 }
 
 interface Known extends ReplicaDef {
+  readonly isAlive: boolean;
   readonly report: ReplicaReport | undefined;
 }
 
 function rowOf(
-  { catalog, cooldown, board }: Source,
+  { catalog, cooldown, board, registry }: Source,
   partition: PartitionDef,
   { tabletId }: TabletInfo,
   names: { readonly index: string | null; readonly policy: string | null },
@@ -93,6 +94,7 @@ function rowOf(
   const lead = catalog.cooldown.lead(tabletId);
   const replicas = catalog.replicas.ofTablet(tabletId).map((replica): Known => ({
     ...replica,
+    isAlive: registry.isAlive(replica.backendId),
     report: board.get(replica.backendId, tabletId, replica.replicaId),
   }));
   const leader = replicas.find(({ replicaId }) => replicaId === lead?.replicaId);
@@ -112,7 +114,7 @@ function rowOf(
     number(report?.cooledVersion),
     BigInt(partition.visibleVersion),
     timeTextOrNull(report?.dueMs ?? null),
-    stateOf(names.policy, report, unsettled),
+    stateOf(names.policy, leader, unsettled),
     replicas.length === 0
       ? 'a replica: none is left, ADMIN REPAIR TABLE makes one of what is cooled'
       : waitingFor(waits, names.policy, leader, unsettled),
@@ -137,12 +139,15 @@ function isSettled(
 
 function stateOf(
   policy: string | null,
-  report: ReplicaReport | undefined,
+  leader: Known | undefined,
   unsettled: readonly Known[],
 ): CooldownState {
+  const report = leader?.report;
   if (policy === null) return report?.cooldownState ?? 'NONE';
   // What it has reported last is older than its policy.
   if (report === undefined || report.cooldownState === 'NONE') return 'WAITING';
+  // What it said it was doing, it does no more.
+  if (leader?.isAlive === false && report.cooldownState === 'COOLING') return 'WAITING';
   if (report.cooldownState !== 'COOLED' || unsettled.length === 0) return report.cooldownState;
   return unsettled.some((one) => one.report?.cooldownState === 'FAILED') ? 'FAILED' : 'WAITING';
 }
@@ -157,6 +162,7 @@ function waitingFor(
   const report = leader?.report;
   if (policy === null) return cut(report?.cooldownWaits ?? '');
   if (leader === undefined) return 'a leader to be elected';
+  if (!leader.isAlive) return `backend ${leader.backendId} of the leader, which is not alive`;
   if (report === undefined) return 'a report of the leader';
   if (report.cooldownState === 'NONE')
     return 'a report of the leader that knows its storage policy';

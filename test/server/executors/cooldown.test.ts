@@ -327,6 +327,23 @@ it('ADMIN SHOW REPLICA STATUS has a row for each replica that is not there', asy
   ]);
 });
 
+it('SHOW COOLDOWN FROM waits for a leader whose backend is not alive', async () => {
+  await round();
+  report((_, tabletId) =>
+    tabletId === firstTablet()
+      ? { cooldownState: 'COOLED', metaId: 'm', cooledVersion: 1, localBytes: 0, remoteBytes: 9 }
+      : { cooldownState: 'COOLING', cooldownWaits: 'an upload' },
+  );
+  await round();
+  for (const backendId of backends) fixture.registry.forget(backendId);
+  const rows = await fixture.objects('SHOW COOLDOWN FROM d.t');
+  const leaders = rows.map((row) => String(row['LeaderBackendId']));
+  expect(rows.map((row) => [row['State'], row['WaitingFor']])).toEqual([
+    ['COOLED', `backend ${leaders[0]} of the leader, which is not alive`],
+    ['WAITING', `backend ${leaders[1]} of the leader, which is not alive`],
+  ]);
+});
+
 describe('SHOW PROC of replicas', () => {
   it('is where SHOW TABLET leads to', async () => {
     report((_, tabletId) =>
