@@ -5,27 +5,26 @@
  */
 import { randomInt } from 'node:crypto';
 import { Command, InvalidArgumentError } from 'commander';
-import { runSchedules, runScope, runSeeds } from './cooldown/command.ts';
+import { openFields } from './cooldown/open_fields.ts';
 import type { ControlKind } from './cooldown/random_run.ts';
-import { COOL_PLANTS, type CoolPlantName, isCoolPlantName } from './cooldown/plants.ts';
-import { SCOPES, type ScopeName, isScopeName } from './cooldown/scopes.ts';
-import { PLANTS, type PlantName, isPlantName } from './plants.ts';
 import { SEEDS } from './seeded_random.ts';
-import { type RunResult, simulate } from './simulation.ts';
+import type { RunResult } from './simulation.ts';
 
 interface Arguments {
   readonly world: World;
   readonly control: ControlKind;
-  readonly scope?: ScopeName;
+  readonly scope?: string;
   readonly deviations: number;
-  readonly runsMax: number;
+  readonly runsMax?: number;
+  readonly resume?: string;
+  readonly merging?: 'off' | 'audit';
   readonly script?: string;
   readonly schedules?: string;
   readonly seed?: number;
   readonly runs: number;
   readonly events?: number;
   readonly trace: boolean;
-  readonly plant: PlantName | CoolPlantName;
+  readonly plant: string;
   readonly quiet: boolean;
 }
 
@@ -47,24 +46,20 @@ function controlKind(text: string): ControlKind {
   throw new InvalidArgumentError('real or model');
 }
 
-function plantName(text: string): PlantName | CoolPlantName {
-  if (isPlantName(text) || isCoolPlantName(text)) return text;
-  const names = [...Object.keys(PLANTS), ...Object.keys(COOL_PLANTS)];
-  throw new InvalidArgumentError(`one of ${names.join(', ')}`);
-}
-
-function scopeName(text: string): ScopeName {
-  if (isScopeName(text)) return text;
-  throw new InvalidArgumentError(`one of ${Object.keys(SCOPES).join(', ')}`);
+function mergingKind(text: string): 'off' | 'audit' {
+  if (text === 'off' || text === 'audit') return text;
+  throw new InvalidArgumentError('off or audit');
 }
 
 const program = new Command('sim')
   .description('Runs the deterministic simulation of warm-up jobs, or of cooldown.')
   .option('--world <world>', 'warm-up or cooldown', worldName, 'warm-up')
   .option('--control <kind>', 'cooldown: real or model control plane', controlKind, 'real')
-  .option('--scope <name>', 'cooldown: explore a small scope', scopeName)
-  .option('--deviations <n>', 'of a scope: most things that go otherwise in a run', whole, 1)
-  .option('--runs-max <n>', 'of a scope: most runs', whole, 20_000)
+  .option('--scope <name>', 'cooldown: explore a small scope, or all')
+  .option('--deviations <n>', 'of a scope: most things that go otherwise in a run', whole, 2)
+  .option('--runs-max <n>', 'of a scope: most runs', whole)
+  .option('--resume <file>', 'of a scope: go on from what is there, and write it')
+  .option('--merging <how>', 'of a scope: do not merge equal states, or audit it', mergingKind)
   .option('--schedules <list>', 'cooldown: named schedules, name or name:plant each, or all')
   .option('--script <choices>', 'of a scope: one run, by its choices')
   .option('--seed <n>', 'the first seed; the following runs take the following ones', whole)
@@ -72,7 +67,7 @@ const program = new Command('sim')
   .option('--events <n>', 'things that people do in a run', whole)
   .option('--trace', 'print what happens', false)
   .option('--quiet', 'print one line per run', false)
-  .option('--plant <bug>', 'put a known bug in', plantName, 'none')
+  .option('--plant <bug>', 'put a known bug in', 'none')
   .parse();
 const options = program.opts<Arguments>();
 
@@ -95,15 +90,35 @@ function report(result: RunResult): void {
   say(`again: npm run sim -- --seed ${seed}${events}${plant} --trace`);
 }
 
-async function exploreScope(scope: ScopeName): Promise<void> {
-  const { deviations, runsMax, script, trace, plant } = options;
-  if (!isCoolPlantName(plant)) throw new Error(`${plant} is of another world`);
-  const only = script === undefined ? {} : { script };
-  const request = { scope, deviations, runsMax, plant, trace, ...only };
-  if (!(await runScope(request, say))) process.exitCode = 1;
+async function scopes(scope: string): Promise<void> {
+  const { deviations, runsMax, script, resume, merging, trace, plant, quiet } = options;
+  // Before what it opens is loaded.
+  openFields();
+  const { runScopes } = await import('./cooldown/command.ts');
+  const isGood = await runScopes(
+    {
+      scope,
+      deviations,
+      plant,
+      trace,
+      quiet,
+      ...(runsMax === undefined ? {} : { runsMax }),
+      ...(script === undefined ? {} : { script }),
+      ...(resume === undefined ? {} : { resume }),
+      ...(merging === undefined ? {} : { merging }),
+    },
+    say,
+  );
+  if (!isGood) process.exitCode = 1;
 }
 
-async function warmUpRuns(plant: PlantName): Promise<void> {
+async function warmUpRuns(): Promise<void> {
+  const { simulate } = await import('./simulation.ts');
+  const { PLANTS, isPlantName } = await import('./plants.ts');
+  const { plant } = options;
+  if (!isPlantName(plant)) {
+    throw new Error(`a plant is one of ${Object.keys(PLANTS).join(', ')}`);
+  }
   const first = options.seed ?? randomInt(SEEDS);
   say(`seed ${first}, runs ${options.runs}`);
   for (let run = 0; run < options.runs; run += 1) {
@@ -126,13 +141,14 @@ async function warmUpRuns(plant: PlantName): Promise<void> {
 }
 
 async function namedSchedules(list: string): Promise<void> {
+  const { runSchedules } = await import('./cooldown/command.ts');
   const wanted = list === 'all' ? [] : list.split(',');
   if (!(await runSchedules(wanted, options.trace, say))) process.exitCode = 1;
 }
 
 async function cooldownRuns(): Promise<void> {
+  const { runSeeds } = await import('./cooldown/command.ts');
   const { plant, trace, events, quiet, control } = options;
-  if (!isCoolPlantName(plant)) throw new Error(`${plant} is of another world`);
   const start = options.seed ?? randomInt(SEEDS);
   const length = events === undefined ? {} : { events };
   const basics = { first: start, runs: options.runs, plant, control, trace, quiet };
@@ -141,7 +157,6 @@ async function cooldownRuns(): Promise<void> {
 }
 
 if (options.schedules !== undefined) await namedSchedules(options.schedules);
-else if (options.scope !== undefined) await exploreScope(options.scope);
+else if (options.scope !== undefined) await scopes(options.scope);
 else if (options.world === 'cooldown') await cooldownRuns();
-else if (isPlantName(options.plant)) await warmUpRuns(options.plant);
-else throw new Error(`${options.plant} is of another world`);
+else await warmUpRuns();

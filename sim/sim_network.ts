@@ -5,7 +5,7 @@
 import type { SqlError } from '../base/errors.ts';
 import type { SeededRandom } from './seeded_random.ts';
 import type { Trace } from './trace.ts';
-import type { SimProcess, VirtualTime } from './virtual_time.ts';
+import type { SimCall, SimProcess, VirtualTime } from './virtual_time.ts';
 
 /** Probabilities per message, and milliseconds; all may be changed while the run goes on. */
 export interface NetworkFaults {
@@ -81,16 +81,18 @@ export class SimNetwork {
     const onAbort = (): void => {
       reject(signal?.reason as Error);
     };
-    const stopTimer = from.schedule(timeoutMs, `timeout of ${name}`, () => {
+    const call = from.begins([message.line, message.request]);
+    const giveUp = (): void => {
       reject(message.lost());
-    });
+    };
+    const stopTimer = from.schedule(timeoutMs, `timeout of ${name}`, giveUp, call);
     signal?.addEventListener('abort', onAbort, { once: true });
     const settle = (reply: Reply): void => {
       if (reply.ok) resolve(reply.value);
       // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- what the other end threw
       else reject(reply.error);
     };
-    this.#send(message, settle);
+    this.#send(message, call, settle);
     try {
       return await promise;
     } finally {
@@ -99,52 +101,63 @@ export class SimNetwork {
     }
   }
 
-  #send(message: Message, settle: (reply: Reply) => void): void {
+  #send(message: Message, call: SimCall, settle: (reply: Reply) => void): void {
     const { to, line, name, from } = message;
     const copies = this.#random.chance(this.faults.duplicate) ? 2 : 1;
     const request = structuredClone(message.request);
     for (let copy = 1; copy <= copies; copy += 1) {
       if (this.#isLost(line, this.faults.drop, `${from.name} -> ${to.name} ${name}`)) continue;
-      this.#time.schedule(this.#delay(), `arrives ${name} at ${to.name}`, () => {
+      const arrive = (): void => {
         if (this.#isLost(line, 0, `${from.name} -> ${to.name} ${name}`)) return;
-        this.#deliver(message, request, settle);
-      });
+        this.#deliver(message, request, call, settle);
+      };
+      const label = `arrives ${name} at ${to.name}`;
+      this.#time.schedule(this.#delay(), label, arrive, undefined, call);
     }
   }
 
-  #deliver(message: Message, request: unknown, settle: (reply: Reply) => void): void {
+  #deliver(
+    message: Message,
+    request: unknown,
+    call: SimCall,
+    settle: (reply: Reply) => void,
+  ): void {
     const { to, name, from } = message;
     const receiver = to.process;
     if (receiver === undefined || receiver.isDead) {
       // Nobody listens on that port: the caller hears it at once.
       this.#note(name, `${from.name} -> ${to.name} ${name}: nobody listens`);
-      this.#reply(message, { ok: false, error: message.lost() }, settle);
+      this.#reply(message, { ok: false, error: message.lost() }, call, settle);
       return;
     }
     // Through its own queue: a hung receiver reads it when it goes on.
-    receiver.schedule(0, `reads ${name}`, () => {
+    const read = (): void => {
       this.#note(name, `${from.name} -> ${to.name} ${name}${inWords(request)}`);
       to.handle(name, request).then(
         (value) => {
-          if (!receiver.isDead) this.#reply(message, { ok: true, value }, settle);
+          if (!receiver.isDead) this.#reply(message, { ok: true, value }, call, settle);
         },
         (error: unknown) => {
-          if (!receiver.isDead) this.#reply(message, { ok: false, error }, settle);
+          if (!receiver.isDead) this.#reply(message, { ok: false, error }, call, settle);
         },
       );
-    });
+    };
+    receiver.schedule(0, `reads ${name}`, read, call);
   }
 
-  #reply(message: Message, reply: Reply, settle: (reply: Reply) => void): void {
+  #reply(message: Message, reply: Reply, call: SimCall, settle: (reply: Reply) => void): void {
     const { from, to, line, name } = message;
     if (this.#isLost(line, this.faults.replyLost, `${to.name} -> ${from.name} reply of ${name}`)) {
       return;
     }
     const copy: Reply = reply.ok ? { ok: true, value: structuredClone(reply.value) } : reply;
-    from.schedule(this.#delay(), `reply of ${name}`, () => {
+    const said = reply.ok ? copy : { ok: false, error: String(reply.error) };
+    const answered = { ...call, content: [line, message.request, said] };
+    const arrive = (): void => {
       if (this.#cut.has(line)) return;
       settle(copy);
-    });
+    };
+    from.schedule(this.#delay(), `reply of ${name}`, arrive, answered);
   }
 
   #isLost(line: string, probability: number, what: string): boolean {

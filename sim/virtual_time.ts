@@ -13,6 +13,16 @@ export interface SimEvent {
   readonly owner: SimProcess | undefined;
 }
 
+/** Of a message or a call on its way: what it is, for those who compare states of runs. */
+export interface SimCall {
+  /** Who waits for its end. */
+  readonly caller: SimProcess;
+  /** How many the caller has begun before it. */
+  readonly number: number;
+  /** All that decides what comes of it. */
+  readonly content: unknown;
+}
+
 interface Entry extends SimEvent {
   readonly sequence: number;
   readonly fire: () => void;
@@ -30,8 +40,17 @@ export class VirtualTime {
     return this.#heap.length;
   }
 
-  /** Calls `fire` after `delayMs`, unless its owner is dead by then; the result takes it back. */
-  schedule(delayMs: number, label: string, fire: () => void, owner?: SimProcess): () => void {
+  /**
+   * Calls `fire` after `delayMs`, unless its owner is dead by then; the result takes it back.
+   * `_call` is for subclasses.
+   */
+  schedule(
+    delayMs: number,
+    label: string,
+    fire: () => void,
+    owner?: SimProcess,
+    _call?: SimCall,
+  ): () => void {
     const atMs = this.nowMs + Math.max(0, delayMs);
     this.#sequence += 1;
     const sequence = this.#sequence;
@@ -114,6 +133,8 @@ export class SimProcess {
   #deferred: (() => void)[] = [];
   /** When it last went on after a hang, milliseconds of the run. */
   resumedMs = Number.NEGATIVE_INFINITY;
+  /** Messages and calls that it has begun. */
+  calls = 0;
 
   /** `skewMs`: how far its wall clock is off. */
   constructor(name: string, time: VirtualTime, skewMs = 0) {
@@ -130,9 +151,15 @@ export class SimProcess {
     return this.#state === 'dead';
   }
 
-  schedule(delayMs: number, label: string, fire: () => void): () => void {
+  schedule(delayMs: number, label: string, fire: () => void, call?: SimCall): () => void {
     if (this.isDead) return () => undefined;
-    return this.#time.schedule(delayMs, `${this.name} ${label}`, fire, this);
+    return this.#time.schedule(delayMs, `${this.name} ${label}`, fire, this, call);
+  }
+
+  /** For the content of a call or message that it begins. */
+  begins(content: unknown): SimCall {
+    this.calls += 1;
+    return { caller: this, number: this.calls, content };
   }
 
   onDeath(fn: () => void): void {
@@ -190,7 +217,7 @@ export class SimProcess {
             cancel();
             reject(signal?.reason as Error);
           };
-          const cancel = after(ms, () => {
+          const cancel = this.schedule(ms, 'sleep', () => {
             signal?.removeEventListener('abort', onAbort);
             resolve();
           });

@@ -97,7 +97,12 @@ export class ReplicaStore {
    * `backend` is for messages.
    */
   static open(file: string, backend: BackendId | string = file): ReplicaStore {
-    return new ReplicaStore(new ReplicaTables(new Database(file)), backend);
+    return ReplicaStore.over(new ReplicaTables(new Database(file)), backend);
+  }
+
+  /** Over tables that are open already; `close` closes them. */
+  static over(tables: ReplicaTables, backend: BackendId | string): ReplicaStore {
+    return new ReplicaStore(tables, backend);
   }
 
   private constructor(tables: ReplicaTables, backend: BackendId | string) {

@@ -51,6 +51,12 @@ const SILENCE_MS = 3000;
 /** Fates that change nothing are the same for calls that only read. */
 type Act = (isHalf: boolean) => unknown;
 
+interface How {
+  readonly conditional?: boolean;
+  /** What it does beside its name and key. */
+  readonly detail?: unknown;
+}
+
 export class BucketView implements ObjectStore {
   readonly url = 'sim://bucket';
   readonly #deps: BucketViewDeps;
@@ -65,7 +71,7 @@ export class BucketView implements ObjectStore {
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
     checkKey(key);
     const range = checkRange(options);
-    return (await this.#call('get', key, options, () => {
+    const act = (): unknown => {
       const stored = this.#deps.bucket.objects.get(key);
       if (stored === undefined) throw this.#error('NOT_FOUND', key, 'no such object');
       const count = rangeBytes(range, stored.meta.size);
@@ -74,7 +80,8 @@ export class BucketView implements ObjectStore {
       if (options.into === undefined) return source;
       options.into.set(source);
       return options.into.subarray(0, count);
-    })) as Uint8Array;
+    };
+    return (await this.#call('get', key, options, act, { detail: range })) as Uint8Array;
   }
 
   async head(key: string, options: CallOptions = {}): Promise<ObjectMeta | undefined> {
@@ -89,6 +96,9 @@ export class BucketView implements ObjectStore {
     checkKey(key);
     const conditional = options.ifMatch !== undefined || options.ifNoneMatch !== undefined;
     const { bucket, actor } = this.#deps;
+    if (conditional && !bucket.hasConditions) {
+      throw this.#error('UNSUPPORTED', key, 'it has no conditional writes');
+    }
     const copy = body.slice();
     const act = (isHalf: boolean): unknown => {
       const { time } = this.#deps;
@@ -99,7 +109,9 @@ export class BucketView implements ObjectStore {
       }
       return result;
     };
-    return (await this.#call('put', key, options, act, conditional)) as { etag: string };
+    const detail = [copy, options.ifMatch, options.ifNoneMatch];
+    const how = { conditional, detail };
+    return (await this.#call('put', key, options, act, how)) as { etag: string };
   }
 
   /** As one put, without the condition: a store that cannot keep it for large bodies. */
@@ -129,9 +141,10 @@ export class BucketView implements ObjectStore {
     if (keys.length === 0) return;
     const { bucket, actor } = this.#deps;
     const all = [...keys];
-    await this.#call('delete', all[0] ?? '', options, () => {
+    const act = (): void => {
       bucket.delete(this.#deps.time.nowMs, actor, all);
-    });
+    };
+    await this.#call('delete', all[0] ?? '', options, act, { detail: all });
   }
 
   async close(): Promise<void> {
@@ -143,7 +156,7 @@ export class BucketView implements ObjectStore {
     key: string,
     { signal }: CallOptions,
     act: Act,
-    conditional = false,
+    { conditional = false, detail }: How = {},
   ): Promise<unknown> {
     const { actor, bucket } = this.#deps;
     const call: BucketCall = { name, key, conditional, actor };
@@ -152,14 +165,20 @@ export class BucketView implements ObjectStore {
       this.#store,
       key,
       signal,
-      async () => await this.#attempt(call, act, signal),
+      async () => await this.#attempt(call, act, signal, detail),
       (error) => (conditional ? error instanceof AttemptError && error.harmless : error.transient),
     );
   }
 
   /** There, done or not, and back. */
-  async #attempt(call: BucketCall, act: Act, signal: AbortSignal | undefined): Promise<unknown> {
+  async #attempt(
+    call: BucketCall,
+    act: Act,
+    signal: AbortSignal | undefined,
+    detail: unknown,
+  ): Promise<unknown> {
     const { process, time, latencyMs } = this.#deps;
+    const sent = process.begins({ call, detail });
     if (process.isDead) return await new Promise<never>(() => undefined);
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const what = `${call.name} ${call.key}`;
@@ -167,14 +186,19 @@ export class BucketView implements ObjectStore {
       if (signal !== undefined) reject(abortedError(call.key, signal));
     };
     signal?.addEventListener('abort', onAbort, { once: true });
-    time.schedule(latencyMs(), `${process.name} ${what} arrives`, () => {
+    const arrive = (): void => {
       const answer = this.#answer(call, act);
-      process.schedule(latencyMs() + (answer.silent ? SILENCE_MS : 0), `answer of ${what}`, () => {
+      const come = (): void => {
         signal?.removeEventListener('abort', onAbort);
         if (answer.ok) resolve(answer.value);
         else reject(answer.error);
-      });
-    });
+      };
+      const said = { ...sent, content: answer.ok ? answer : String(answer.error) };
+      const backMs = latencyMs() + (answer.silent ? SILENCE_MS : 0);
+      process.schedule(backMs, `answer of ${what}`, come, said);
+    };
+    const label = `${process.name} ${what} arrives`;
+    time.schedule(latencyMs(), label, arrive, undefined, sent);
     return await promise;
   }
 

@@ -1,11 +1,7 @@
 /**
- * A backend with replicas: a disk that lasts (the real replica store in a file, segments in
- * memory), and one life after the other on it, put together from the real parts: what
+ * A backend with replicas: a disk that lasts (the real replica store and segments, in memory), and one life after the other on it, put together from the real parts: what
  * `be-agent/replica` answers and reports, and the cooldown cooldown.
  */
-import { rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import Database from 'better-sqlite3';
 import type {
   AgentCalls,
   FrontendPort,
@@ -44,13 +40,12 @@ import { rowMerge } from './row_merge.ts';
 import { RowScan } from './row_scan.ts';
 import type { CoolPlant } from './plants.ts';
 import type { OfQuery, Queries } from './queries.ts';
+import { type ReplicaFile, closeReplicaFile, openReplicaFile } from './replica_files.ts';
 import type { DiskSeen } from './seen.ts';
 import type { CooldownWatch } from './watch.ts';
 
 /** What the backends of one run have in common. */
 export interface CoolWorld {
-  /** A directory for the files of replica stores. */
-  readonly dir: string;
   readonly time: VirtualTime;
   readonly trace: Trace;
   readonly network: SimNetwork;
@@ -76,12 +71,15 @@ interface Life {
   readonly process: SimProcess;
   readonly host: ReplicaHost;
   readonly cooldown: Cooldown;
+  /** When the heartbeat was sent that was answered last, monotonic milliseconds. */
+  readonly lease: { heardMs: number };
   readonly scans: OpenScans;
   readonly config: Config;
   readonly frontend: FrontendPort;
   readonly incarnation: string;
   readonly view: ObjectStore;
   readonly store: ReplicaStore;
+  readonly random: SeededRandom;
 }
 
 const CALL_TIMEOUT_MS = 5000;
@@ -93,21 +91,23 @@ export class CoolBackend implements Endpoint, DiskSeen {
   readonly disk = new LocalDisk();
   readonly #world: CoolWorld;
   readonly #random: SeededRandom;
-  readonly #file: string;
+  /** What is in it outlives the processes. */
+  #file: ReplicaFile;
   #store: ReplicaStore;
   #life: Life | undefined;
   #process: SimProcess | undefined;
   #lives = 0;
   #disks = 0;
+  #writes = 0;
 
-  /** `isTwin`: on a copy of the disk, see `twin`. */
-  constructor(backendId: BackendId, world: CoolWorld, isTwin = false) {
+  /** `image`: of the replica store of another backend, of which this is the twin; see `twin`. */
+  constructor(backendId: BackendId, world: CoolWorld, image?: Buffer) {
     this.backendId = backendId;
-    this.isTwin = isTwin;
-    this.name = `be-${backendId}${isTwin ? '-twin' : ''}`;
+    this.isTwin = image !== undefined;
+    this.name = `be-${backendId}${this.isTwin ? '-twin' : ''}`;
     this.#world = world;
     this.#random = world.random.fork();
-    this.#file = join(world.dir, `${this.name}.db`);
+    this.#file = openReplicaFile(image);
     this.#store = this.#open();
     this.disk.onDelete = (key) => {
       world.watch.localDeleted(this, key);
@@ -140,13 +140,28 @@ export class CoolBackend implements Endpoint, DiskSeen {
 
   /** All that its process has in memory; for comparing states. */
   get memory(): readonly unknown[] {
-    return [this.#life?.host, this.#life?.cooldown];
+    return [this.#life?.host, this.#life?.cooldown, this.#life?.random];
+  }
+
+  get incarnation(): string | undefined {
+    return this.#life?.incarnation;
+  }
+
+  /** Number of its last report. */
+  get reportSeq(): number | undefined {
+    const reports = this.#life?.host.reports as unknown as { private_seq?: number } | undefined;
+    return reports?.private_seq;
   }
 
   /** Parts of that which are on the disk, belong to others, or never change. */
   get outsideMemory(): readonly unknown[] {
     const { process, config, frontend, view, store } = this.#life ?? {};
     return [process, config, frontend, view, store, this.#world];
+  }
+
+  /** Grows with each change of that file. */
+  get writes(): number {
+    return this.#writes;
   }
 
   /** Everything in the file of its replica store. */
@@ -167,10 +182,7 @@ export class CoolBackend implements Endpoint, DiskSeen {
     this.#process = process;
     trace.note(time.nowMs, `${process.name} starts`);
     // It reads what is on the disk, nothing else; before the first life nobody has.
-    if (this.#lives > 1) {
-      this.#store.close();
-      this.#store = this.#open();
-    }
+    if (this.#lives > 1) this.#store = this.#open();
     const life = this.#begin(process);
     this.#life = life;
     life.host.start();
@@ -192,9 +204,9 @@ export class CoolBackend implements Endpoint, DiskSeen {
     this.#world.trace.note(this.#world.time.nowMs, `${this.name} lost its disk`);
     this.#world.watch.diskLost(this);
     this.disk.wipe();
-    this.#store.close();
     this.#disks += 1;
-    for (const end of ['', '-wal', '-shm']) rmSync(`${this.#file}${end}`, { force: true });
+    closeReplicaFile(this.#file);
+    this.#file = openReplicaFile();
     this.#store = this.#open();
   }
 
@@ -203,10 +215,8 @@ export class CoolBackend implements Endpoint, DiskSeen {
    * old one still runs: the same backend, the same replicas. Nobody sends it anything.
    */
   twin(): CoolBackend {
-    const source = new Database(this.#file);
-    writeFileSync(join(this.#world.dir, `${this.name}-twin.db`), source.serialize());
-    source.close();
-    const twin = new CoolBackend(this.backendId, this.#world, true);
+    const image = this.#file.database.serialize();
+    const twin = new CoolBackend(this.backendId, this.#world, image);
     for (const [key, body] of this.disk.files) twin.disk.files.set(key, body);
     return twin;
   }
@@ -246,7 +256,7 @@ export class CoolBackend implements Endpoint, DiskSeen {
 
   close(): void {
     this.#process?.kill();
-    this.#store.close();
+    closeReplicaFile(this.#file);
   }
 
   async handle(name: string, request: unknown): Promise<unknown> {
@@ -343,7 +353,12 @@ export class CoolBackend implements Endpoint, DiskSeen {
   }
 
   #open(): ReplicaStore {
-    const store = ReplicaStore.open(this.#file, this.backendId);
+    const store = ReplicaStore.over(this.#file.tables, this.backendId);
+    const batch = store.batch.bind(store);
+    store.batch = (work) => {
+      this.#writes += 1;
+      return batch(work);
+    };
     store.onChange((tabletId) => {
       this.#world.watch.replicaChanged(this, tabletId);
     });
@@ -361,7 +376,8 @@ export class CoolBackend implements Endpoint, DiskSeen {
     const clock = wholeTimers(process.clock);
     const incarnation = `${this.isTwin ? 'twin.' : ''}${this.#disks}.${this.#lives}`;
     const view = plant.bucket(this.#bucketView(process), this);
-    const shared = { backendId, config, clock, random: this.#random.fork(), log, frontend };
+    const random = this.#random.fork();
+    const shared = { backendId, config, clock, random, log, frontend };
     const host = ReplicaHost.over(
       {
         ...shared,
@@ -374,14 +390,20 @@ export class CoolBackend implements Endpoint, DiskSeen {
       local,
     );
     const resource = async (): Promise<ObjectStore> => await Promise.resolve(view);
-    const isConditional = async (): Promise<boolean> => await Promise.resolve(true);
-    const merge = rowMerge(view);
-    const cooldown = new Cooldown({ ...shared, store, local, resource, isConditional, merge });
+    const { bucket } = this.#world;
+    const isConditional = async (): Promise<boolean> => await Promise.resolve(bucket.hasConditions);
+    // As the agent has it: only what the server has answered counts.
+    const lease = { heardMs: Number.NEGATIVE_INFINITY };
+    const leaseLeftMs = (): number =>
+      lease.heardMs + config.get('cooldown_leader_dead_seconds') * 500 - clock.monotonic();
+    const cooling = { resource, isConditional, leaseLeftMs, merge: rowMerge(view) };
+    const cooldown = new Cooldown({ ...shared, store, local, ...cooling });
     host.attachCooldown(cooldown);
     const opening = async (request: OpenScanRequest): Promise<OpenedScan> =>
       await this.#openScan(process, host, view, request);
     const scans = new OpenScans(clock, this.#random.fork(), opening, backendId);
-    return { process, host, cooldown, scans, config, frontend, incarnation, view, store };
+    const outside = { config, frontend, view, store, random };
+    return { process, host, cooldown, lease, scans, incarnation, ...outside };
   }
 
   /** As the agent does it, with another reader of segments. */
@@ -429,7 +451,8 @@ export class CoolBackend implements Endpoint, DiskSeen {
     const { network, backend } = this.#world;
     const call = async (name: string, args: readonly unknown[]): Promise<unknown> => {
       const to = backend(backendId);
-      const what = { backend: backendId, what: name, timeoutMs: CALL_TIMEOUT_MS };
+      const why = `nothing within ${CALL_TIMEOUT_MS} ms`;
+      const what = { backend: backendId, what: name, why };
       const lost = (): SqlError => new SqlError('AGENT_LOST', what);
       if (to === undefined) throw lost();
       const signal = args.at(-1) instanceof AbortSignal ? (args.at(-1) as AbortSignal) : undefined;
@@ -447,7 +470,7 @@ export class CoolBackend implements Endpoint, DiskSeen {
   }
 
   async #heartbeat(life: Life): Promise<void> {
-    const { process, config, incarnation, frontend } = life;
+    const { process, config, incarnation, frontend, lease, host } = life;
     const request = {
       backendId: this.backendId,
       incarnation,
@@ -458,8 +481,11 @@ export class CoolBackend implements Endpoint, DiskSeen {
       diskAvailableBytes: 2 ** 40,
       diskTotalBytes: 2 ** 41,
     };
+    const sentMs = process.clock.monotonic();
     try {
       const reply = await frontend.call('heartbeat', request, { timeoutMs: CALL_TIMEOUT_MS });
+      lease.heardMs = sentMs;
+      host.reports.heard();
       if (Object.keys(reply.config).length > 0) config.replace(reply.config);
     } catch {
       // The next one comes all the same.

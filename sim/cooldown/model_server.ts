@@ -136,6 +136,11 @@ interface Life {
   readonly repairing: Set<TabletId>;
 }
 
+interface ReportLife {
+  readonly incarnation: string;
+  readonly seq: number;
+}
+
 export class ModelServer implements Endpoint, ControlSeen {
   readonly name = 'server';
   /** A collection was confirmed; the answer is not sent yet. */
@@ -189,7 +194,7 @@ export class ModelServer implements Endpoint, ControlSeen {
 
   /** All that its process has in memory, and what it draws ids from; for comparing states. */
   get memory(): readonly unknown[] {
-    const { board, reports, incarnations, heardMs, repairing } = this.#life ?? {};
+    const { board, incarnations, heardMs, repairing } = this.#life ?? {};
     const backends = board
       ?.backends()
       .map((backendId) => [
@@ -198,12 +203,15 @@ export class ModelServer implements Endpoint, ControlSeen {
         board.incarnationOf(backendId),
         [...(board.reportsOf(backendId)?.all() ?? [])],
       ]);
-    return [backends, reports, incarnations, heardMs, repairing, this.#running, this.#deps.random];
+    return [backends, incarnations, heardMs, repairing, this.#running, this.#deps.random];
   }
 
-  /** Of that, what is told otherwise. */
-  get outsideMemory(): readonly unknown[] {
-    return [this.#life?.process, this.#life?.board];
+  /** Of each backend the life that it has reports of, also in memory. */
+  get reportLives(): ReadonlyMap<BackendId, ReportLife> {
+    const reports = this.#life?.reports as unknown as
+      | { private_lives?: Map<BackendId, ReportLife> }
+      | undefined;
+    return reports?.private_lives ?? new Map();
   }
 
   crash(): void {
@@ -596,7 +604,7 @@ export class ModelServer implements Endpoint, ControlSeen {
     const endpoint = backends().find((one) => one.name === `be-${to}`);
     if (endpoint === undefined) return false;
     const timeoutMs = name === 'cloneReplica' ? CLONE_TIMEOUT_MS : CALL_TIMEOUT_MS;
-    const what = { backend: to, what: name, timeoutMs };
+    const what = { backend: to, what: name, why: `nothing within ${timeoutMs} ms` };
     try {
       await network.call({
         from: life.process,

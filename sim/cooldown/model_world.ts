@@ -50,7 +50,7 @@ export class ModelWorld extends WorldCore {
         await this.#deletePrefix(process, prefix);
       },
       rules: { ...RULES, ...options.plant?.rules },
-      deadMs: 5000,
+      deadMs: options.deadMs ?? 5000,
       tickMs: 1000,
     });
     for (let at = 1; at <= options.backends; at += 1) {

@@ -49,6 +49,8 @@ export interface WorldOptions {
   readonly ttlSeconds?: number;
   /** Largest amount that a backend's wall clock is off, milliseconds. */
   readonly skewMsMax?: number;
+  /** The same, of the server's. */
+  readonly serverSkewMsMax?: number;
 }
 
 /** Short times, so that a scenario is over in a virtual minute. */
@@ -80,7 +82,7 @@ export abstract class WorldCore {
   /** What becomes of a call of the bucket. */
   fate: (call: BucketCall) => Fate;
   protected readonly options: WorldOptions;
-  protected readonly dir: string;
+  #dir: string | undefined;
   protected readonly random: SeededRandom;
   protected readonly agentConfig: Readonly<Record<string, string>>;
   /** How long a durable step takes, and one way to the bucket; milliseconds. */
@@ -99,8 +101,6 @@ export abstract class WorldCore {
   constructor(options: WorldOptions) {
     this.options = options;
     this.fate = options.fate ?? ((): Fate => 'ok');
-    const root = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
-    this.dir = mkdtempSync(join(root, 'thermocline-cool-'));
     this.random = options.random ?? new SeededRandom(options.seed);
     this.time = options.time ?? new VirtualTime();
     this.trace = new Trace(options.print);
@@ -115,6 +115,13 @@ export abstract class WorldCore {
     process.on('unhandledRejection', this.#onUnhandled);
   }
 
+  /** For the files of the control plane. */
+  protected get dir(): string {
+    const root = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+    this.#dir ??= mkdtempSync(join(root, 'thermocline-cool-'));
+    return this.#dir;
+  }
+
   /** What the control plane has on its disk. */
   protected abstract control(): ControlSeen;
 
@@ -126,7 +133,7 @@ export abstract class WorldCore {
   close(): void {
     process.off('unhandledRejection', this.#onUnhandled);
     for (const backend of [...this.backends, ...this.#twins]) backend.close();
-    rmSync(this.dir, { recursive: true, force: true });
+    if (this.#dir !== undefined) rmSync(this.#dir, { recursive: true, force: true });
   }
 
   seen(): Seen {
@@ -226,7 +233,6 @@ export abstract class WorldCore {
 
   protected makeBackend(backendId: BackendId, server: Endpoint): CoolBackend {
     const backend = new CoolBackend(backendId, {
-      dir: this.dir,
       time: this.time,
       trace: this.trace,
       network: this.network,
