@@ -49,6 +49,12 @@ export interface RebuiltTablet {
   readonly detail: string;
 }
 
+interface RebuildHow {
+  /** Otherwise only when every visible version is left. */
+  readonly isLossAllowed: boolean;
+  readonly signal: AbortSignal;
+}
+
 type Outcome = Omit<RebuiltTablet, 'tabletId' | 'partitionName' | 'visibleVersion'>;
 
 interface Place {
@@ -102,38 +108,38 @@ interface Rebuilding {
 
 export class ReplicaRebuild {
   readonly #deps: ReplicaRebuildDeps;
-  readonly #running = new Set<TabletId>();
+  /** One at a time for each tablet: who comes meanwhile looks at what is there then. */
+  readonly #running = new Map<TabletId, Promise<unknown>>();
 
   constructor(deps: ReplicaRebuildDeps) {
     this.#deps = deps;
   }
 
-  isRunning(tabletId: TabletId): boolean {
-    return this.#running.has(tabletId);
-  }
-
   /**
    * undefined: there is nothing to be rebuilt, a replica has all versions or the tablet is gone.
-   * Without `isLossAllowed` only when every visible version is left. Throws what `signal` says.
+   * Throws what `signal` says.
    */
-  async rebuild(
+  async rebuild(tabletId: TabletId, how: RebuildHow): Promise<RebuiltTablet | undefined> {
+    for (;;) {
+      const running = this.#running.get(tabletId);
+      if (running === undefined) break;
+      await running.catch(() => undefined);
+      how.signal.throwIfAborted();
+    }
+    const work = this.#rebuildOne(tabletId, how).finally(() => this.#running.delete(tabletId));
+    this.#running.set(tabletId, work);
+    return await work;
+  }
+
+  async #rebuildOne(
     tabletId: TabletId,
-    { isLossAllowed, signal }: { readonly isLossAllowed: boolean; readonly signal: AbortSignal },
+    { isLossAllowed, signal }: RebuildHow,
   ): Promise<RebuiltTablet | undefined> {
     const place = await this.#placeOf(tabletId);
     if (place === undefined || this.#looksComplete(place)) return undefined;
-    const { partition } = place;
-    const about = {
-      tabletId,
-      partitionName: partition.name,
-      visibleVersion: partition.visibleVersion,
-    };
+    const { name: partitionName, visibleVersion } = place.partition;
+    const about = { tabletId, partitionName, visibleVersion };
     const not = { ...about, isRebuilt: false, replica: undefined, rows: undefined } as const;
-    if (this.#running.has(tabletId)) {
-      const detail = 'it is being rebuilt right now';
-      return { ...not, cooledVersion: undefined, lost: [], detail };
-    }
-    this.#running.add(tabletId);
     try {
       const done = await this.#rebuild(place, isLossAllowed, signal);
       return done === undefined ? undefined : { ...about, ...done };
@@ -145,8 +151,6 @@ export class ReplicaRebuild {
       }
       if (!(error instanceof SqlError)) throw error;
       return { ...not, cooledVersion: undefined, lost: [], detail: error.message };
-    } finally {
-      this.#running.delete(tabletId);
     }
   }
 

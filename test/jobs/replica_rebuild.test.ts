@@ -180,6 +180,16 @@ describe('a tablet without a replica', () => {
     expect(world.catalog.cooldown.lead(tabletId)?.term).toBe(5);
   });
 
+  it('is rebuilt once, whoever asks for it at the same time', async () => {
+    await lose(1);
+    head(2);
+    const [first, second, third] = await Promise.all([run(false), run(), run()]);
+    expect(first).toMatchObject({ isRebuilt: false });
+    expect(second).toMatchObject({ isRebuilt: true, lost: [{ from: 3, to: VISIBLE }] });
+    expect(third).toBeUndefined();
+    expect(replicas()).toHaveLength(1);
+  });
+
   it('is left alone when nothing of it is cooled, or made anew, empty, if that is wanted', async () => {
     await lose(1);
     expect((await run())?.detail).toBe(

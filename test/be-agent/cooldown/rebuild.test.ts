@@ -1,7 +1,7 @@
 /** A tablet that lost its replicas comes back from what is published, and says what is lost. */
 import { describe, expect, it } from '@jest/globals';
 import type { AgentCalls } from '../../../base/agent_messages.ts';
-import { id } from '../../../base/ids.ts';
+import { id, rowsetId } from '../../../base/ids.ts';
 import {
   POLICY,
   RESOURCE,
@@ -142,6 +142,43 @@ describe('a rebuild', () => {
     const published = (await world.manifest())?.rowsets.map(({ rowsetId }) => rowsetId);
     expect(published).not.toContain(world.loaded.at(-1)?.rowsetId);
     await world.checkPublished();
+  });
+
+  it('fills a replica that has some versions, and keeps what it has', async () => {
+    const world = new World({ replicas: 2 });
+    const [first, second] = [world.node(1), world.node(2)];
+    await world.load(2);
+    await world.conf(1, 1, [first]);
+    await world.clock.run(DUE_MS);
+    expect(first.cooledVersion).toBe(2);
+    await world.load(3, [100], [first]);
+    await world.load(4, [100]);
+    expect(second.state.version).toBe(2);
+    expect(await rebuild(world)).toEqual({
+      emptied: [{ from: 3, to: 3 }],
+      cooledVersion: 2,
+      rows: 20,
+    });
+    expect(ranges(world, 2)).toEqual([
+      'remote [0-1] 0',
+      'remote [2-2] 10',
+      'local [3-3] 0',
+      'local [4-4] 10',
+    ]);
+    await world.checkPublished();
+  });
+
+  it('loses no load whose outcome has not come yet', async () => {
+    const world = await lost();
+    const { store, replicaId } = world.node(2);
+    const places = { tableId: id<never>(1), partitionId: id<never>(5), indexId: id<never>(3) };
+    store.create({ tabletId: TABLET, replicaId, ...places });
+    const prepared = { tabletId: TABLET, replicaId, rowsetId: rowsetId('c'.repeat(32)) };
+    store.prepare(id(4), [{ ...prepared, rows: 1, bytes: 0, segments: [], newestWriteMs: 0 }]);
+    await expect(rebuild(world)).rejects.toThrow(/loads whose outcome it has not heard of yet/);
+    const versions = [{ partitionId: id<never>(5), version: 4 }];
+    store.settle({ txnId: id(4), state: 'VISIBLE', versions });
+    expect(await rebuild(world)).toMatchObject({ emptied: [], cooledVersion: 3 });
   });
 
   it('is refused when something would get lost that may not', async () => {
