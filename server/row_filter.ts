@@ -7,6 +7,7 @@ import type { ResultColumn, SqlRow, SqlValue } from '../base/values.ts';
 import type { ShowFilter } from '../parser/statement.ts';
 import { RowConditions, compareValues, isTrue, type ConditionOptions } from './row_condition.ts';
 import { likeMatcher } from './select/patterns.ts';
+import { shownQuantity } from './shown_quantity.ts';
 
 export interface FilterOptions extends ConditionOptions {
   /** The columns that `LIKE 'pattern'` looks at; any match counts. */
@@ -73,6 +74,7 @@ function sortRows(
     sign: descending ? -1 : 1,
   }));
   const decorated = rows.map((row) => ({ row, values: keys.map(({ cell }) => cell(row)) }));
+  for (const at of keys.keys()) useQuantities(decorated, at);
   decorated.sort((a, b) => {
     for (const [at, { sign }] of keys.entries()) {
       const order = sortOrder(a.values[at] ?? null, b.values[at] ?? null);
@@ -81,6 +83,21 @@ function sortRows(
     return 0;
   });
   return decorated.map(({ row }) => row);
+}
+
+/**
+ * Doris has numbers and sizes in columns of text, and orders them as what they are: `9` before `10`,
+ * `900 B` before `1 KB`. Only where all are that: an order has to hold among all of them.
+ */
+function useQuantities(rows: readonly { readonly values: SqlValue[] }[], at: number): void {
+  const quantities: SqlValue[] = [];
+  for (const { values } of rows) {
+    const value = values[at] ?? null;
+    const quantity = typeof value === 'string' ? shownQuantity(value) : value;
+    if (quantity === undefined) return;
+    quantities.push(quantity);
+  }
+  for (const [row, { values }] of rows.entries()) values[at] = quantities[row] ?? null;
 }
 
 /** NULL first, then by value. */

@@ -182,7 +182,7 @@ const TABLE_DATA = ['TableName', 'IndexName', 'Size', 'ReplicaCount', 'RowCount'
 /**
  * Of a shared table sizes are those of the data in the vault: Size and RemoteSize are the same, and
  * each tablet counts as one replica. Of a replicated one Size is what all replicas have on their
- * disks, RemoteSize what has cooled, once. The last row is the sum.
+ * disks, RemoteSize what has cooled, once. The last row is the sum, also of tables beyond LIMIT.
  */
 export const showData: Executor<'ShowData'> = async ({ table: name, filter }, context) => {
   const heading = (names: readonly string[]) => ({
@@ -190,8 +190,16 @@ export const showData: Executor<'ShowData'> = async ({ table: name, filter }, co
     likeColumns: ['TableName'],
   });
   if (name === undefined) {
-    const { rows, total } = await databaseData(context);
-    return withTotal(filtered(heading(DATABASE_DATA), rows, filter, context), total);
+    const sizes = await databaseData(context);
+    const rows = [...sizes.keys()];
+    const matching = { ...filter, limit: undefined };
+    const { rows: all } = filtered(heading(DATABASE_DATA), rows, matching, context);
+    const sum = (all as readonly SqlRow[]).reduce(
+      (before, row) => plus(before, sizes.get(row) ?? NO_DATA),
+      NO_DATA,
+    );
+    const shown = filtered(heading(DATABASE_DATA), rows, filter, context);
+    return withTotal(shown, ['Total', ...sizeCells(sum)]);
   }
   const table = await tableOf(name, 'SHOW DATA', context);
   const { services } = context;
@@ -213,28 +221,25 @@ export const showData: Executor<'ShowData'> = async ({ table: name, filter }, co
   return withTotal(filtered(heading(TABLE_DATA), rows, filter, context), total);
 };
 
-async function databaseData(
-  context: ExecContext,
-): Promise<{ readonly rows: readonly SqlRow[]; readonly total: SqlRow }> {
+/** By table. */
+async function databaseData(context: ExecContext): Promise<ReadonlyMap<SqlRow, DataSize>> {
   const { catalog } = context.services;
   const { database: name } = context.session;
   if (name === '') throw new SqlError('NO_DB');
   if (isSystemDatabase(name)) throw new SqlError('NOT_SUPPORTED', { what: `SHOW DATA of ${name}` });
   const { databaseId } = await catalog.databases.get(name);
-  let sum = NO_DATA;
   const rights = rightsOf(context);
   const tables = (await catalog.tables.list(databaseId)).filter((table) =>
     rights.seesTable(name, table.name),
   );
-  const rows: SqlRow[] = [];
+  const sizes = new Map<SqlRow, DataSize>();
   for (const { tableId, name: tableName } of tables) {
     const table = await catalog.tables.byId(tableId);
     if (table === undefined) continue;
     const size = tabletsSize(context.services, table, catalog.tablets.ofTable(tableId));
-    sum = plus(sum, size);
-    rows.push([tableName, ...sizeCells(size)]);
+    sizes.set([tableName, ...sizeCells(size)], size);
   }
-  return { rows, total: ['Total', ...sizeCells(sum)] };
+  return sizes;
 }
 
 function sizeCells(size: DataSize): readonly [bytes: string, replicas: string, remote: string] {

@@ -100,6 +100,41 @@ describe('WHERE', () => {
   });
 });
 
+describe('ORDER BY of text', () => {
+  const order = (values: readonly (string | null)[], descending = false): unknown[] =>
+    filterRows(
+      [textColumn('Value')],
+      values.map((value) => [value]),
+      {
+        like: undefined,
+        where: undefined,
+        limit: undefined,
+        orderBy: [{ expr: column('Value'), descending }],
+      },
+      { likeColumns: [], likeLists: [] },
+    ).map(([value]) => value);
+
+  it('has numbers and sizes in the order of what they are', () => {
+    expect(order(['10', '9', null, '-1'])).toEqual([null, '-1', '9', '10']);
+    expect(order(['1.980 KB', '1016.000 B', '0.000 B', '1.000 TB'], true)).toEqual([
+      '1.000 TB',
+      '1.980 KB',
+      '1016.000 B',
+      '0.000 B',
+    ]);
+    expect(order(['9.50 %', '70.14 %', '0.00 %'])).toEqual(['0.00 %', '9.50 %', '70.14 %']);
+    expect(order(['9007199254740993', '9007199254740992'])).toEqual([
+      '9007199254740992',
+      '9007199254740993',
+    ]);
+  });
+
+  it('is that of text as soon as one is something else', () => {
+    expect(order(['10', '9', 'ten'])).toEqual(['10', '9', 'ten']);
+    expect(order(['10 B', '9 B', ''])).toEqual(['', '10 B', '9 B']);
+  });
+});
+
 describe('LIKE, ORDER BY and LIMIT', () => {
   it('work alone and together', () => {
     expect(ids({ like: '%RUN%' })).toEqual(['9']);

@@ -152,6 +152,32 @@ describe('SHOW PARTITIONS, TABLETS and DATA', () => {
     expect(await show.objects('SHOW TABLET 999999')).toEqual([]);
   });
 
+  it('sums what matches, and orders by size', async () => {
+    for (const [name, loads] of [
+      ['big', 12],
+      ['none', 0],
+    ] as const) {
+      await show.run(`CREATE TABLE ${name} (k INT) DISTRIBUTED BY HASH (k) BUCKETS 1`);
+      const table = await show.table('d', name);
+      for (let salt = 1; salt <= loads; salt += 1) await load(show.catalog, table, 100 + salt);
+    }
+    const rows = async (rest: string): Promise<unknown[][]> =>
+      (await show.rows(`SHOW DATA ${rest}`)).rows.map(([name, size]) => [name, size]);
+    const [big, t] = [
+      ['big', '1.172 KB'],
+      ['t', '400.000 B'],
+    ];
+    expect(await rows('ORDER BY Size DESC')).toEqual([
+      big,
+      t,
+      ['none', '0.000 B'],
+      ['Total', '1.563 KB'],
+    ]);
+    expect(await rows('ORDER BY Size DESC LIMIT 1')).toEqual([big, ['Total', '1.563 KB']]);
+    expect(await rows("WHERE TableName = 't'")).toEqual([t, ['Total', '400.000 B']]);
+    expect(await rows("LIKE 'b%'")).toEqual([big, ['Total', '1.172 KB']]);
+  });
+
   it('tells how data is spread over buckets', async () => {
     const { names, rows } = await show.rows('SHOW DATA SKEW FROM d.t PARTITION (p0)');
     expect(names.join(' ')).toBe('PartitionName BucketIdx AvgRowCount AvgDataSize Graph Percent');
