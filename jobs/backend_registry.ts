@@ -26,6 +26,7 @@ export class BackendRegistry {
   readonly #clock: Clock;
   readonly #config: Config;
   readonly #entries = new Map<BackendId, Entry>();
+  readonly #starting = new Set<BackendId>();
   readonly #waiters = new Set<() => void>();
   readonly #startedMonotonic: number;
 
@@ -35,8 +36,20 @@ export class BackendRegistry {
     this.#startedMonotonic = clock.monotonic();
   }
 
-  /** Never heard of, and the server has not been up for long enough to call that silence. */
+  /** Somebody starts it, until the returned function is called. */
+  starting(backendId: BackendId): () => void {
+    this.#starting.add(backendId);
+    return () => {
+      this.#starting.delete(backendId);
+    };
+  }
+
+  /**
+   * Not alive, but on its way: somebody starts it, or it was never heard of and the server has not
+   * been up for long enough to call that silence.
+   */
   mayBeStarting(backendId: BackendId): boolean {
+    if (this.#starting.has(backendId)) return !this.isAlive(backendId);
     if (this.#entries.has(backendId)) return false;
     return this.#clock.monotonic() - this.#startedMonotonic <= this.#silentMaxMs();
   }

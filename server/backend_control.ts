@@ -163,20 +163,25 @@ export class BackendControl {
     const { agents, catalog, clusterToken, clusterId, config, dataDir, host, registry } =
       this.#deps;
     const { backendId } = backend;
-    const { httpPort } = await agents.start({
-      backendId,
-      dir: join(dataDir, BACKENDS_DIRECTORY, String(backendId)),
-      host,
-      httpPort: backend.httpPort,
-      otherPortWillDo: port === 'any port',
-      clusterToken,
-      clusterId,
-      config: config.agentValues(),
-    });
-    await this.#untilAlive(backendId);
-    this.#restartMs = RESTART_MS_MIN;
-    if (httpPort === backend.httpPort || !registry.isAlive(backendId)) return backend;
-    return await catalog.backends.setHttpPort(backendId, httpPort);
+    const hasStarted = registry.starting(backendId);
+    try {
+      const { httpPort } = await agents.start({
+        backendId,
+        dir: join(dataDir, BACKENDS_DIRECTORY, String(backendId)),
+        host,
+        httpPort: backend.httpPort,
+        otherPortWillDo: port === 'any port',
+        clusterToken,
+        clusterId,
+        config: config.agentValues(),
+      });
+      await this.#untilAlive(backendId);
+      this.#restartMs = RESTART_MS_MIN;
+      if (httpPort === backend.httpPort || !registry.isAlive(backendId)) return backend;
+      return await catalog.backends.setHttpPort(backendId, httpPort);
+    } finally {
+      hasStarted();
+    }
   }
 
   async #untilAlive(backendId: BackendId): Promise<void> {
