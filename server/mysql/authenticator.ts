@@ -29,6 +29,8 @@ export interface AuthChannel {
   /** Nobody can listen: TLS, a unix socket or loopback. A password may then come in clear. */
   readonly isPrivate: boolean;
   send(encode: (packets: PacketEncoder) => void): void;
+  /** As `send`, on its way with what is sent next: two packets, one call of the system. */
+  sendLater(encode: (packets: PacketEncoder) => void): void;
   /** Payload of the client's next packet; rejects when it is gone. */
   receive(): Promise<Buffer>;
 }
@@ -115,7 +117,10 @@ export class Authenticator {
     if (isEmptyPassword(response)) return authString === '';
     const known = this.#cache.get(user, authString);
     if (known !== undefined && verifyFastAuth(known, channel.scramble, response)) {
-      sendMore(channel, Buffer.of(FAST_AUTH_SUCCESS));
+      // The answer to the login follows at once.
+      channel.sendLater((packets) => {
+        encodeMore(packets, Buffer.of(FAST_AUTH_SUCCESS));
+      });
       return true;
     }
     sendMore(channel, Buffer.of(FULL_AUTHENTICATION));
@@ -160,11 +165,15 @@ function withoutNeedlessSwitch(account: Account, { plugin }: Claim): Account {
 
 function sendMore(channel: AuthChannel, data: Buffer): void {
   channel.send((packets) => {
-    packets.begin();
-    packets.u8(AUTH_MORE_DATA);
-    packets.bytes(data);
-    packets.end();
+    encodeMore(packets, data);
   });
+}
+
+function encodeMore(packets: PacketEncoder, data: Buffer): void {
+  packets.begin();
+  packets.u8(AUTH_MORE_DATA);
+  packets.bytes(data);
+  packets.end();
 }
 
 /** No password is an empty response or, from some clients after an auth switch, a single NUL. */

@@ -39,6 +39,7 @@ export class ClientStream {
   /** The client's bytes: TCP, or TLS over it. */
   #socket: Socket;
   #tls: TlsInfo | undefined;
+  #isCompressed = false;
   #host: string;
   #port: number;
   /** Takes the socket's bytes: the reader, or what stands before it. */
@@ -111,6 +112,12 @@ export class ClientStream {
     return this.#tls !== undefined || isLoopback(this.#host);
   }
 
+  /** The kernel has all that was written, and there is no layer that has something to say yet. */
+  get isIdle(): boolean {
+    const isPlain = this.#tls === undefined && !this.#isCompressed;
+    return isPlain && this.out.bufferedBytes === 0;
+  }
+
   /** Bytes that have come and that nobody has asked for. */
   get heldBytes(): number {
     return this.#reader.heldBytes;
@@ -150,6 +157,7 @@ export class ClientStream {
   ): void {
     const zlib = has(capabilities, CAPABILITY.COMPRESS);
     if (!zlib && !has(capabilities, CAPABILITY.ZSTD_COMPRESSION)) return;
+    this.#isCompressed = true;
     const stream = new CompressedStream(this.#socket, {
       kind: zlib ? 'zlib' : 'zstd',
       level: zstdLevel,

@@ -250,6 +250,10 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     this.out.flush();
   }
 
+  sendLater(encode: (packets: PacketEncoder) => void): void {
+    encode(this.out.packets);
+  }
+
   async receive(): Promise<Buffer> {
     const { packets } = this.out;
     const payload = await this.#read(packets.sequence, LOGIN_PACKET_BYTES_MAX);
@@ -402,6 +406,8 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
   quit(): void {
     this.hasQuit = true;
     this.#end();
+    // With nothing on its way to the client there is nothing to wait for.
+    if (this.#stream.isIdle) this.destroy();
   }
 
   #limitLogin(): () => void {

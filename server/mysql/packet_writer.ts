@@ -160,9 +160,12 @@ export class PacketWriter {
   }
 }
 
-/** What an output operation rejects with when there is nobody to write to; never sent. */
+const CLIENT_GONE = Object.assign(new Error('the client is gone'), { name: 'ClientGone' });
+
+/**
+ * What an output operation rejects with when there is nobody to write to; never sent. The same for
+ * all: each connection ends with it, and an error of its own costs 20 µs for a stack that nobody reads.
+ */
 export function clientGone(): Error {
-  const error = new Error('the client is gone');
-  error.name = 'ClientGone';
-  return error;
+  return CLIENT_GONE;
 }

@@ -62,16 +62,18 @@ describe('a failed login', () => {
       const findAccount = async (name: string, host: string) =>
         await Promise.resolve(passwords.find(name, host));
       const sent: Buffer[] = [];
+      const send: AuthChannel['send'] = (encode) => {
+        const packets = new PacketEncoder();
+        encode(packets);
+        sent.push(Buffer.from(packets.take()));
+      };
       const channel: AuthChannel = {
         host: '10.0.0.1',
         scramble: Buffer.alloc(20, 1),
         canSwitch: true,
         isPrivate: true,
-        send: (encode) => {
-          const packets = new PacketEncoder();
-          encode(packets);
-          sent.push(Buffer.from(packets.take()));
-        },
+        send,
+        sendLater: send,
         receive: async () => await Promise.resolve(Buffer.from('wrong\0')),
       };
       const response = Buffer.alloc(32, 7);

@@ -136,6 +136,7 @@ describe('passwords', () => {
       canSwitch: true,
       isPrivate: false,
       send: () => undefined,
+      sendLater: () => undefined,
       receive: () => Promise.resolve(answers.shift() ?? Buffer.alloc(0)),
     };
     const claim = { user: 'sha', database: '', plugin: '', collationId: 45, attributes: {} };
