@@ -3,8 +3,8 @@
  * whatever stands in it. `Scanner` moves over the text without allocating; `tokenize` makes the
  * token objects that Chevrotain and the SELECT translator read.
  *
- * As MySQL (without ANSI_QUOTES): "x" and 'x' are strings, `x` is a name, `#` and `-- ` begin
- * comments, the text in a version comment is read when the version is ours or older,
+ * As MySQL: "x" and 'x' are strings, `x` is a name (`ScanModes` has the other ways), `#` and `-- `
+ * begin comments, the text in a version comment is read when the version is ours or older,
  * `_charset'x'` and N'x' are strings.
  */
 import type { IToken, TokenType } from 'chevrotain';
@@ -114,6 +114,16 @@ const MULTI: Readonly<Record<string, readonly (readonly [string, TokenType])[]>>
   ],
 };
 
+/** What sql_mode says of quotes. */
+export interface ScanModes {
+  /** ANSI_QUOTES: "x" is a name. */
+  readonly ansiQuotes: boolean;
+  /** NO_BACKSLASH_ESCAPES: a backslash in a string is a character as any other. */
+  readonly noBackslashEscapes: boolean;
+}
+
+export const DEFAULT_MODES: ScanModes = { ansiQuotes: false, noBackslashEscapes: false };
+
 /** Moves over the tokens of a text; `advance` sets `type`, `start` and `end` of the next one. */
 export class Scanner {
   readonly text: string;
@@ -131,10 +141,12 @@ export class Scanner {
   /** Whether the token before ended right here and was a name or a dot: `t.1a`, `t.select`. */
   #afterDot = false;
   #afterName = false;
+  readonly #modes: ScanModes;
 
-  constructor(text: string, start = 0) {
+  constructor(text: string, modes: ScanModes = DEFAULT_MODES) {
     this.text = text;
-    this.end = start;
+    this.end = 0;
+    this.#modes = modes;
     let { length } = text;
     while (length > 0 && text.charCodeAt(length - 1) === 0) length -= 1;
     this.length = length;
@@ -158,6 +170,9 @@ export class Scanner {
     if (isWordChar(c)) {
       if (!isDigit(c) || afterDot) this.#word(c, afterDot);
       else this.#number(at);
+    } else if (c === DOUBLE_QUOTE && this.#modes.ansiQuotes) {
+      this.#set(T.Quoted, this.#quotedEnd(at, c, false));
+      this.#afterName = true;
     } else if (c === QUOTE || c === DOUBLE_QUOTE) {
       this.#set(T.String, this.#quotedEnd(at, c, true));
     } else if (c === BACKTICK) {
@@ -171,16 +186,21 @@ export class Scanner {
     return true;
   }
 
-  /** The token's text. */
+  /** The token's text, as it would be written without any mode. */
   get image(): string {
-    return this.text.slice(this.start, this.end);
+    const image = this.text.slice(this.start, this.end);
+    const { ansiQuotes, noBackslashEscapes } = this.#modes;
+    if (!ansiQuotes && !noBackslashEscapes) return image;
+    if (this.type === T.Quoted && image.startsWith('"')) return backticked(image);
+    const isText = this.type === T.String || this.type === T.UserVar;
+    return noBackslashEscapes && isText ? image.replaceAll('\\', '\\\\') : image;
   }
 
   /** The token as an object, for Chevrotain. */
   token(): Token {
     const type = this.type ?? T.Semicolon;
     return {
-      image: this.text.slice(this.start, this.end),
+      image: this.image,
       startOffset: this.start,
       endOffset: this.end - 1,
       tokenTypeIdx: type.tokenTypeIdx ?? 0,
@@ -316,7 +336,7 @@ export class Scanner {
       if (c === quote) {
         if (text.charCodeAt(i + 1) !== quote || i + 1 >= length) return i + 1;
         i += 1;
-      } else if (c === BACKSLASH && backslash) {
+      } else if (c === BACKSLASH && backslash && !this.#modes.noBackslashEscapes) {
         i += 1;
       } else if (c === 0 && quote === BACKTICK) {
         throw this.#nul(i);
@@ -428,6 +448,12 @@ export class Scanner {
       from = close + 2;
     }
   }
+}
+
+/** `"a""b"` as a name in backticks. */
+function backticked(image: string): string {
+  const name = image.slice(1, -1).replaceAll('""', '"');
+  return `\`${name.replaceAll('`', '``')}\``;
 }
 
 /** All tokens of a text, `;` included; comments are gone. Throws SYNTAX, STATEMENT_TOO_COMPLEX. */

@@ -1,7 +1,7 @@
 /** Text of a request → statements, one at a time, so that the session can run each in between. */
 import { SqlError } from '../base/errors.ts';
 import { findHead, headWord } from '../grammar/heads.ts';
-import { Nesting, Scanner, type Token } from '../grammar/lexer.ts';
+import { Nesting, type ScanModes, Scanner, type Token } from '../grammar/lexer.ts';
 import { IDENTIFIER_LENGTH_MAX } from '../base/schema.ts';
 import { nameValue } from '../grammar/literals.ts';
 import type { Statement } from '../grammar/nodes/statement.ts';
@@ -18,6 +18,8 @@ export interface ParseOptions {
   readonly insertMaxBytes: number;
   /** Whether more than one statement may come (the client's MULTI_STATEMENTS). */
   readonly allowMulti: boolean;
+  /** Default: as MySQL's default sql_mode. */
+  readonly modes?: ScanModes;
 }
 
 export interface ParsedStatement {
@@ -55,7 +57,7 @@ export class StatementReader {
   constructor(text: string, options: ParseOptions) {
     this.#text = text;
     this.#options = options;
-    this.#scanner = new Scanner(text);
+    this.#scanner = new Scanner(text, options.modes);
   }
 
   /** The next statement; undefined after the last. */

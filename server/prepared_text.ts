@@ -1,5 +1,5 @@
 /** A statement with `?` placeholders: where they are, and the text with literals in their places. */
-import { Scanner } from '../grammar/lexer.ts';
+import { type ScanModes, Scanner } from '../grammar/lexer.ts';
 import { K, T } from '../grammar/tokens.ts';
 import { SqlError } from '../base/errors.ts';
 import type { Statement } from '../parser/statement.ts';
@@ -32,11 +32,11 @@ export class PreparedText {
   readonly bytes: number;
 
   /** Throws the lexer's errors: an open string or comment. */
-  constructor(sql: string) {
+  constructor(sql: string, modes: ScanModes) {
     this.bytes = Buffer.byteLength(sql);
     const pieces: string[] = [];
     const counts: boolean[] = [];
-    const scanner = new Scanner(sql);
+    const scanner = new Scanner(sql, modes);
     let from = 0;
     let inLimit = false;
     let first: unknown;

@@ -163,6 +163,7 @@ function selectSession({ services, session }: ExecContext): SelectSession {
     foundRows: session.foundRows,
     ansiQuotes: variables.sqlModeHas('ANSI_QUOTES'),
     noBackslashEscapes: variables.sqlModeHas('NO_BACKSLASH_ESCAPES'),
+    pipesAsConcat: variables.sqlModeHas('PIPES_AS_CONCAT'),
     timeZone: variables.timeZone,
     warnsOfZeroDivision: variables.sqlModeHas('ERROR_FOR_DIVISION_BY_ZERO'),
     systemVariable: (name, scope) => {

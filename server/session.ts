@@ -4,6 +4,7 @@
  */
 import { SqlError } from '../base/errors.ts';
 import type { ResultColumn, StatementResult } from '../base/values.ts';
+import { DEFAULT_MODES } from '../grammar/lexer.ts';
 import { StatementReader } from '../parser/parse.ts';
 import { formatStatement } from '../parser/format.ts';
 import type { AccountRef, Statement, StatementKind } from '../parser/statement.ts';
@@ -85,6 +86,10 @@ export class Session implements SessionHandler {
     return this.#deps.state.variables.number('autocommit') === 1;
   }
 
+  get noBackslashEscapes(): boolean {
+    return this.#deps.state.variables.scanModes.noBackslashEscapes;
+  }
+
   get currentDatabase(): string {
     return this.#deps.state.database;
   }
@@ -105,7 +110,10 @@ export class Session implements SessionHandler {
   /** `valueBytes`: of values bound into the text, which max_statement_bytes does not count. */
   async *query(sql: string, options: QueryOptions, valueBytes = 0): AsyncGenerator<QueryStep> {
     const { state, services } = this.#deps;
-    const known = SHOWS.get(sql, services.config.get('max_statement_bytes'));
+    // What is kept was read without any mode.
+    const isPlain = state.variables.scanModes === DEFAULT_MODES;
+    const bytesMax = services.config.get('max_statement_bytes');
+    const known = isPlain ? SHOWS.get(sql, bytesMax) : undefined;
     const reader =
       known === undefined ? this.#reader(sql, options.allowMulti, valueBytes) : NO_MORE;
     let parsed = known ?? this.#read(reader, sql);
@@ -123,7 +131,7 @@ export class Session implements SessionHandler {
         // What follows is read now: the answer to this one says whether there is more.
         next = this.#readAhead(reader);
         const isAll = known === undefined && next === undefined && parsed.start === 0;
-        if (isAll && KEPT.test(statement.kind)) SHOWS.keep(sql, parsed);
+        if (isAll && isPlain && KEPT.test(statement.kind)) SHOWS.keep(sql, parsed);
         yield {
           result,
           get warnings() {
@@ -149,7 +157,7 @@ export class Session implements SessionHandler {
   /** Statements that only list tell their columns before they run; the others have none. */
   async prepare(sql: string, { signal }: Pick<QueryOptions, 'signal'>): Promise<PreparedQuery> {
     const { state } = this.#deps;
-    const text = new PreparedText(sql);
+    const text = new PreparedText(sql, state.variables.scanModes);
     const { parameters } = text;
     const sample = this.#sample(text);
     const sampled = sample === undefined ? [] : await this.#columns(sample, parameters, signal);
@@ -285,6 +293,7 @@ export class Session implements SessionHandler {
       maxBytes: config.get('max_statement_bytes') + valueBytes,
       insertMaxBytes: config.get('max_allowed_packet'),
       allowMulti,
+      modes: this.#deps.state.variables.scanModes,
     });
   }
 

@@ -6,6 +6,7 @@
 import { SqlError } from '../base/errors.ts';
 import { nearest } from '../base/near_miss.ts';
 import type { ColumnType, SqlValue } from '../base/values.ts';
+import { DEFAULT_MODES, type ScanModes } from '../grammar/lexer.ts';
 import { isTimeZone } from './select/time_zones.ts';
 
 export type VariableScope = 'session' | 'global';
@@ -462,6 +463,14 @@ export class SessionVariables {
     const text = String(this.#read('sql_mode', 'session'));
     if (this.#modes.text !== text) this.#modes = { text, words: new Set(text.split(',')) };
     return this.#modes.words.has(mode);
+  }
+
+  /** What it says of quotes. */
+  get scanModes(): ScanModes {
+    const modes = String(this.#read('sql_mode', 'session'));
+    const ansiQuotes = modes.includes('ANSI_QUOTES');
+    const noBackslashEscapes = modes.includes('NO_BACKSLASH_ESCAPES');
+    return ansiQuotes || noBackslashEscapes ? { ansiQuotes, noBackslashEscapes } : DEFAULT_MODES;
   }
 
   /** As SET wrote it: SYSTEM, an offset or a name. */

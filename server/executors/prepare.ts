@@ -23,7 +23,7 @@ export const prepareStatement: Executor<'PrepareStatement'> = ({ name, source },
   const { prepared } = context.session;
   const key = name.toLowerCase();
   prepared.delete(key);
-  const text = new PreparedText(sourceText(source, context));
+  const text = new PreparedText(sourceText(source, context), context.session.variables.scanModes);
   const sample = text.sample((sql) => readOne(sql, context));
   if (sample !== undefined && NOT_PREPARED.has(sample.kind)) {
     throw new SqlError('UNSUPPORTED_PREPARED');
@@ -67,11 +67,12 @@ export const deallocateStatement: Executor<'DeallocateStatement'> = ({ name }, {
   return OK;
 };
 
-function readOne(sql: string, { services: { config } }: ExecContext): Statement {
+function readOne(sql: string, { services: { config }, session }: ExecContext): Statement {
   const reader = new StatementReader(sql, {
     maxBytes: config.get('max_statement_bytes'),
     insertMaxBytes: config.get('max_allowed_packet'),
     allowMulti: false,
+    modes: session.variables.scanModes,
   });
   const parsed = reader.next();
   if (parsed === undefined) throw new SqlError('EMPTY_QUERY');

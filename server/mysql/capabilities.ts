@@ -46,6 +46,7 @@ export const STATUS = {
   MORE_RESULTS_EXISTS: 0x0008,
   CURSOR_EXISTS:       0x0040,
   LAST_ROW_SENT:       0x0080,
+  NO_BACKSLASH_ESCAPES: 0x0200,
   SESSION_CHANGED:     0x4000,
 } as const;
 

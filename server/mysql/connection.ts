@@ -392,7 +392,8 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
       capabilities: this.#login?.capabilities ?? 0,
       status:
         ((session?.autocommit ?? true) ? STATUS.AUTOCOMMIT : 0) |
-        (session?.inTransaction === true ? STATUS.IN_TRANS : 0),
+        (session?.inTransaction === true ? STATUS.IN_TRANS : 0) |
+        (session?.noBackslashEscapes === true ? STATUS.NO_BACKSLASH_ESCAPES : 0),
       charset: results === undefined ? this.#charset : (results ?? 'utf8mb4'),
       changes: has(this.#login?.capabilities ?? 0, CAPABILITY.SESSION_TRACK)
         ? () => this.#tracker.take(this.#session)

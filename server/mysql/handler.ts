@@ -88,6 +88,8 @@ export interface SessionHandler {
   readonly inTransaction: boolean;
   /** Session variable autocommit; true when absent. */
   readonly autocommit?: boolean;
+  /** sql_mode NO_BACKSLASH_ESCAPES: how clients have to escape; false when absent. */
+  readonly noBackslashEscapes?: boolean;
   /** For the list of connections; absent: the one of the login or the last COM_INIT_DB. */
   readonly currentDatabase?: string;
   /** What SET NAMES chose; absent: what the login's collation says. Read for every command. */

@@ -5,7 +5,7 @@
  */
 import { SqlError } from '../../base/errors.ts';
 import { canonicalPredicate, comparable, rowEquality } from './comparison.ts';
-import { choiceKeys, comparableKeys, keyed } from './exact_decimal.ts';
+import { choiceKeys, comparableKeys, keyed, plainText } from './exact_decimal.ts';
 import { isIntervalUnit } from './date_math.ts';
 import { spellDateAdd, spellInterval } from './interval_speller.ts';
 import { spellLiteral, spellVariable } from './literal_speller.ts';
@@ -30,6 +30,7 @@ const AND = 3;
 const NOT = 4;
 const COMPARE = 6;
 const BIT_OR = 7;
+const CONCAT = 12.5;
 const UNARY = 13;
 
 // prettier-ignore
@@ -65,11 +66,12 @@ export function spellExpression(ctx: SpellerContext, power = 0): Spelled {
 /** `left` joined with the operator that comes next; undefined when none that binds strongly enough does. */
 function spellNext(ctx: SpellerContext, left: Spelled, power: number): Spelled | undefined {
   const { key } = ctx.token;
-  const strength = BINARY[key];
+  const joins = key === '||' && ctx.session.pipesAsConcat;
+  const strength = joins ? CONCAT : BINARY[key];
   if (strength !== undefined) {
     if (strength <= power) return undefined;
     ctx.next();
-    return spellBinary(ctx, key, left, strength);
+    return joins ? spellConcat(ctx, left) : spellBinary(ctx, key, left, strength);
   }
   if (!POSTFIX.has(key)) return undefined;
   if (key === 'COLLATE') return spellCollate(ctx, left);
@@ -263,6 +265,12 @@ function spellBinary(ctx: SpellerContext, operator: string, left: Spelled, power
     default:
       return spellComparison(operator, left, right);
   }
+}
+
+/** `||` with sql_mode PIPES_AS_CONCAT: NULL when either side is. */
+function spellConcat(ctx: SpellerContext, left: Spelled): Spelled {
+  const right = spellExpression(ctx, CONCAT);
+  return typed(`(${plainText(left)} || ${plainText(right)})`, STRING);
 }
 
 const DIVISIONS = new Set(['/', '%', 'MOD', 'DIV']);

@@ -24,6 +24,7 @@ const SHARED: ReadonlySet<string | symbol> = new Set([
   'database',
   'ansiQuotes',
   'noBackslashEscapes',
+  'pipesAsConcat',
   'warnsOfZeroDivision',
 ]);
 
@@ -112,8 +113,11 @@ function mayKeep(text: string): boolean {
 }
 
 function modesOf(session: SelectSession): number {
-  const { ansiQuotes, noBackslashEscapes, warnsOfZeroDivision } = session;
-  return Number(ansiQuotes) + 2 * Number(noBackslashEscapes) + 4 * Number(warnsOfZeroDivision);
+  const { ansiQuotes, noBackslashEscapes, pipesAsConcat, warnsOfZeroDivision } = session;
+  return [ansiQuotes, noBackslashEscapes, pipesAsConcat, warnsOfZeroDivision].reduce(
+    (bits, mode) => 2 * bits + Number(mode),
+    0,
+  );
 }
 
 /** Whoever holds it keeps neither a scan nor the session behind one. */
@@ -150,8 +154,8 @@ function spellWatched(
   let isShared = true;
   // What is kept refers to this, so the session goes when the spelling is done.
   let source: SelectSession | undefined = session;
-  const { database, ansiQuotes, noBackslashEscapes, warnsOfZeroDivision } = session;
-  const shared = { database, ansiQuotes, noBackslashEscapes, warnsOfZeroDivision };
+  const { database, ansiQuotes, noBackslashEscapes, pipesAsConcat, warnsOfZeroDivision } = session;
+  const shared = { database, ansiQuotes, noBackslashEscapes, pipesAsConcat, warnsOfZeroDivision };
   const watched = new Proxy(shared as SelectSession, {
     get: (plain, name): unknown => {
       if (SHARED.has(name)) return Reflect.get(plain, name);

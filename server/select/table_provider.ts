@@ -75,6 +75,8 @@ export interface SelectSession {
   readonly foundRows: bigint;
   readonly ansiQuotes: boolean;
   readonly noBackslashEscapes: boolean;
+  /** sql_mode PIPES_AS_CONCAT: `||` joins texts. */
+  readonly pipesAsConcat: boolean;
   /** What NOW() and FROM_UNIXTIME() use (`time_zones.ts`). */
   readonly timeZone: string;
   /** A division by zero is worth a warning (sql_mode). */

@@ -189,6 +189,7 @@ export function makeFixture(options: { readonly smallRowsMax?: number } = {}): F
     foundRows: 0n,
     ansiQuotes: false,
     noBackslashEscapes: false,
+    pipesAsConcat: false,
     timeZone: 'SYSTEM',
     warnsOfZeroDivision: true,
     roles: () => [],
