@@ -106,7 +106,14 @@ interface Rebuilding {
   readonly lost: readonly VersionRange[];
 }
 
+/** Of tablets that were rebuilt; lossy: versions of them are lost. */
+export interface RebuildCounts {
+  whole: number;
+  lossy: number;
+}
+
 export class ReplicaRebuild {
+  readonly counts: RebuildCounts = { whole: 0, lossy: 0 };
   readonly #deps: ReplicaRebuildDeps;
   /** One at a time for each tablet: who comes meanwhile looks at what is there then. */
   readonly #running = new Map<TabletId, Promise<unknown>>();
@@ -142,7 +149,9 @@ export class ReplicaRebuild {
     const not = { ...about, isRebuilt: false, replica: undefined, rows: undefined } as const;
     try {
       const done = await this.#rebuild(place, isLossAllowed, signal);
-      return done === undefined ? undefined : { ...about, ...done };
+      if (done === undefined) return undefined;
+      this.counts[done.lost.length === 0 ? 'whole' : 'lossy'] += 1;
+      return { ...about, ...done };
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof Refusal) {

@@ -24,7 +24,7 @@ import {
   NO_SOURCE,
   planRepair,
 } from './replica_plan.ts';
-import { type RebuiltTablet, ReplicaRebuild } from './replica_rebuild.ts';
+import { type RebuildCounts, type RebuiltTablet, ReplicaRebuild } from './replica_rebuild.ts';
 import { ReplicaSuspicions } from './replica_suspicions.ts';
 import { WholeRebuilds } from './whole_rebuilds.ts';
 
@@ -174,6 +174,11 @@ export class ReplicaRepair {
 
   get cloneCounts(): CloneCounts {
     return this.#clones.counts;
+  }
+
+  /** Since the server started. */
+  get rebuildCounts(): RebuildCounts {
+    return this.#rebuild.counts;
   }
 
   /** The oldest first. */

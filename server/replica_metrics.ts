@@ -61,4 +61,19 @@ export function registerReplicaMetrics(
       ];
     },
   );
+  counter(
+    metrics,
+    {
+      name: 'thermocline_replica_rebuilds_total',
+      help: 'Tablets without a complete replica that were rebuilt, with or without loss.',
+      labels: ['outcome'],
+    },
+    () => {
+      const { whole, lossy } = replicaRepair.rebuildCounts;
+      return [
+        [{ outcome: 'whole' }, whole],
+        [{ outcome: 'lossy' }, lossy],
+      ];
+    },
+  );
 }

@@ -187,6 +187,7 @@ describe('a tablet without a replica', () => {
     expect(first).toMatchObject({ isRebuilt: false });
     expect(second).toMatchObject({ isRebuilt: true, lost: [{ from: 3, to: VISIBLE }] });
     expect(third).toBeUndefined();
+    expect(rebuild.counts).toEqual({ whole: 0, lossy: 1 });
     expect(replicas()).toHaveLength(1);
   });
 
