@@ -162,7 +162,7 @@ describe('ALTER SYSTEM', () => {
 
   it('leaves starting and stopping to who started the process', async () => {
     const error = await server.error(`ALTER SYSTEM KILL BACKEND "${first.backendId}"`);
-    expect(error.message).toMatch(/processes are not the server's/);
+    expect(error.message).toMatch(/whose process is not the server's \(kill the process on /);
   });
 });
 
