@@ -173,6 +173,10 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     return this.#session?.charsets?.client ?? this.#charset;
   }
 
+  get #tracksSession(): boolean {
+    return has(this.#login?.capabilities ?? 0, CAPABILITY.SESSION_TRACK);
+  }
+
   get queryAttributes(): boolean {
     return has(this.#login?.capabilities ?? 0, CAPABILITY.QUERY_ATTRIBUTES);
   }
@@ -324,7 +328,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
     }
     this.#attributes = attributes;
     this.#session = session;
-    this.#tracker.begin(session);
+    if (this.#tracksSession) this.#tracker.begin(session);
   }
 
   async changeUser(body: Buffer): Promise<void> {
@@ -395,9 +399,7 @@ export class Connection implements LiveConnection, CommandTarget, AuthChannel {
         (session?.inTransaction === true ? STATUS.IN_TRANS : 0) |
         (session?.noBackslashEscapes === true ? STATUS.NO_BACKSLASH_ESCAPES : 0),
       charset: results === undefined ? this.#charset : (results ?? 'utf8mb4'),
-      changes: has(this.#login?.capabilities ?? 0, CAPABILITY.SESSION_TRACK)
-        ? () => this.#tracker.take(this.#session)
-        : undefined,
+      changes: this.#tracksSession ? () => this.#tracker.take(this.#session) : undefined,
     };
   }
 
