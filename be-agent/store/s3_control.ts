@@ -96,7 +96,7 @@ export class S3Control {
     beganBeforeMs: number,
     signal: AbortSignal | undefined,
   ): Promise<number> {
-    const call = this.#http.call('list uploads of', prefix);
+    const call = this.#http.call('list uploads', prefix);
     const root = this.#http.objectKey('');
     let aborted = 0;
     const input: Sdk.ListMultipartUploadsCommandInput = {
