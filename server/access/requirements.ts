@@ -87,13 +87,22 @@ async function alterTable({ table, actions }: StatementOf<'AlterTable'>, ask: As
   }
 }
 
+/** Of tables and partitions: those that name a storage policy. */
+const POLICY_KEYS: ReadonlySet<string> = new Set([
+  'storage_policy',
+  'dynamic_partition.storage_policy',
+]);
+
 /** USAGE of what properties of a table name: where its data goes, and who serves it. */
-async function named(properties: Properties, ask: Ask): Promise<void> {
+async function named(
+  properties: readonly Pick<Properties[number], 'key' | 'value'>[],
+  ask: Ask,
+): Promise<void> {
   const { storagePolicies } = ask.context.services.catalog;
   for (const { key, value } of properties) {
     if (key === 'storage_vault_name') ask.use('STORAGE_VAULT', value);
     if (key === 'resource_group') ask.use('COMPUTE_GROUP', value);
-    if (key !== 'storage_policy' || value === '') continue;
+    if (!POLICY_KEYS.has(key) || value === '') continue;
     const policy = await storagePolicies.find(value);
     if (policy === undefined) ask.use('RESOURCE', ANY);
     else ask.use('RESOURCE', policy.resourceName);
@@ -153,8 +162,8 @@ async function createTableLike(
   const source = tableNameOf(like, session);
   const known = await services.catalog.tables.find(source.db, source.table);
   if (known === undefined) return;
-  const vault = known.properties['storage_vault_name'];
-  if (vault !== undefined) ask.use('STORAGE_VAULT', vault);
+  const own = Object.entries(known.properties).map(([key, value]) => ({ key, value }));
+  await named(own, ask);
   const { computeGroups, storagePolicies } = services.catalog;
   const { replication, partitions } = known;
   if (replication === undefined) return;

@@ -316,6 +316,8 @@ describe('what a table names', () => {
     expect(await outcome(inVault, context)).toBe('1227');
     expect(await outcome(create('p', "'storage_policy' = 'p'"), context)).toBe('1227');
     expect(await outcome("ALTER TABLE d.t SET ('storage_policy' = 'p')", context)).toBe('1227');
+    const dynamic = "SET ('dynamic_partition.storage_policy' = 'p')";
+    expect(await outcome(`ALTER TABLE d.t ${dynamic}`, context)).toBe('1227');
     expect(await outcome(create('g', "'resource_group' = 'src'"), context)).toBe('1227');
     await show.run(inVault);
     expect(await outcome('CREATE TABLE d.w LIKE d.v', context)).toBe('1227');
