@@ -20,7 +20,8 @@ const SETTINGS = {
   report_tablet_interval_seconds: '1',
   cooldown_leader_dead_seconds: '1',
   heartbeat_interval_ms: '200',
-  max_backend_heartbeat_failure_tolerance_count: '3',
+  // A backend that is stopped or killed is dead at once; silence is only a slow machine here.
+  max_backend_heartbeat_failure_tolerance_count: '25',
   cold_data_compaction_interval_sec: '1',
   // None is merged until a test wants it.
   cold_data_compaction_score_threshold: '100000',
