@@ -39,9 +39,13 @@ export class LeasedScan {
     this.#era = era;
   }
 
+  get isValid(): boolean {
+    return Atomics.load(this.#numbers, ERA) === this.#era;
+  }
+
   /** Counts a read, if nothing has gone since; false: nothing was counted, the backend is asked. */
   count(): boolean {
-    if (Atomics.load(this.#numbers, ERA) !== this.#era) return false;
+    if (!this.isValid) return false;
     Atomics.add(this.#numbers, this.#slot, 1);
     Atomics.store(this.#numbers, PENDING, 1);
     return true;

@@ -32,6 +32,13 @@ export class ComputeGroupStore {
     return groups;
   }
 
+  /** As `list`, at once; undefined: it has to be read. */
+  known(): readonly ComputeGroupDef[] | undefined {
+    const { bulk, isTransaction } = this.#session;
+    if (isTransaction || this.#listed?.dataVersion !== bulk.dataVersion()) return undefined;
+    return this.#listed.groups;
+  }
+
   async #read(): Promise<readonly ComputeGroupDef[]> {
     const rows = await this.#session.db
       .selectFrom('compute_group')

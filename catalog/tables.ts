@@ -103,6 +103,11 @@ export class TableStore {
     return row === undefined ? undefined : this.byId(id<TableId>(row.table_id));
   }
 
+  /** As `find`, at once; undefined: it has to be looked for. */
+  known(database: string, table: string): TableDef | undefined {
+    return this.#cache?.byName(database, table);
+  }
+
   /** Throws BAD_DB, NO_SUCH_TABLE. */
   async get(database: string, table: string): Promise<TableDef> {
     const found = await this.find(database, table);

@@ -78,6 +78,19 @@ export class RecentScans {
     }
   }
 
+  /** Their rows, when all are kept and leased; else nothing is counted. */
+  leased(scans: readonly BackendScan[]): readonly ScanRows[] | undefined {
+    const kept: KeptScan[] = [];
+    for (const scan of scans) {
+      const one = this.#find(scan);
+      if (one === undefined || !this.#mayBeLeased(one)) return undefined;
+      kept.push(one);
+    }
+    // One that ends at this very moment is counted with the others, and had everything before it.
+    for (const one of kept) this.#isLeased(one);
+    return kept.map(({ rows }) => rows);
+  }
+
   /**
    * By scan its rows, where they are kept and its backend still has everything; all backends are
    * asked at once, and none when they are so many that a statement may end before it needs all.
@@ -130,11 +143,14 @@ export class RecentScans {
     this.#kept.set(request.columns, [...others, ...(isSmall ? [added] : [])].slice(-KEPT_MAX));
   }
 
+  #mayBeLeased({ backendId, lease, incarnation }: KeptScan): boolean {
+    if (lease?.isValid !== true) return false;
+    return this.#services.registry.incarnation(backendId) === incarnation;
+  }
+
   /** It is known without asking that the backend has everything, and counted. */
-  #isLeased({ backendId, lease, incarnation }: KeptScan): boolean {
-    if (lease === undefined) return false;
-    if (this.#services.registry.incarnation(backendId) !== incarnation) return false;
-    const isLeased = lease.count();
+  #isLeased(kept: KeptScan): boolean {
+    const isLeased = this.#mayBeLeased(kept) && kept.lease?.count() === true;
     if (isLeased) this.#repeats += 1;
     return isLeased;
   }

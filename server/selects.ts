@@ -8,7 +8,7 @@ import type { NamedLocks } from './named_locks.ts';
 import type { ExecContext } from './executors/executor.ts';
 import { tableDenied } from './access/ask.ts';
 import { ACCOUNTS_DATABASE } from './access/rights.ts';
-import { computeGroupOf, rightsOf } from './executors/executor.ts';
+import { computeGroupOf, knownComputeGroupOf, rightsOf } from './executors/executor.ts';
 import { InformationSchema, virtualTable } from './information_schema/information_schema.ts';
 import { PERFORMANCE_SCHEMA, performanceTable } from './information_schema/performance_tables.ts';
 import { mysqlTable } from './information_schema/mysql_tables.ts';
@@ -105,7 +105,11 @@ export class Selects {
     if (!rights.onTable('SELECT', database, table)) throw tableDenied(context, 'SELECT', table);
     if (database === ACCOUNTS_DATABASE) return accountsTable(table, context);
     if (isSystemDatabase(database)) return undefined;
-    return this.#ofUsers(database, table, context);
+    const known = context.services.catalog.tables.known(database, table);
+    const group = known === undefined ? undefined : knownComputeGroupOf(context);
+    return known === undefined || group === undefined
+      ? this.#ofUsers(database, table, context)
+      : userTable(this.#scanning, known, group);
   }
 
   async #ofUsers(

@@ -1,4 +1,5 @@
 /** One function per kind of statement; `executors/table.ts` lists them all. */
+import type { ComputeGroupDef } from '../../base/schema.ts';
 import type { StatementResult } from '../../base/values.ts';
 import { SqlError } from '../../base/errors.ts';
 import type { StatementKind, StatementOf, TableName } from '../../parser/statement.ts';
@@ -54,9 +55,20 @@ export function rightsOf({ services, session }: ExecContext): Rights {
  * was given USAGE of, else the first.
  */
 export async function computeGroupOf(context: ExecContext): Promise<string> {
-  const { services, session } = context;
-  if (session.computeGroup !== '') return session.computeGroup;
-  const groups = await services.catalog.computeGroups.list();
+  const { computeGroup } = context.session;
+  if (computeGroup !== '') return computeGroup;
+  return groupAmong(await context.services.catalog.computeGroups.list(), context);
+}
+
+/** The same at once; undefined: the groups have to be read. */
+export function knownComputeGroupOf(context: ExecContext): string | undefined {
+  const groups = context.services.catalog.computeGroups.known();
+  return groups === undefined ? undefined : groupAmong(groups, context);
+}
+
+function groupAmong(groups: readonly ComputeGroupDef[], context: ExecContext): string {
+  const { computeGroup } = context.session;
+  if (computeGroup !== '') return computeGroup;
   const first = defaultGroup(groups, rightsOf(context));
   if (first === undefined) {
     throw new SqlError('UNKNOWN_COMPUTE_GROUP', { name: '(default)', existing: 'none' });

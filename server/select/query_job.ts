@@ -6,6 +6,7 @@ import type { ColumnType, RowsResult, SqlRow } from '../../base/values.ts';
 import { PackedRows } from './packed_rows.ts';
 import type { QueryPool, QueryProcess } from './query_pool.ts';
 import type { QueryReply, QueryRequest, QueryTable } from './query_messages.ts';
+import type { TableRows } from './recent_results.ts';
 import { keepVariables, resultColumns, staticTypes, warnOf } from './select_result.ts';
 import { SmallInput, smallShape } from './small_bound.ts';
 import type { SmallTables } from './small_tables.ts';
@@ -57,6 +58,14 @@ interface TableScan {
   isRead: boolean;
 }
 
+/** Where it can run, and what was read for it. */
+interface Means {
+  readonly pool: QueryPool;
+  readonly small: SmallTables;
+  /** All rows of its tables, by its references; undefined: nothing has been read. */
+  readonly now?: readonly TableRows[] | undefined;
+}
+
 /** One statement in a query process. */
 export class QueryJob<Context> {
   readonly #text: string;
@@ -78,7 +87,7 @@ export class QueryJob<Context> {
     tables: ReadonlyMap<string, SelectTable>,
     engine: SelectEngineOptions<Context>,
     options: SelectOptions<Context>,
-    { pool, small }: { readonly pool: QueryPool; readonly small: SmallTables },
+    { pool, small, now }: Means,
   ) {
     this.#text = text;
     this.#spelled = spelled;
@@ -86,7 +95,7 @@ export class QueryJob<Context> {
     this.#options = options;
     this.#pool = pool;
     this.#small = small;
-    this.#scans = spelled.references.map(({ key, database, table }) => {
+    this.#scans = spelled.references.map(({ key, database, table }, at) => {
       const found = tables.get(key);
       if (found === undefined)
         throw new SqlError('NO_SUCH_TABLE', { name: `${database}.${table}` });
@@ -96,8 +105,8 @@ export class QueryJob<Context> {
         iterator: undefined,
         rest: undefined,
         ahead: undefined,
-        early: [],
-        isRead: false,
+        early: [...(now?.[at] ?? [])],
+        isRead: now !== undefined,
       };
     });
   }
@@ -145,6 +154,7 @@ export class QueryJob<Context> {
 
   /** Reads all of a table, unless it turns out to be too much for `add`: false. */
   async #readEarly(scan: TableScan, add: (batch: ScanRows) => boolean): Promise<boolean> {
+    if (scan.isRead) return scan.early.every(add);
     const { table, wanted } = scan;
     const rows = await table.read?.(wanted.names, this.#predicates, this.#abort.signal);
     if (rows !== undefined && !(Symbol.asyncIterator in rows)) {

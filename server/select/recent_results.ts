@@ -45,6 +45,11 @@ export function recentResult({ spelled, inputs, rowsMax }: ResultSource): Recent
   return sameInputs(known.inputs, inputs) ? known : undefined;
 }
 
+/** Whether there is one of some rows. */
+export function hasRecentResult({ spelled, rowsMax }: Omit<ResultSource, 'inputs'>): boolean {
+  return recent.get(spelled)?.rowsMax === rowsMax;
+}
+
 export function keepResult({ spelled, inputs, rowsMax }: ResultSource, made: RecentResult): void {
   const { rows } = made.result;
   if (!Array.isArray(rows) || !isSteady(spelled)) return;

@@ -13,6 +13,7 @@ import {
 } from './query_job.ts';
 import { type PlannedTable, type QueryPlan, planSteps } from './query_plan.ts';
 import { QueryPool } from './query_pool.ts';
+import { type TableRows, hasRecentResult } from './recent_results.ts';
 import { runStatement } from './run_statement.ts';
 import { answeredBefore, runHere } from './run_here.ts';
 import { type SelectResult, resultColumns, staticTypes, withInto } from './select_result.ts';
@@ -58,13 +59,36 @@ export class SelectEngine<Context> {
     }
     const tables = await this.#resolve(first, options.context);
     const spelled = this.#spellings.resolved(sql, options.session, nowMs, tables);
+    const now = this.#rowsNow(spelled, tables, options);
+    const before = now === undefined ? undefined : this.#small.again(spelled, now, options);
+    if (before !== undefined) return withInto(before, spelled);
     const called =
       spelled.lockCalls.length === 0 ? spelled : await this.#callLocks(spelled, options);
     const job = new QueryJob(sql, called, tables, this.#options, options, {
       pool: this.#pool,
       small: this.#small,
+      now,
     });
     return withInto(await job.start(), spelled);
+  }
+
+  /**
+   * What is in the tables of a statement whose last answer is kept, when nobody has to be waited for:
+   * then there is nothing that a kill or a time limit could stop.
+   */
+  #rowsNow(
+    spelled: SpelledStatement,
+    tables: ReadonlyMap<string, SelectTable>,
+    { rowsMax, signal }: SelectOptions<Context>,
+  ): readonly TableRows[] | undefined {
+    const { references } = spelled;
+    const [only] = references;
+    if (references.length !== 1 || only === undefined || !this.#small.isOpen) return undefined;
+    if (signal.aborted || !hasRecentResult({ spelled, rowsMax })) return undefined;
+    const table = tables.get(only.key);
+    const names = table === undefined ? [] : wantedColumns(table, spelled).names;
+    const rows = table?.now?.(names, spelled.predicates);
+    return rows === undefined ? undefined : [rows];
   }
 
   /** GET_LOCK and its like, one after the other; their values take their places. */

@@ -73,17 +73,25 @@ export class SmallTables {
     return this.#runs;
   }
 
+  /** The answer of the last time, when the rows of its tables are those of the last time. */
+  again(
+    spelled: SpelledStatement,
+    inputs: readonly TableRows[],
+    { session, rowsMax }: Pick<SmallRun, 'session' | 'rowsMax'>,
+  ): RowsResult | undefined {
+    const before = answeredBefore({ spelled, session, rowsMax, inputs });
+    if (before !== undefined) this.#runs += 1;
+    return before;
+  }
+
   /**
    * undefined: it must run elsewhere, because its result is too large, or names in it look like
    * those that it has inside SQLite. Throws SqlErrors.
    */
   run({ text, spelled, tables, session, rowsMax }: SmallRun): RowsResult | undefined {
     const inputs = tables.map(({ batches }) => batches);
-    const before = answeredBefore({ spelled, session, rowsMax, inputs });
-    if (before !== undefined) {
-      this.#runs += 1;
-      return before;
-    }
+    const before = this.again(spelled, inputs, { session, rowsMax });
+    if (before !== undefined) return before;
     if (this.#kept.size + tables.length > KEPT_MAX) this.close();
     this.#db ??= openMemoryConnection();
     const db = this.#db;

@@ -37,6 +37,14 @@ export interface SelectTable {
     signal: AbortSignal,
   ): AsyncIterable<ScanRows>;
   /**
+   * All rows, when they are at hand without waiting for anybody; undefined: they have to be read.
+   * What they are counts as read.
+   */
+  now?(
+    wanted: readonly string[],
+    predicates: readonly ScanPredicate[],
+  ): readonly ScanRows[] | undefined;
+  /**
    * As `scan`; an array when all rows are at hand, so that a small statement waits for them once and
    * not for each batch. Absent: `scan` is the only way.
    */

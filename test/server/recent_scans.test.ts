@@ -259,6 +259,7 @@ describe('a lease', () => {
 
   beforeEach(() => {
     lease = { lease: { memory: memory.memory, slot: 2 } };
+    memory.takeCount(2);
   });
 
   it('saves the question while its era lasts, and counts', async () => {
@@ -281,6 +282,23 @@ describe('a lease', () => {
     first = () => ({ rows: 1, columns: [[7]], done: true });
     expect(await read(scanOf())).toMatchObject([{ columns: [[7]] }]);
     expect(opened).toHaveLength(2);
+  });
+
+  it('of several scans counts all of them or none', async () => {
+    const both = [scanOf(), scanOf({}, TWO)];
+    expect(scans.leased(both)).toBeUndefined();
+    for (const scan of both) {
+      await read(scan);
+      expect(scans.leased(both)).toBeUndefined();
+      await read(scan);
+    }
+    expect(memory.takeCount(2)).toBe(0);
+    expect(scans.leased(both)).toMatchObject([{ rows: 2 }, { rows: 2 }]);
+    expect(memory.takeCount(2)).toBe(2);
+    expect(scans.leased([])).toEqual([]);
+    memory.endEra();
+    expect(scans.leased(both)).toBeUndefined();
+    expect(memory.takeCount(2)).toBe(0);
   });
 
   it('is of one life of the backend, which may have crashed', async () => {

@@ -297,6 +297,41 @@ describe('a statement that comes again', () => {
     expect(await allRows(await here.run(sql, { rowsMax: 1 }))).toHaveLength(1);
   });
 
+  it('takes rows that are at hand, and reads no others then', async () => {
+    const sql = 'SELECT id, user_id FROM live ORDER BY id';
+    live.rows = [[1n, 1, null, null]];
+    const kept = await rowsOf(sql);
+    live.atHand = true;
+    try {
+      here.scans.length = 0;
+      expect(await rowsOf(sql)).toBe(kept);
+      live.rows = [
+        [2n, 2, null, null],
+        [1n, 1, null, null],
+      ];
+      expect(await rowsOf(sql)).toEqual([
+        [1n, 1],
+        [2n, 2],
+      ]);
+      expect(here.scans).toEqual([]);
+      // With another limit nothing was kept.
+      expect(await allRows(await here.run(sql, { rowsMax: 1 }))).toEqual([[1n, 1]]);
+      expect(await rowsOf(sql)).toHaveLength(2);
+      here.scans.length = 0;
+      const aborted = here.run(sql, { signal: AbortSignal.abort() });
+      await expect(aborted).rejects.toMatchObject({ code: 'QUERY_INTERRUPTED' });
+      here.scans.length = 0;
+      // So many rows do not run here: what was at hand goes to a query process.
+      live.rows = Array.from({ length: SMALL_ROWS_MAX + 1 }, (_, at) => [BigInt(at), at, null, 0]);
+      expect(await rowsOf(sql)).toHaveLength(SMALL_ROWS_MAX + 1);
+      expect(here.scans).toEqual([]);
+      live.rows = [[7n, 7, null, null]];
+      expect(await rowsOf(sql)).toEqual([[7n, 7]]);
+    } finally {
+      live.atHand = false;
+    }
+  });
+
   it('is warned of again', async () => {
     const sql = 'SELECT id / 0 FROM users';
     const first = await seenOf(here, sql);
