@@ -2,7 +2,8 @@
 import { SqlError } from '../base/errors.ts';
 import { id } from '../base/ids.ts';
 import type { PartitionId, ResourceId, StoragePolicyId, TableId } from '../base/ids.ts';
-import type { CooldownTime, StoragePolicyDef } from '../base/schema.ts';
+import type { CooldownTime, StoragePolicyDef, TableDef } from '../base/schema.ts';
+import { fromJson } from './json_text.ts';
 import { checkName } from './names.ts';
 import { rememberResource, resourcesOf } from './partition_resources.ts';
 import type { CatalogRows } from './rows.ts';
@@ -112,7 +113,7 @@ export class StoragePolicyStore {
     return await this.#session.write(async (tx) => {
       const policy = await new StoragePolicyStore(tx, this.#cache).find(name);
       if (policy === undefined) throw new SqlError('UNKNOWN_POLICY', { name });
-      const table = userOf(tx, policy.policyId);
+      const table = userOf(tx, policy.policyId) ?? futureUserOf(tx, name);
       if (table !== undefined) throw new SqlError('POLICY_IN_USE', { name, table });
       await tx.db.deleteFrom('storage_policy').where('policy_id', '=', policy.policyId).execute();
       return policy.policyId;
@@ -289,6 +290,22 @@ function userOf(tx: WriteSession, policyId: StoragePolicyId): string | undefined
     [policyId, policyId],
   );
   return row?.[0];
+}
+
+/** The property that gives a policy to partitions that are made by themselves. */
+const FUTURE_POLICY = 'dynamic_partition.storage_policy';
+
+/** A table whose partitions to come have the policy; undefined: there is none. */
+function futureUserOf(tx: WriteSession, policy: string): string | undefined {
+  const rows = tx.bulk.all<[string, string]>(
+    `SELECT name, definition FROM table_def WHERE state = 'NORMAL' AND definition LIKE ?`,
+    [`%"${FUTURE_POLICY}"%`],
+  );
+  const user = rows.find(([, definition]) => {
+    const { properties } = fromJson<Pick<TableDef, 'properties'>>(definition);
+    return properties[FUTURE_POLICY] === policy;
+  });
+  return user?.[0];
 }
 
 /** What is cooled already stays where it is, so it cannot be told to lie elsewhere. */

@@ -318,6 +318,18 @@ describe('the property "storage_policy"', () => {
     expect(await policies('d.t')).toEqual(['p', 'p']);
   });
 
+  it('is not dropped while partitions to come would have it', async () => {
+    await fixture.run(`CREATE TABLE d.dy (k DATE) PARTITION BY RANGE(k)
+      (PARTITION p0 VALUES LESS THAN ("2020-01-01")) DISTRIBUTED BY HASH(k) BUCKETS 1
+      PROPERTIES("replication_num" = "1", "dynamic_partition.enable" = "false",
+        "dynamic_partition.time_unit" = "DAY", "dynamic_partition.end" = "1",
+        "dynamic_partition.prefix" = "p", "dynamic_partition.storage_policy" = "p")`);
+    expect(await fixture.error('DROP STORAGE POLICY p')).toBe(
+      '1105 the policy p is used by table: dy',
+    );
+    await fixture.run('DROP STORAGE POLICY past; DROP TABLE d.dy; DROP STORAGE POLICY p');
+  });
+
   it('is told to all backends that have replicas', async () => {
     const told = (name: string): number[] =>
       fixture.replicaCalls.filter((call) => call.name === name).map((call) => call.backendId);
