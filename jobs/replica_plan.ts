@@ -116,6 +116,11 @@ function isMember({ backend, state }: PlannedReplica): boolean {
   return state === 'NORMAL' || state === 'CLONING' || state === 'CREATING';
 }
 
+/** It can leave when it is there. */
+function isUnmadeLeaver({ backend, state }: PlannedReplica): boolean {
+  return backend === 'LEAVING' && state === 'CREATING';
+}
+
 /** Has all, and can be read from right now. */
 function isSound({ state, missing, condition, backend }: PlannedReplica): boolean {
   if (missing !== undefined || !isReachable(backend)) return false;
@@ -149,6 +154,10 @@ function fewer(
     if (choice !== undefined) return steps([{ kind: 'LEAVE', replica: choice }]);
   }
   if (leaving.length === 0) {
+    if (replicas.some(isUnmadeLeaver)) {
+      const waits = 'a replica is being made on a backend that is being decommissioned';
+      return { steps: [], isHealthy: false, waits };
+    }
     if (members.length === wanted && members.every(isSettled)) return HEALTHY;
     return { steps: [], isHealthy: false, waits: 'replicas are being copied, or are away' };
   }

@@ -124,6 +124,16 @@ describe('a tablet', () => {
   });
 });
 
+describe('a replica that is being made on a backend that is being decommissioned', () => {
+  it('is waited for although there are enough: then it leaves', () => {
+    const unmade = replica(1, { state: 'CREATING', backend: 'LEAVING' });
+    const plan = planRepair([unmade, replica(2)], 1);
+    expect(plan).toMatchObject({ steps: [], isHealthy: false });
+    expect(plan.waits).toMatch(/being decommissioned/);
+    expect(steps([{ ...unmade, state: 'NORMAL' }, replica(2)], 1)).toEqual(['LEAVE 1']);
+  });
+});
+
 const conditions: readonly ReplicaCondition[] = [
   'GOOD',
   'UNKNOWN',
