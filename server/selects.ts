@@ -164,7 +164,7 @@ function selectSession({ services, session }: ExecContext): SelectSession {
     roles: () => session.activeRoles ?? services.access.defaultRolesOf(session.account),
     connectionId: session.connectionId,
     rowCount: session.affectedRows,
-    foundRows: session.foundRows,
+    foundRows: session.foundRows ?? 0n,
     ansiQuotes: variables.sqlModeHas('ANSI_QUOTES'),
     noBackslashEscapes: variables.sqlModeHas('NO_BACKSLASH_ESCAPES'),
     pipesAsConcat: variables.sqlModeHas('PIPES_AS_CONCAT'),

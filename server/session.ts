@@ -3,7 +3,7 @@
  * a warning list and an error packet (made by the listener).
  */
 import { SqlError } from '../base/errors.ts';
-import type { ResultColumn, StatementResult } from '../base/values.ts';
+import type { ResultColumn, RowsResult, SqlRow, StatementResult } from '../base/values.ts';
 import { DEFAULT_MODES } from '../grammar/lexer.ts';
 import { StatementReader } from '../parser/parse.ts';
 import { formatStatement } from '../parser/format.ts';
@@ -26,6 +26,7 @@ import { PreparedText, placeholderName } from './prepared_text.ts';
 import { trackedState } from './session_tracking.ts';
 import type { TrackedState } from './mysql/session_tracker.ts';
 import { sessionCharsets } from './session_charsets.ts';
+import { countOfAll } from './found_rows.ts';
 import type { Selects } from './selects.ts';
 import type { Services } from './services.ts';
 import type { SessionState } from './session_state.ts';
@@ -144,6 +145,7 @@ export class Session implements SessionHandler {
         throw error;
       } finally {
         audited.end();
+        state.foundRows ??= BigInt(audited.rows);
         this.#end(abort);
       }
       if (next instanceof SqlError) {
@@ -360,9 +362,7 @@ export class Session implements SessionHandler {
       const running = executeStatement(statement, context);
       const result = await (LISTS.test(statement.kind) ? unlessAborted(running, context) : running);
       state.affectedRows = result.kind === 'ok' ? BigInt(result.affectedRows) : -1n;
-      if (result.kind === 'rows' && Array.isArray(result.rows)) {
-        state.foundRows = BigInt(result.rows.length);
-      }
+      if (result.kind === 'rows') await this.#findRows(statement, result, context);
       return result;
     } catch (caught) {
       state.affectedRows = -1n;
@@ -374,6 +374,19 @@ export class Session implements SessionHandler {
       throw error;
     } finally {
       limit.cancel();
+    }
+  }
+
+  /** For FOUND_ROWS(); rows that come in batches are counted as they are read. */
+  async #findRows(statement: Statement, { rows }: RowsResult, context: ExecContext): Promise<void> {
+    const { selects, state } = this.#deps;
+    state.foundRows = Array.isArray(rows) ? BigInt(rows.length) : undefined;
+    if (statement.kind !== 'Select') return;
+    const count = countOfAll(statement.text, state.variables.scanModes);
+    if (count === undefined) return;
+    const found = await selects.run(count, context);
+    for await (const batch of Array.isArray(found.rows) ? [found.rows] : found.rows) {
+      state.foundRows = BigInt(String((batch as readonly SqlRow[])[0]?.[0] ?? 0));
     }
   }
 

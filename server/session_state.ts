@@ -21,7 +21,8 @@ export class SessionState {
   /** Set by `USE @group`; empty: the first group of the catalog. */
   computeGroup = '';
   affectedRows = 0n;
-  foundRows = 0n;
+  /** undefined while a result is read. */
+  foundRows: bigint | undefined = 0n;
   /** BEGIN was said, and neither COMMIT nor what commits by itself: what clients go by. */
   inTransaction = false;
   /** Since BEGIN rows were written, which no ROLLBACK takes back. */

@@ -37,6 +37,11 @@ export class AuditedStatement {
     this.#database = state.database;
   }
 
+  /** Rows that were read, or that were changed. */
+  get rows(): number {
+    return this.#rows;
+  }
+
   /** The result, whose rows are counted when they are read. */
   counted(result: StatementResult): StatementResult {
     if (result.kind === 'ok') {

@@ -193,14 +193,15 @@ describe('COMMIT and ROLLBACK', () => {
   });
 
   it('a ROLLBACK behind rows that stay warns as MySQL does', async () => {
+    await one.query('CREATE TABLE written LIKE t');
     await one.query('BEGIN');
-    await one.query('INSERT INTO t VALUES (9, 9)');
+    await one.query('INSERT INTO written VALUES (9, 9)');
     await one.query('ROLLBACK');
     expect(await rows(one, 'SHOW WARNINGS')).toMatchObject([{ Level: 'Warning', Code: 1196 }]);
     await one.query('ROLLBACK');
     expect(await rows(one, 'SHOW WARNINGS')).toEqual([]);
     await one.query('BEGIN');
-    await one.query('INSERT INTO t SELECT a, b FROM t WHERE a = 9');
+    await one.query('INSERT INTO written SELECT a, b FROM t');
     await one.query('COMMIT');
     await one.query('ROLLBACK');
     expect(await rows(one, 'SHOW WARNINGS')).toEqual([]);
@@ -214,6 +215,32 @@ describe('COMMIT and ROLLBACK', () => {
     one.on('error', () => undefined);
     await one.query('COMMIT RELEASE');
     await ended;
+  });
+});
+
+describe('FOUND_ROWS()', () => {
+  const FOUND = 'SELECT FOUND_ROWS() AS n';
+
+  it('is the rows of the last result, and with SQL_CALC_FOUND_ROWS those without its LIMIT', async () => {
+    await rows(one, 'SELECT * FROM t WHERE a < 4 LIMIT 2');
+    expect(await value(one, FOUND)).toBe(2);
+    expect(await value(one, FOUND)).toBe(1);
+    const all = await rows(
+      one,
+      'SELECT SQL_CALC_FOUND_ROWS x.*, y.* FROM t x JOIN t y ON x.a = y.a WHERE x.a IN (SELECT a FROM t WHERE a < 4 LIMIT 9) ORDER BY 1 LIMIT 1, 1',
+    );
+    expect(all).toHaveLength(1);
+    expect(await value(one, FOUND)).toBe(3);
+    await rows(one, 'SELECT SQL_CALC_FOUND_ROWS a FROM t WHERE a = 99 LIMIT 1');
+    expect(await value(one, FOUND)).toBe(0);
+    await rows(one, 'select sql_calc_found_rows a from t where a < 4');
+    expect(await value(one, FOUND)).toBe(3);
+  });
+
+  it('counts rows that come in batches', async () => {
+    const many = `WITH RECURSIVE c AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM c WHERE n < 20000) SELECT * FROM c`;
+    expect(await rows(one, many)).toHaveLength(20_000);
+    expect(await value(one, FOUND)).toBe(20_000);
   });
 });
 
