@@ -81,6 +81,20 @@ export const FRONT_DOOR_SELECTS: Bench = {
   },
 };
 
+/** What connections cost in memory, alone. */
+export const FRONT_DOOR_MEMORY: Bench = {
+  name: 'front-door-memory',
+  about: 'memory of connections that wait, and of a million rows that nobody reads',
+  run: async (context) => {
+    const client = await compileClient(context);
+    const memory = { dataDir: await context.directory(), core: SERVER_CORE, set: SET };
+    return [
+      ...(await connectionMemory(context, memory, client)),
+      ...(await unreadMemory(context, memory, client)),
+    ];
+  },
+};
+
 const SET = [`max_connections=${MAX_CONNECTIONS}`];
 
 async function compileClient(context: BenchContext): Promise<WireClient> {

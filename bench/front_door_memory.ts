@@ -73,6 +73,7 @@ export async function unreadMemory(
     await settled(server);
     const peak = await server.peakMemoryMib();
     const query = await server.childPeakMemoryMib();
+    const own = await server.childOwnMemoryMib();
     await held.release();
     await server.stop();
     const unread = `${name}, not read`;
@@ -85,6 +86,13 @@ export async function unreadMemory(
         note: `from ${(before * MIB_IN_MB).toFixed(0)} to ${(peak * MIB_IN_MB).toFixed(0)} MB`,
       },
       { name: `${unread}: peak of its query process`, value: query * MIB_IN_MB, unit: 'MB' },
+      {
+        name: `${unread}: both together`,
+        value: (peak - before + own) * MIB_IN_MB,
+        unit: 'MB',
+        goal: { is: 'below', value: 150 },
+        note: `${(own * MIB_IN_MB).toFixed(0)} MB of the query process are its own`,
+      },
     );
   }
   return figures;

@@ -8,7 +8,7 @@ import { BLOCK_CACHE } from './block_cache.ts';
 import { COOLDOWN_ELECTION } from './cooldown_election.ts';
 import { COOLDOWN_UPLOAD } from './cooldown_upload.ts';
 import { EVENT_LAG } from './event_lag.ts';
-import { FRONT_DOOR, FRONT_DOOR_SELECTS } from './front_door.ts';
+import { FRONT_DOOR, FRONT_DOOR_MEMORY, FRONT_DOOR_SELECTS } from './front_door.ts';
 import { JOB_CREATION } from './job_creation.ts';
 import { LOAD_SELECT } from './load_select.ts';
 import { PARSER } from './parser.ts';
@@ -26,6 +26,7 @@ const BENCHES: readonly Bench[] = [
   SHOW_JOBS,
   FRONT_DOOR,
   FRONT_DOOR_SELECTS,
+  FRONT_DOOR_MEMORY,
   BLOCK_CACHE,
   LOAD_SELECT,
   EVENT_LAG,

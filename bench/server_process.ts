@@ -93,13 +93,28 @@ export class ServerProcess {
 
   /** Highest resident sets so far of the processes it has started and that live, added up, MiB. */
   async childPeakMemoryMib(): Promise<number> {
+    const children = await this.#children();
+    const peaks = children.map(async (child) => await memoryMib(child, 'VmHWM'));
+    return (await Promise.all(peaks)).reduce((sum, peak) => sum + peak, 0);
+  }
+
+  /** Memory of these that they share with no other process (the program's code is shared), MiB. */
+  async childOwnMemoryMib(): Promise<number> {
+    const own = (await this.#children()).map(async (child) => {
+      const text = await readFile(`/proc/${child}/smaps_rollup`, 'utf8');
+      const parts = text.matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB/gm);
+      return Array.from(parts, ([, kib]) => Number(kib) / 1024).reduce((a, b) => a + b, 0);
+    });
+    return (await Promise.all(own)).reduce((sum, mib) => sum + mib, 0);
+  }
+
+  async #children(): Promise<readonly number[]> {
     const { pid } = this.#child;
     const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
-    const peaks = children
+    return children
       .split(' ')
       .filter((word) => /^\d+$/.test(word))
-      .map(async (child) => await memoryMib(Number(child), 'VmHWM'));
-    return (await Promise.all(peaks)).reduce((sum, peak) => sum + peak, 0);
+      .map(Number);
   }
 
   async stop(): Promise<void> {
