@@ -163,17 +163,11 @@ export class WarmUpJobStore {
    * into reading the rows and their JSON.
    */
   async list(limit: number = SHOW_JOBS_MAX): Promise<readonly WarmUpJob[]> {
+    const known = this.known(limit);
+    if (known !== undefined) return known;
     const { bulk, isTransaction } = this.#session;
     // Asked before the rows are read: a commit in between makes the next call read again.
     const dataVersion = isTransaction ? undefined : bulk.dataVersion();
-    const listed = this.#listed;
-    if (
-      dataVersion !== undefined &&
-      listed?.dataVersion === dataVersion &&
-      listed.limit === limit
-    ) {
-      return listed.jobs;
-    }
     const jobs = this.#memory.read(
       `WHERE job_id IN (
          SELECT job_id FROM (
@@ -184,6 +178,14 @@ export class WarmUpJobStore {
     );
     if (dataVersion !== undefined) this.#listed = { dataVersion, limit, jobs };
     return jobs;
+  }
+
+  /** As `list`, at once; undefined: somebody has committed since. */
+  known(limit: number = SHOW_JOBS_MAX): readonly WarmUpJob[] | undefined {
+    const { bulk, isTransaction } = this.#session;
+    const listed = this.#listed;
+    if (isTransaction || listed?.limit !== limit) return undefined;
+    return listed.dataVersion === bulk.dataVersion() ? listed.jobs : undefined;
   }
 
   /**

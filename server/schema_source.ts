@@ -32,7 +32,7 @@ import { COMPUTE_GROUPS } from './listings/compute_groups.ts';
 import { CONFIG_ENTRIES } from './listings/config.ts';
 import { DYNAMIC_PARTITION_TABLES } from './listings/dynamic_partition_tables.ts';
 import { FILE_CACHE_STATISTICS } from './listings/file_cache_statistics.ts';
-import { type Listing, seenRows } from './listings/listing.ts';
+import { type Listing, seenRows, seenRowsNow } from './listings/listing.ts';
 import { LOST_VERSIONS } from './listings/lost_versions.ts';
 import { LOADS } from './listings/loads.ts';
 import { RESOURCES } from './listings/resources.ts';
@@ -176,6 +176,7 @@ function ours(name: string, listing: Listing<Services>): VirtualTable<SchemaSour
   return listingTable(name, {
     columns: listing.columns,
     rows: async ({ context }) => await seenRows(listing, context.services, rightsOf(context)),
+    rowsNow: ({ context }) => seenRowsNow(listing, context.services, rightsOf(context)),
   });
 }
 

@@ -75,6 +75,11 @@ export function virtualTable<Source>(
     name: table.name,
     columns,
     nocase: true,
+    now: (wanted) => {
+      const rows = table.rowsNow?.(source);
+      const batches = rows === undefined ? undefined : unchangedRows(table, rows, wanted);
+      return batches === undefined || Symbol.asyncIterator in batches ? undefined : batches;
+    },
     read,
     async *scan(wanted) {
       yield* await read(wanted);

@@ -6,6 +6,8 @@ export interface VirtualTable<Source> {
   readonly name: string;
   readonly columns: readonly SelectColumn[];
   rows(source: Source): Promise<readonly SqlRow[]> | readonly SqlRow[];
+  /** The same at once; undefined, or absent: somebody has to be waited for. */
+  rowsNow?(source: Source): readonly SqlRow[] | undefined;
   /** The same a few at a time, where they may be very many. */
   batches?(source: Source): AsyncIterable<readonly SqlRow[]>;
 }
@@ -65,6 +67,7 @@ export function listingTable<Source>(
   listing: {
     readonly columns: readonly ResultColumn[];
     rows(source: Source): Promise<readonly SqlRow[]> | readonly SqlRow[];
+    rowsNow?(source: Source): readonly SqlRow[] | undefined;
   },
 ): VirtualTable<Source> {
   return {
@@ -75,5 +78,6 @@ export function listingTable<Source>(
       nullable: column.nullable !== false,
     })),
     rows: (source) => listing.rows(source),
+    rowsNow: (source) => listing.rowsNow?.(source),
   };
 }

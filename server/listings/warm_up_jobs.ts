@@ -63,6 +63,11 @@ export const WARM_UP_JOBS_TABLE: Listing<Services> = {
     await matchesKnown(services, jobs);
     return jobs.map((job) => tableRow(services, job));
   },
+  rowsNow: (services) => {
+    const jobs = services.catalog.warmUpJobs.known();
+    if (jobs === undefined || jobs.some(mayBeMatched)) return undefined;
+    return jobs.map((job) => tableRow(services, job));
+  },
 };
 
 /** As `endedRows`, with the column that only the table has. */
@@ -103,7 +108,11 @@ export async function matchesKnown(
   { matchedTables }: Services,
   jobs: readonly WarmUpJob[],
 ): Promise<void> {
-  if (jobs.some((job) => job.tableFilter !== null && !isFinal(job))) await matchedTables.settled();
+  if (jobs.some(mayBeMatched)) await matchedTables.settled();
+}
+
+function mayBeMatched(job: WarmUpJob): boolean {
+  return job.tableFilter !== null && !isFinal(job);
 }
 
 function isFinal({ state }: WarmUpJob): boolean {

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { ServerProcess, until } from './server_process.ts';
-import { backendsOf, groupMetric, storeReads } from './warm_up_steps.ts';
+import { backendsOf, finished, groupMetric, storeReads, warmUp } from './warm_up_steps.ts';
 
 const ARGS = ['--embedded', 'write_group=2,read_group=1'];
 
@@ -203,6 +203,32 @@ describe('a session', () => {
     expect(await ask(ann, SELECT)).toBe('1:a 2:b 3:c 4:d');
   });
 
+  it('sees each job as it is, if it may see it', async () => {
+    await server.sql('DROP USER IF EXISTS bob');
+    await server.sql("CREATE USER bob IDENTIFIED BY 'pw'");
+    const bob = await server.connect({ user: 'bob', password: 'pw' });
+    const jobs = 'SELECT JobId, Status FROM information_schema.warm_up_jobs ORDER BY JobId';
+    let expected = await thrice(jobs);
+    for (let round = 0; round < 3; round += 1) {
+      const job = await warmUp(server, 'WARM UP COMPUTE GROUP read_group WITH TABLE d.t');
+      const added = await same(jobs);
+      expect(added.startsWith(expected)).toBe(true);
+      expect(added.slice(expected.length).trim().split(':')[0]).toBe(job);
+      await finished(server, job);
+      expected = await thrice(jobs);
+      expect(expected).toMatch(/:FINISHED$/);
+      expect(await ask(bob, jobs)).toBe('');
+    }
+    for (const group of ['read_group', 'write_group']) {
+      await server.sql(`GRANT USAGE_PRIV ON COMPUTE GROUP '${group}' TO bob`);
+    }
+    await server.sql('GRANT SELECT_PRIV ON d.t TO bob');
+    expect((await ask(bob, jobs)).split(' ').length).toBeGreaterThanOrEqual(3);
+    await server.sql('REVOKE SELECT_PRIV ON d.t FROM bob');
+    expect(await ask(bob, jobs)).toBe('');
+    expect(await thrice(jobs)).toBe(expected);
+  });
+
   it('gets the tables of its database', async () => {
     await server.sql('DROP DATABASE IF EXISTS e');
     await server.sql('CREATE DATABASE e');
@@ -253,7 +279,7 @@ describe('a session', () => {
     const slow = client.query('SELECT SLEEP(20), k FROM d.t');
     slow.catch(() => undefined);
     await until('the statement', async () => {
-      const rows = await server.sql("SHOW PROCESSLIST");
+      const rows = await server.sql('SHOW PROCESSLIST');
       const row = rows.find(({ Info }) => String(Info).includes('SLEEP(20)'));
       if (row === undefined) return false;
       await server.sql(`KILL QUERY ${String(row['Id'])}`);
