@@ -133,5 +133,6 @@ function waitsFor(
     return `the server to name the leader: its term ${lead.term} is over`;
   }
   if (lead.replicaId !== replica.replicaId) return `replica ${lead.replicaId} to upload`;
-  return control.waits === '' ? 'its turn' : control.waits;
+  if (control.waits !== '') return control.waits;
+  return control.failures === 0 ? 'its turn' : 'its next try, after a pause';
 }

@@ -1,5 +1,6 @@
 /** What leaders and followers do without crashes; see crashes.test.ts for those. */
 import { describe, expect, it } from '@jest/globals';
+import { headKey } from '../../../be-agent/cooldown/manifest.ts';
 import type { ObjectStore } from '../../../base/ports.ts';
 import { TABLET, TTL_SECONDS, World } from './cooling_world.ts';
 
@@ -185,6 +186,18 @@ describe('what is damaged', () => {
       expect(world.node(1).engine.counts.replacedObjects).toBe(1);
     },
   );
+
+  it('says that it waits for its next try when it failed as the leader', async () => {
+    const world = new World({ replicas: 1 });
+    await world.load(2);
+    await world.bucket.put(headKey(TABLET), Buffer.from('no JSON'));
+    await world.conf(1, 1);
+    await world.clock.run(DUE_MS + 1000);
+    expect(world.node(1).engine.stateOf(TABLET)).toMatchObject({
+      state: 'FAILED',
+      waits: 'its next try, after a pause',
+    });
+  });
 
   it('keeps its copy when a published object is missing, and says which', async () => {
     const world = new World({ replicas: 2 });
