@@ -117,7 +117,7 @@ export const CONFIG = {
 
   // changes of tables
   alter_table_timeout_second: { type: 'int', default: 2_592_000, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds after which a schema change or rollup job is cancelled, from its creation.' },
-  history_job_keep_max_second: { type: 'int', default: 604_800, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which finished and cancelled schema change and rollup jobs are kept.' },
+  history_job_keep_max_second: { type: 'int', default: 604_800, min: 1, max: INT_MAX, ...MUTABLE, help: 'Seconds for which finished and cancelled schema change, rollup and cooldown jobs are kept.' },
 
   // backends
   heartbeat_interval_ms: { type: 'int', default: 1000, min: 50, max: 60_000, ...MUTABLE, agent: true, help: 'Milliseconds between two heartbeats of a backend.' },
