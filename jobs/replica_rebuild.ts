@@ -80,6 +80,8 @@ interface Remains {
 interface Survivor {
   readonly replica: ReplicaDef;
   readonly snapshot: ReplicaSnapshot;
+  /** Some of its local rowsets are; which ones its backend finds out. */
+  readonly isBad: boolean;
 }
 
 /** What speaks against a rebuild, in words for operators. */
@@ -198,12 +200,15 @@ export class ReplicaRebuild {
     const target = best?.replica.backendId ?? (await this.#newPlace(place));
     const cooled = await this.#cooled(place, target, signal);
     const { head } = cooled;
-    const version = Math.max(head?.cooledVersion ?? -1, best?.snapshot.version ?? FIRST_VERSION);
+    // Of a damaged one nothing is sure but what is cooled.
+    const own = best?.isBad === false ? best.snapshot.version : FIRST_VERSION;
+    const version = Math.max(head?.cooledVersion ?? -1, own);
     const { visibleVersion } = place.partition;
     const lost = version < visibleVersion ? [{ from: version + 1, to: visibleVersion }] : [];
     const known = head === undefined ? { lost } : { lost, cooledVersion: head.cooledVersion };
-    const hasSomething = version > FIRST_VERSION;
-    this.#expectWorth(place, { isLossAllowed, hasSomething, known });
+    const hasSomething = version > FIRST_VERSION || best?.isBad === true;
+    const isDamaged = best?.isBad === true;
+    this.#expectWorth(place, { isLossAllowed, hasSomething, isDamaged, known });
     signal.throwIfAborted();
     const rebuilding = { place, remains, cooled, target, lost };
     const { replica, term } = await this.#begin(rebuilding);
@@ -268,20 +273,20 @@ export class ReplicaRebuild {
       }
       const { backendId, replicaId } = replica;
       const isBad = board.get(backendId, tabletId, replicaId)?.isBad === true;
-      if (isBad) throw new Refusal(`${named(replica)} has it, and is damaged: ${BAD_HINT}`);
-      if (snapshot.version >= partition.visibleVersion) {
-        return { kind: 'WHOLE', replica, snapshot };
+      if (!isBad && snapshot.version >= partition.visibleVersion) {
+        return { kind: 'WHOLE', replica, snapshot, isBad };
       }
-      if (isComplete(replica)) {
+      if (!isBad && isComplete(replica)) {
         const versions = `version ${snapshot.version} of ${partition.visibleVersion}`;
         throw new Refusal(`${named(replica)} has ${versions} and catches up: try again later`);
       }
-      left.push({ replica, snapshot });
+      left.push({ replica, snapshot, isBad });
     }
     left.sort((a, b) => b.snapshot.version - a.snapshot.version);
-    const torn = left.find(({ snapshot }) => snapshot.later !== undefined);
+    const torn = left.find(({ snapshot, isBad }) => isBad || snapshot.later !== undefined);
     if (left.length > 1 && torn !== undefined) {
-      const why = 'has versions after a gap, which another replica may lack';
+      const has = torn.isBad ? 'is damaged, and has versions' : 'has versions after a gap';
+      const why = `${has} which another replica may lack`;
       throw new Refusal(`${named(torn.replica)} ${why}; drop the backend of one of them first`);
     }
     return { kind: 'REMAINS', gone, left };
@@ -356,10 +361,12 @@ export class ReplicaRebuild {
     {
       isLossAllowed,
       hasSomething,
+      isDamaged,
       known,
     }: {
       readonly isLossAllowed: boolean;
       readonly hasSomething: boolean;
+      readonly isDamaged: boolean;
       readonly known: { readonly cooledVersion?: number; readonly lost: readonly VersionRange[] };
     },
   ): void {
@@ -373,7 +380,9 @@ export class ReplicaRebuild {
     }
     if (isLossAllowed) return;
     const name = `${table.databaseName}.${table.name} PARTITION (${partition.name})`;
-    const why = `${versions} are nowhere any more`;
+    const why = isDamaged
+      ? `what is damaged of ${versions} is nowhere any more`
+      : `${versions} are nowhere any more`;
     throw new Refusal(`${why}: ADMIN REPAIR TABLE ${name} makes it readable without them`, known);
   }
 
@@ -437,8 +446,6 @@ export class ReplicaRebuild {
     else this.#deps.log.error('a lost tablet was rebuilt without versions', { ...fields, emptied });
   }
 }
-
-const BAD_HINT = 'when its data cannot be had otherwise, drop its backend';
 
 function named({ replicaId, backendId }: ReplicaDef): string {
   return `replica ${replicaId} on backend ${backendId}`;

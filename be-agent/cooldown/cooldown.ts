@@ -1,7 +1,7 @@
 /** Cooldown on a backend, put together: cooling and following, compaction, collection. */
 import type { AgentCalls, ConfOutcome } from '../../base/agent_messages.ts';
 import { SqlError } from '../../base/errors.ts';
-import type { ResourceId, TabletId } from '../../base/ids.ts';
+import type { ResourceId, RowsetId, TabletId } from '../../base/ids.ts';
 import type {
   CooldownCheck,
   CooldownConf,
@@ -101,9 +101,10 @@ export class Cooldown {
   /** As `AgentCalls.rebuildReplica`. */
   async rebuild(
     request: AgentCalls['rebuildReplica']['request'],
+    damaged: ReadonlySet<RowsetId>,
     signal: AbortSignal,
   ): Promise<AgentCalls['rebuildReplica']['reply']> {
-    return await this.#rebuild.rebuild(request, signal);
+    return await this.#rebuild.rebuild(request, damaged, signal);
   }
 
   get turns(): TabletTurns {

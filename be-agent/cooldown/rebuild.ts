@@ -6,10 +6,11 @@
 import type { AgentCalls, CooledQuestion, RebuildRequest } from '../../base/agent_messages.ts';
 import type { VersionRange } from '../../base/agent_messages.ts';
 import { SqlError } from '../../base/errors.ts';
-import { type TabletId, rowsetId } from '../../base/ids.ts';
+import { type RowsetId, type TabletId, rowsetId } from '../../base/ids.ts';
 import type { Clock, Log, Random } from '../../base/ports.ts';
 import type { CooldownLead, CooledTablet, ReplicaRowset } from '../../base/replica.ts';
 import { segmentKey, tabletPrefix } from '../../base/schema.ts';
+import type { LocalSegments } from '../replica/local_segments.ts';
 import type { ReplicaState, ReplicaStore } from '../replica/replica_store.ts';
 import type { CooldownEngine } from './cooldown_engine.ts';
 import type { CooldownResource } from './cooldown_resources.ts';
@@ -19,6 +20,7 @@ import type { Manifest } from './manifest.ts';
 export interface CooldownRebuildOptions {
   readonly engine: CooldownEngine;
   readonly store: ReplicaStore;
+  readonly local: LocalSegments;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -58,9 +60,13 @@ export class CooldownRebuild {
     }
   }
 
-  /** As `AgentCalls.rebuildReplica`; throws REBUILD_FAILED, CONFUSED_REPLICA. */
+  /**
+   * As `AgentCalls.rebuildReplica`; `damaged` ones of the replica's local rowsets are nothing that
+   * is left. Throws REBUILD_FAILED, CONFUSED_REPLICA.
+   */
   async rebuild(
     request: RebuildRequest,
+    damaged: ReadonlySet<RowsetId>,
     signal: AbortSignal,
   ): Promise<AgentCalls['rebuildReplica']['reply']> {
     const { engine, store, clock } = this.#options;
@@ -72,7 +78,10 @@ export class CooldownRebuild {
       await this.#lead(tabletId, lead);
       return await engine.turns.hold(
         tabletId,
-        async (turnSignal) => await this.#fill(request, lead, turnSignal),
+        async (turnSignal) => {
+          const cooledVersion = await this.#takeOver(request, lead, turnSignal);
+          return { cooledVersion, ...(await this.#fill(request, lead, damaged)) };
+        },
         signal,
       );
     } catch (error) {
@@ -89,43 +98,53 @@ export class CooldownRebuild {
     throw failed(tabletId, `its new replica did not take term ${lead.term}${known}`);
   }
 
-  async #fill(
-    request: RebuildRequest,
+  /** The version up to which it is cooled; -1: nothing is. */
+  async #takeOver(
+    { resourceId, replica: { tabletId } }: RebuildRequest,
     lead: CooldownLead,
     signal: AbortSignal,
-  ): Promise<AgentCalls['rebuildReplica']['reply']> {
-    const { engine, store, log } = this.#options;
-    const { resourceId, version, isLossAllowed } = request;
-    const { tabletId, replicaId } = request.replica;
-    let cooledVersion = -1;
-    if (resourceId !== undefined) {
-      const resource = await engine.resources.get(resourceId);
-      const published = await engine.cooling.takeOver({ tabletId, lead, resource, signal });
-      if (published === undefined) throw failed(tabletId, 'what was published is gone');
-      ({ cooledVersion } = published.head);
-    }
+  ): Promise<number> {
+    if (resourceId === undefined) return -1;
+    const { engine } = this.#options;
+    const resource = await engine.resources.get(resourceId);
+    const published = await engine.cooling.takeOver({ tabletId, lead, resource, signal });
+    if (published === undefined) throw failed(tabletId, 'what was published is gone');
+    return published.head.cooledVersion;
+  }
+
+  async #fill(
+    { replica: { tabletId, replicaId }, version, isLossAllowed }: RebuildRequest,
+    lead: CooldownLead,
+    damaged: ReadonlySet<RowsetId>,
+  ): Promise<{ readonly emptied: readonly VersionRange[]; readonly rows: number }> {
+    const { store, local, log } = this.#options;
     const state = this.#state(tabletId, lead);
-    const emptied = gaps(state, version);
+    const isLost = ({ rowsetId: name, place }: ReplicaRowset): boolean =>
+      place.kind === 'local' && damaged.has(name);
+    const lost = state.rowsets.filter(isLost);
+    const left = state.rowsets.filter((rowset) => !isLost(rowset));
+    const emptied = gaps(left, version);
     const [first] = emptied;
-    if (first !== undefined && !isLossAllowed) {
-      throw failed(tabletId, `version ${first.from} is not in its cooled data`);
-    }
     if (first !== undefined) {
+      if (!isLossAllowed) throw failed(tabletId, `version ${first.from} is not in its cooled data`);
       if (store.preparedTxns(tabletId).length > 0) {
         throw failed(tabletId, 'it has loads whose outcome it has not heard of yet: try again');
       }
+      const remove = lost.map(({ rowsetId: name }) => name);
       const add = emptied.map((range) => this.#emptyRowset(range));
-      if (!store.replace(tabletId, { replicaId, remove: [], add })) {
-        throw failed(tabletId, 'its rowsets changed meanwhile');
-      }
+      const isDone = store.batch(() => {
+        if (!store.replace(tabletId, { replicaId, remove, add })) return false;
+        store.clearBad(tabletId);
+        return true;
+      });
+      if (!isDone) throw failed(tabletId, 'its rowsets changed meanwhile');
+      await local.delete(tabletId, lost);
+    } else if (state.isBad) {
+      // All that is left of it was found whole.
+      store.clearBad(tabletId);
     }
-    const rows = state.rowsets.reduce((sum, rowset) => sum + rowset.rows, 0);
-    log.warn('a tablet was rebuilt from what is cooled of it', {
-      tabletId,
-      cooledVersion,
-      emptied,
-    });
-    return { emptied, cooledVersion, rows };
+    log.warn('a tablet was rebuilt of what is left of it', { tabletId, emptied });
+    return { emptied, rows: left.reduce((sum, rowset) => sum + rowset.rows, 0) };
   }
 
   #state(tabletId: TabletId, lead: CooldownLead): ReplicaState {
@@ -151,8 +170,8 @@ export class CooldownRebuild {
   }
 }
 
-/** Versions up to `version` that the replica does not have. */
-function gaps({ rowsets }: ReplicaState, version: number): readonly VersionRange[] {
+/** Versions up to `version` that are in none of `rowsets`, which are in order. */
+function gaps(rowsets: readonly ReplicaRowset[], version: number): readonly VersionRange[] {
   const found: VersionRange[] = [];
   let next = 0;
   for (const { startVersion, endVersion } of rowsets) {

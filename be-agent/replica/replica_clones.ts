@@ -123,7 +123,7 @@ export class ReplicaClones {
     const { snapshot } = held;
     const copied = new Map<RowsetId, LocalGarbage>();
     try {
-      const damaged = await this.#damagedOf(tabletId);
+      const damaged = await this.damagedOf(tabletId);
       const from = { peer, snapshot, signal };
       for (let plans = 0; plans < PLANS_MAX; plans += 1) {
         const state = this.#own(request);
@@ -184,7 +184,7 @@ export class ReplicaClones {
   }
 
   /** Of a replica that is bad: local rowsets that are not whole. */
-  async #damagedOf(tabletId: TabletId): Promise<Set<RowsetId>> {
+  async damagedOf(tabletId: TabletId): Promise<Set<RowsetId>> {
     const { store, own } = this.#deps;
     const damaged = new Set<RowsetId>();
     const state = store.get(tabletId);

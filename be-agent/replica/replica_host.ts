@@ -12,7 +12,7 @@ import type {
 } from '../../base/agent_messages.ts';
 import type { Config } from '../../base/config.ts';
 import { SqlError } from '../../base/errors.ts';
-import type { BackendId, ResourceId, TabletId, TxnId } from '../../base/ids.ts';
+import type { BackendId, ResourceId, RowsetId, TabletId, TxnId } from '../../base/ids.ts';
 import type { Clock, Log, Random } from '../../base/ports.ts';
 import type { CooldownConf } from '../../base/replica.ts';
 import type { LoadSink } from '../data/load.ts';
@@ -71,6 +71,7 @@ export interface ReplicaCooldown {
   ): Promise<AgentCalls['leftInResource']['reply']>;
   rebuild(
     request: AgentCalls['rebuildReplica']['request'],
+    damaged: ReadonlySet<RowsetId>,
     signal: AbortSignal,
   ): Promise<AgentCalls['rebuildReplica']['reply']>;
   /** undefined: it does not know the tablet (yet). */
@@ -262,7 +263,10 @@ export class ReplicaHost {
       repairCooldown: async (request) => await this.#cooling().repair(request),
       readCooled: async (request, signal) => await this.#cooling().readCooled(request, signal),
       leftInResource: async (request, signal) => await this.#cooling().leftIn(request, signal),
-      rebuildReplica: async (request, signal) => await this.#cooling().rebuild(request, signal),
+      rebuildReplica: async (request, signal) => {
+        const damaged = await this.clones.damagedOf(request.replica.tabletId);
+        return await this.#cooling().rebuild(request, damaged, signal);
+      },
       replicaSnapshots: ({ tabletIds }) => ({
         replicas: tabletIds.flatMap((tabletId) => {
           const state = store.get(tabletId);

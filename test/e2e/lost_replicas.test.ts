@@ -4,7 +4,7 @@
  * backend that may have it is only away.
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type S3Server, s3ServerMissing, startS3Server } from '../s3_server.ts';
@@ -261,6 +261,40 @@ const missing = s3ServerMissing();
       expect(await keys('hot')).toEqual([]);
       await load('hot', 3, 1);
       expect(await keys('hot')).toEqual([3]);
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    'keep what is whole of a replica that is damaged',
+    async () => {
+      await createTable('bits', 1, 'later');
+      await load('bits', 1, 3);
+      const [home] = await homesOf('bits');
+      const [tablet] = await replicas('bits');
+      const dir = join(home?.dataDir ?? '', 'storage', 'data', String(tablet?.['TabletId']));
+      const [name = ''] = (await readdir(dir)).filter((file) => file.endsWith('.dat'));
+      await home?.kill9();
+      const bytes = await readFile(join(dir, name));
+      await writeFile(join(dir, name), bytes.fill(0, 10, 20));
+      await home?.launch();
+      await home?.alive();
+      await until('the damage to be found', async () => {
+        await keys('bits').catch(() => undefined);
+        const [row] = await server.sql('ADMIN SHOW REPLICA STATUS FROM bits');
+        return row?.['Status'] === 'BAD' && String(row['WaitReason']).includes('ADMIN REPAIR');
+      });
+      const [row] = await repair('bits');
+      expect(row).toMatchObject({ Result: 'lossy', VisibleVersion: 4, RowCount: 2 });
+      expect(row?.['LostVersions']).toMatch(/^[234]$/);
+      const lost = Number(row?.['LostVersions']) - 1;
+      expect(await keys('bits')).toEqual([1, 2, 3].filter((key) => key !== lost));
+      await load('bits', 4, 1);
+      expect(await keys('bits')).toHaveLength(3);
+      await until('all to be well', async () => {
+        const [status] = await server.sql('ADMIN SHOW REPLICA STATUS FROM bits');
+        return status?.['Status'] === 'OK';
+      });
     },
     PATIENCE_MS,
   );

@@ -255,6 +255,28 @@ describe('a replica that has not all versions', () => {
     expect(world.catalog.replicas.get(tabletId, none?.replicaId ?? id(0))).toBeUndefined();
   });
 
+  it('is kept but for what is damaged of it', async () => {
+    const [bad] = await lose(1);
+    disks.set(bad?.replicaId ?? 0, { version: VISIBLE });
+    world.report(bad === undefined ? [] : [bad], { isBad: true, version: VISIBLE });
+    head(2);
+    expect((await run(false))?.detail).toMatch(
+      /^what is damaged of versions 3 to 4 is nowhere any more: ADMIN REPAIR TABLE/,
+    );
+    world.answers.rebuildReplica = () => ({
+      emptied: [{ from: 3, to: 3 }],
+      cooledVersion: 2,
+      rows: 5,
+    });
+    expect(await run()).toMatchObject({
+      isRebuilt: true,
+      replica: { replicaId: bad?.replicaId },
+      lost: [{ from: 3, to: 3 }],
+    });
+    expect(world.catalog.lostVersions.list()).toMatchObject([{ from: 3, to: 3 }]);
+    expect(replicas()[0]?.missing).toBeUndefined();
+  });
+
   it('is left alone while it only has not caught up', async () => {
     const { catalog } = world;
     const [one] = await lose(1);
@@ -268,7 +290,7 @@ describe('a replica that has not all versions', () => {
     disks.set(best?.replicaId ?? 0, { version: 3 });
     disks.set(torn?.replicaId ?? 0, { version: 2, later: 1 });
     expect((await run())?.detail).toMatch(
-      /has versions after a gap, which another replica may lack/,
+      /has versions after a gap which another replica may lack/,
     );
     expect(replicas()).toHaveLength(2);
   });

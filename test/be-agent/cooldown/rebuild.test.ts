@@ -1,7 +1,7 @@
 /** A tablet that lost its replicas comes back from what is published, and says what is lost. */
 import { describe, expect, it } from '@jest/globals';
 import type { AgentCalls } from '../../../base/agent_messages.ts';
-import { id, rowsetId } from '../../../base/ids.ts';
+import { type RowsetId, id, rowsetId } from '../../../base/ids.ts';
 import {
   POLICY,
   RESOURCE,
@@ -39,8 +39,12 @@ async function lost(options: WorldOptions = {}): Promise<World> {
 type Request = AgentCalls['rebuildReplica']['request'];
 type Reply = AgentCalls['rebuildReplica']['reply'];
 
-async function rebuild(world: World, change: Partial<Request> = {}, n = 2): Promise<Reply> {
-  const { replicaId, cooldown } = world.node(n);
+async function rebuild(
+  world: World,
+  change: Partial<Request> = {},
+  damaged: readonly RowsetId[] = [],
+): Promise<Reply> {
+  const { replicaId, cooldown } = world.node(2);
   const places = { tableId: id<never>(1), partitionId: id<never>(5), indexId: id<never>(3) };
   const request: Request = {
     replica: { tabletId: TABLET, replicaId, policyId: POLICY, ...places },
@@ -50,7 +54,8 @@ async function rebuild(world: World, change: Partial<Request> = {}, n = 2): Prom
     isLossAllowed: true,
     ...change,
   };
-  return await within(world, cooldown.rebuild(request, new AbortController().signal));
+  const { signal } = new AbortController();
+  return await within(world, cooldown.rebuild(request, new Set(damaged), signal));
 }
 
 const ranges = (world: World, n: number): string[] =>
@@ -168,6 +173,29 @@ describe('a rebuild', () => {
     await world.checkPublished();
   });
 
+  it('does without what is damaged of a replica, and says that it is good then', async () => {
+    const world = new World({ replicas: 2 });
+    const [first, second] = [world.node(1), world.node(2)];
+    await world.load(2);
+    await world.conf(1, 1, [first]);
+    await world.clock.run(DUE_MS);
+    for (const version of [3, 4, 5]) await world.load(version, [100], [second]);
+    const broken = second.state.rowsets.find(({ startVersion }) => startVersion === 4)?.rowsetId;
+    second.store.markBad(TABLET, 'a bit has flipped');
+    const damaged = broken === undefined ? [] : [broken];
+    await expect(rebuild(world, { version: 5, isLossAllowed: false }, damaged)).rejects.toThrow(
+      /version 4 is not in its cooled data/,
+    );
+    expect(second.state.isBad).toBe(true);
+    expect(await rebuild(world, { version: 5 }, damaged)).toEqual({
+      emptied: [{ from: 4, to: 4 }],
+      cooledVersion: 2,
+      rows: 30,
+    });
+    expect(second.state).toMatchObject({ isBad: false, version: 5 });
+    expect(second.disk.keys().some((key) => key.includes(String(broken)))).toBe(false);
+  });
+
   it('loses no load whose outcome has not come yet', async () => {
     const world = await lost();
     const { store, replicaId } = world.node(2);
@@ -197,7 +225,8 @@ describe('a rebuild', () => {
     const places = { tableId: id<never>(1), partitionId: id<never>(5), indexId: id<never>(3) };
     const replica = { tabletId: TABLET, replicaId, ...places };
     const request = { replica, term: 2, version: 4, isLossAllowed: true };
-    const reply = await within(world, cooldown.rebuild(request, new AbortController().signal));
+    const { signal } = new AbortController();
+    const reply = await within(world, cooldown.rebuild(request, new Set(), signal));
     expect(reply).toEqual({ emptied: [{ from: 2, to: 4 }], cooledVersion: -1, rows: 0 });
   });
 
