@@ -113,7 +113,7 @@ export class SimServer implements Endpoint {
     if (this.isRunning) return;
     const { time, trace, plant } = this.world;
     this.#lives += 1;
-    const process = new SimProcess(`server.${this.#lives}`, time);
+    const process = new SimProcess(`server.${this.#lives}`, time, this.skewMs());
     this.#process = process;
     if (this.#lives > 1) plant.beforeRestart(this.catalogFile);
     trace.note(time.nowMs, `${process.name} starts`);
@@ -122,6 +122,11 @@ export class SimServer implements Endpoint {
     await process.guard(life.services.backends.startAll());
     trace.note(time.nowMs, `${process.name} is ready, epoch ${life.catalog.epoch}`);
     for (const worker of life.workers) void worker.start();
+  }
+
+  /** How far the wall clock of the next life is off, milliseconds. */
+  protected skewMs(): number {
+    return 0;
   }
 
   /** As kill -9 in the middle of whatever it does. */

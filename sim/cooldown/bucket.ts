@@ -67,6 +67,8 @@ export type PutResult = { readonly etag: string } | 'PRECONDITION';
 
 export class Bucket {
   readonly objects = new Map<string, StoredObject>();
+  /** Whether it knows conditions of puts at all; else it answers 501 to them. */
+  hasConditions = true;
   /** Whether conditions of puts are heeded: not by every store that calls itself S3. */
   heedsConditions = true;
   /** S3's own etags are the MD5 of the body; other stores number their versions. */

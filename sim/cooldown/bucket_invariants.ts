@@ -24,9 +24,10 @@ export interface BucketInvariant {
 export const BUCKET_INVARIANTS: readonly BucketInvariant[] = [
   {
     name: 'I3-one-publisher',
-    claim: 'HEAD goes up in (term, seq), each (tablet, term) is written by its replica only.',
-    check: (seen, { after, before }, parts) => {
-      if (parts.kind !== 'head' || after === undefined) return undefined;
+    claim:
+      'HEAD goes up in (term, seq), each (tablet, term) is written by its replica only. Without conditional writes this holds of each term by itself.',
+    check: (seen, { after, before, key }, parts) => {
+      if ((parts.kind !== 'head' && parts.kind !== 'term') || after === undefined) return undefined;
       const { tabletId } = parts;
       const head = readJson<Head>(after);
       if (head === undefined) return `HEAD of tablet ${tabletId} is not JSON`;
@@ -34,16 +35,24 @@ export const BUCKET_INVARIANTS: readonly BucketInvariant[] = [
       if (owner !== head.replica) {
         return `HEAD of tablet ${tabletId} has term ${head.term} of replica ${head.replica}, the term is of replica ${owner ?? 'nobody'}`;
       }
+      if (parts.kind === 'term' && (head.term !== parts.term || owner !== parts.replicaId)) {
+        return `${key} says term ${head.term} of replica ${head.replica}`;
+      }
       const last = before === undefined ? undefined : readJson<Head>(before);
       if (last === undefined || isAfter(head, last)) return undefined;
+      // Sent again, since the answer was lost: nothing else tells what became of it.
+      const isAgain = before !== undefined && Buffer.compare(before.body, after.body) === 0;
+      if (parts.kind === 'term' && isAgain) return undefined;
       return `HEAD of tablet ${tabletId} went from ${last.term}.${last.seq} to ${head.term}.${head.seq}`;
     },
   },
   {
     name: 'I13-cooled-only-grows',
-    claim: 'The cooled version that HEAD names never goes down.',
+    claim:
+      'The cooled version that HEAD names never goes down. Without conditional writes this holds of each term by itself.',
     check: (_seen, { after, before }, parts) => {
-      if (parts.kind !== 'head' || after === undefined || before === undefined) return undefined;
+      if (parts.kind !== 'head' && parts.kind !== 'term') return undefined;
+      if (after === undefined || before === undefined) return undefined;
       const [was, is] = [readJson<Head>(before), readJson<Head>(after)];
       if ((is?.cooledVersion ?? -1) >= (was?.cooledVersion ?? -1)) return undefined;
       return `HEAD of tablet ${parts.tabletId} went from version ${was?.cooledVersion} to ${is?.cooledVersion}`;
@@ -96,7 +105,8 @@ export const BUCKET_INVARIANTS: readonly BucketInvariant[] = [
     name: 'I9-manifest-well-formed',
     claim: 'Manifests say who wrote them, start at version 0, have no gap and no overlap.',
     check: (_seen, { after, isHalf, key }, parts) => {
-      if (parts.kind !== 'manifest' || after === undefined || isHalf) return undefined;
+      if (parts.kind !== 'manifest' && parts.kind !== 'term') return undefined;
+      if (after === undefined || isHalf) return undefined;
       const manifest = readJson<Manifest>(after);
       if (manifest === undefined) return `${key} is not JSON`;
       const problem = manifestProblem(manifest, parts);
@@ -190,14 +200,14 @@ function names({ tablet, rowsets }: Manifest, key: string): boolean {
 
 function manifestProblem(
   manifest: Manifest,
-  parts: Extract<KeyParts, { kind: 'manifest' }>,
+  parts: Extract<KeyParts, { kind: 'manifest' | 'term' }>,
 ): string | undefined {
   const { tablet, replica, term, seq, rowsets, cooledVersion, metaId } = manifest;
   const isItsKey =
     tablet === parts.tabletId &&
     replica === parts.replicaId &&
     term === parts.term &&
-    seq === parts.seq;
+    (parts.kind === 'term' || seq === parts.seq);
   if (!isItsKey) return `it says tablet ${tablet}, replica ${replica}, ${term}.${seq}`;
   if (!/^[0-9a-f]{32}$/.test(metaId)) return `its meta id is ${metaId}`;
   let last = -1;

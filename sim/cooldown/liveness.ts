@@ -1,5 +1,5 @@
 /** What must have come true when no fault is left and time has passed. */
-import { segmentKey } from '../../base/schema.ts';
+import { segmentKey, tabletPrefix } from '../../base/schema.ts';
 import type { Failure } from '../simulation.ts';
 import { LIVENESS, tabletsOf } from './control_invariants.ts';
 import { headKey, headOf, publishedManifest } from './remote_objects.ts';
@@ -97,10 +97,15 @@ function cooled(seen: Seen): Problem {
 
 function orphans(seen: Seen): Problem {
   const wanted = new Set<string>();
+  const unpublished: string[] = [];
   for (const tabletId of tabletsOf(seen)) {
     const head = headOf(seen.bucket, tabletId);
     const manifest = publishedManifest(seen.bucket, tabletId);
-    if (head === undefined) continue;
+    if (head === undefined) {
+      // What was uploaded before it lost its policy is used by the next one, or goes with the table.
+      if (!seen.control.hasPolicy(tabletId)) unpublished.push(tabletPrefix(tabletId));
+      continue;
+    }
     wanted.add(headKey(tabletId));
     if (head.manifestKey !== undefined) wanted.add(head.manifestKey);
     if (typeof manifest !== 'object') continue;
@@ -108,7 +113,9 @@ function orphans(seen: Seen): Problem {
       for (const { segment } of segments) wanted.add(segmentKey(tabletId, rowsetId, segment));
     }
   }
-  const orphan = seen.bucket.keys('data/').find((key) => !wanted.has(key));
+  const orphan = seen.bucket
+    .keys('data/')
+    .find((key) => !wanted.has(key) && !unpublished.some((prefix) => key.startsWith(prefix)));
   return orphan === undefined ? undefined : `${orphan} is still in the bucket`;
 }
 

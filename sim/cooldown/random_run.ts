@@ -5,7 +5,7 @@
 import type { Failure } from '../simulation.ts';
 import { promiseJobs } from '../quiet.ts';
 import { SeededRandom } from '../seeded_random.ts';
-import type { SimEvent } from '../virtual_time.ts';
+import type { SimEvent, SimProcess } from '../virtual_time.ts';
 import type { BucketCall, Fate } from './bucket.ts';
 import type { CoolBackend } from './cool_backend.ts';
 import { ModelWorld } from './model_world.ts';
@@ -21,12 +21,15 @@ export interface CoolRunOptions {
   readonly pauseMs: number;
   readonly ttlSeconds: number;
   readonly skewMsMax: number;
+  readonly serverSkewMsMax: number;
   readonly hasMd5Etags: boolean;
   readonly compacts: boolean;
   /** Only with the real control plane. */
   readonly people: PeopleOptions;
   /** Tables that get no policy at first. */
   readonly unbound: number;
+  /** Whether the bucket has conditional writes. */
+  readonly hasConditions: boolean;
   readonly drops: boolean;
   /** Probabilities per call of the bucket. */
   readonly fates: Readonly<Partial<Record<Fate, number>>>;
@@ -44,6 +47,7 @@ export interface CoolRunOptions {
     readonly cutMs: number;
     readonly diskMs: number;
     readonly serverMs: number;
+    readonly serverPauseMs: number;
     readonly twinMs: number;
   };
 }
@@ -92,7 +96,9 @@ export function drawCoolOptions(
     hasMd5Etags: random.chance(0.5),
     compacts: random.chance(0.6),
     people: drawPeople(people),
+    serverSkewMsMax: people.chance(0.3) ? people.one([500, 60_000]) : 0,
     unbound: people.chance(0.2) ? 1 : 0,
+    hasConditions: people.chance(0.8),
     drops: random.chance(0.3),
     fates: {
       'reply-lost': maybe(random.one([0.02, 0.1]), 0),
@@ -114,6 +120,7 @@ export function drawCoolOptions(
       cutMs: maybe(random.one([5000, 20_000]), 0),
       diskMs: random.chance(0.3) ? 20_000 : 0,
       serverMs: maybe(random.one([5000, 20_000]), 0),
+      serverPauseMs: people.chance(0.3) ? people.one([5000, 20_000]) : 0,
       twinMs: random.chance(0.15) ? 20_000 : 0,
     },
   };
@@ -123,7 +130,8 @@ export async function simulateCooldown(request: CoolRunRequest): Promise<CoolRun
   const { seed, events, plant, print, control } = request;
   const random = new SeededRandom(seed);
   const people = new SeededRandom(seed ^ PEOPLE);
-  const options = drawCoolOptions(random.fork(), people, events);
+  const drawn = drawCoolOptions(random.fork(), people, events);
+  const options = COOL_PLANTS[plant].holdsFrom === 'lookup' ? drawn : muchRead(drawn);
   const World = control === 'real' ? RealWorld : ModelWorld;
   const world = new World({
     seed: random.int(2 ** 31),
@@ -132,11 +140,13 @@ export async function simulateCooldown(request: CoolRunRequest): Promise<CoolRun
     unbound: options.unbound,
     ttlSeconds: options.ttlSeconds,
     skewMsMax: options.skewMsMax,
+    serverSkewMsMax: options.serverSkewMsMax,
     plant: COOL_PLANTS[plant],
     agentConfig: agentConfig(options, random),
     ...(print === undefined ? {} : { print }),
   });
   world.bucket.hasMd5Etags = options.hasMd5Etags;
+  world.bucket.hasConditions = options.hasConditions || control === 'model';
   try {
     const run = new RandomRun(world, options, random, people);
     const failure = await run.run();
@@ -157,6 +167,12 @@ export async function simulateCooldown(request: CoolRunRequest): Promise<CoolRun
   } finally {
     world.close();
   }
+}
+
+/** Where a defect shows only to queries, there are many, and something to be collected. */
+function muchRead(drawn: CoolRunOptions): CoolRunOptions {
+  const people = { ...drawn.people, readMs: 500, readPauseMs: 10_000 };
+  return { ...drawn, tablets: 1, compacts: true, ttlSeconds: 0, people };
 }
 
 function agentConfig(
@@ -257,7 +273,7 @@ class RandomRun {
   // -- what goes wrong
 
   #faultsBegin(): void {
-    const { faults, network } = this.#options;
+    const { faults, network, hasConditions } = this.#options;
     this.#isCalm = false;
     Object.assign(this.#world.network.faults, network);
     this.#world.fate = (call) => this.#fate(call);
@@ -265,7 +281,7 @@ class RandomRun {
       this.#crash();
     });
     this.#every(faults.pauseMs, () => {
-      this.#pause();
+      this.#pause(this.#backend()?.process);
     });
     this.#every(faults.cutMs, () => {
       this.#cut();
@@ -276,7 +292,11 @@ class RandomRun {
     this.#every(faults.serverMs, () => {
       this.#crashServer();
     });
-    this.#every(faults.twinMs, () => {
+    this.#every(faults.serverPauseMs, () => {
+      this.#pause(this.#world.server.process);
+    });
+    // Without conditional writes nothing in the bucket keeps two processes of one replica apart.
+    this.#every(hasConditions ? faults.twinMs : 0, () => {
       this.#twin();
     });
   }
@@ -352,8 +372,8 @@ class RandomRun {
     });
   }
 
-  #pause(): void {
-    const process = this.#backend()?.process;
+  /** Longer than it takes to be counted dead, or than a lease goes on. */
+  #pause(process: SimProcess | undefined): void {
     if (process?.state !== 'running') return;
     this.#world.trace.note(this.#world.time.nowMs, `${process.name} stands still`);
     process.hang();

@@ -56,6 +56,12 @@ class WatchedServer extends SimServer {
     reply: FrontendCalls['confirmUnusedRemoteFiles']['reply'],
   ) => void = () => undefined;
 
+  nextSkewMs: () => number = () => 0;
+
+  protected override skewMs(): number {
+    return this.nextSkewMs();
+  }
+
   override async start(): Promise<void> {
     if (this.isRunning) return;
     await super.start();
@@ -86,6 +92,10 @@ export class RealWorld extends WorldCore {
       asSimBackend(this.makeBackend(backendId, this.#sim)),
     );
     this.server = new RealServer(this.#sim, this);
+    const { serverSkewMsMax = 0 } = options;
+    const skews = this.random.fork();
+    this.#sim.nextSkewMs = (): number =>
+      serverSkewMsMax === 0 ? 0 : skews.int(2 * serverSkewMsMax) - serverSkewMsMax;
     const serverConfig = { ...this.agentConfig, ...SERVER_CONFIG };
     this.#sim.onConfirmed = ({ questions }, { confirmed }): void => {
       this.watch.confirmed(questions, confirmed);
@@ -195,7 +205,7 @@ export class RealWorld extends WorldCore {
           usePathStyle: true,
         },
         validityCheck: false,
-        conditionalWrites: 'true',
+        conditionalWrites: this.bucket.hasConditions ? 'true' : 'false',
       }));
     return await process.guard(create());
   }

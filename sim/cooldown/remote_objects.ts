@@ -44,6 +44,13 @@ export function headKey(tabletId: TabletId): string {
 
 export type KeyParts =
   | { readonly kind: 'head'; readonly tabletId: TabletId }
+  /** What a leader has published in a bucket without conditional writes. */
+  | {
+      readonly kind: 'term';
+      readonly tabletId: TabletId;
+      readonly term: number;
+      readonly replicaId: ReplicaId;
+    }
   | {
       readonly kind: 'manifest';
       readonly tabletId: TabletId;
@@ -61,6 +68,11 @@ export function partsOfKey(key: string): KeyParts {
   if (rest === 'HEAD') return { kind: 'head', tabletId };
   const [, rowset] = /^([0-9a-f]{32})_\d+\.dat$/.exec(rest) ?? [];
   if (rowset !== undefined) return { kind: 'data', tabletId, rowsetId: rowset as RowsetId };
+  const [, leader, ofTerm] = /^(\d+)\.(\d+)\.meta$/.exec(rest) ?? [];
+  if (ofTerm !== undefined) {
+    const replicaId = Number(leader) as ReplicaId;
+    return { kind: 'term', tabletId, term: Number(ofTerm), replicaId };
+  }
   const [, term, seq, replica] = /^m\/(\d+)\.(\d+)\.(\d+)\.meta$/.exec(rest) ?? [];
   if (replica === undefined) return { kind: 'other' };
   const replicaId = Number(replica) as ReplicaId;
@@ -75,9 +87,31 @@ export function readJson<T>(stored: StoredObject): T | undefined {
   }
 }
 
+/** Without conditional writes there is no HEAD: what the highest term has published counts. */
 export function headOf(bucket: Bucket, tabletId: TabletId): Head | undefined {
+  if (!bucket.hasConditions) return headOfHighestTerm(bucket, tabletId);
   const stored = bucket.objects.get(headKey(tabletId));
   return stored === undefined ? undefined : readJson<Head>(stored);
+}
+
+function headOfHighestTerm(bucket: Bucket, tabletId: TabletId): Head | undefined {
+  let head: Head | undefined;
+  for (const key of bucket.keys(tabletPrefix(tabletId))) {
+    const parts = partsOfKey(key);
+    const stored = bucket.objects.get(key);
+    if (parts.kind !== 'term' || stored === undefined || parts.term <= (head?.term ?? 0)) continue;
+    head = headOfTerm(key, stored);
+  }
+  return head;
+}
+
+/** A published list as a HEAD that names it. */
+function headOfTerm(manifestKey: string, stored: StoredObject): Head | undefined {
+  const manifest = readJson<Manifest>(stored);
+  if (manifest === undefined) return undefined;
+  const { term, replica, seq, metaId, cooledVersion } = manifest;
+  const sha256 = createHash('sha256').update(stored.body).digest('hex');
+  return { term, replica, seq, manifestKey, metaId, cooledVersion, sha256 };
 }
 
 /** What HEAD names now; undefined: nothing is cooled; a string: what is wrong with it. */

@@ -18,7 +18,13 @@ import {
 } from './control_invariants.ts';
 import type { Query } from './queries.ts';
 import { REPLICA_INVARIANTS, metaProblem } from './replica_invariants.ts';
-import { type Head, partsOfKey, publishedManifest, readJson } from './remote_objects.ts';
+import {
+  type Head,
+  type Manifest,
+  partsOfKey,
+  publishedManifest,
+  readJson,
+} from './remote_objects.ts';
 import { type DiskSeen, type Seen, listKey } from './seen.ts';
 
 interface Claim {
@@ -52,8 +58,11 @@ export class CooldownWatch implements BucketWatcher {
     const seen = this.#seen();
     const parts = partsOfKey(change.key);
     for (const one of BUCKET_INVARIANTS) this.found(one, one.check(seen, change, parts));
-    if (parts.kind === 'head' && change.after !== undefined) {
+    if (change.after === undefined) return;
+    if (parts.kind === 'head') {
       this.#noteHead(seen, parts.tabletId, readJson<Head>(change.after));
+    } else if (parts.kind === 'term') {
+      this.#notePublished(seen, parts.tabletId, readJson<Manifest>(change.after));
     }
   }
 
@@ -151,7 +160,11 @@ export class CooldownWatch implements BucketWatcher {
     const manifest = publishedManifest(seen.bucket, tabletId);
     if (head === undefined) return;
     seen.history.heads.set(tabletId, head);
-    if (typeof manifest !== 'object') return;
+    if (typeof manifest === 'object') this.#notePublished(seen, tabletId, manifest);
+  }
+
+  #notePublished(seen: Seen, tabletId: TabletId, manifest: Manifest | undefined): void {
+    if (manifest === undefined) return;
     seen.history.published.set(`${tabletId}/${manifest.metaId}`, manifest);
     const problem = metaProblem(seen, manifest.metaId, listKey(tabletId, manifest.rowsets));
     this.found(META_ID, problem);

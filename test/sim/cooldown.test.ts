@@ -104,10 +104,10 @@ describe('the simulation of cooldown', () => {
 
   const first = randomInt(2 ** 31);
   it.each([
-    { control: 'real', seed: 1, runs: 3 },
-    { control: 'model', seed: 1, runs: 20 },
+    { control: 'real', seed: 1, runs: 2 },
+    { control: 'model', seed: 1, runs: 15 },
     { control: 'real', seed: first, runs: 5 },
-    { control: 'model', seed: first, runs: 30 },
+    { control: 'model', seed: first, runs: 20 },
   ])('holds in $runs seeds from $seed on, $control control plane', ({ control, seed, runs }) => {
     process.stdout.write(`cooldown: ${control} seeds ${seed} to ${seed + runs - 1}\n`);
     const seeds = ['--seed', String(seed), '--runs', String(runs)];

@@ -23,6 +23,11 @@ export const KNOWN_SEEDS: readonly KnownCoolSeed[] = [
     control: 'real',
     found: 'a request for the next batch of a scan that came twice took rows away from the query',
   },
+  {
+    seed: 4,
+    control: 'real',
+    found: 'a follower whose policy was taken away before it had looked kept its copies for ever',
+  },
 ];
 
 export interface PlantedRun {
@@ -38,13 +43,13 @@ export const PLANTED_RUNS: readonly PlantedRun[] = [
   {
     plant: 'collects-under-scan',
     firstSeed: 5,
-    runs: 20,
+    runs: 10,
     invariant: 'I8-only-garbage-goes',
   },
   {
     plant: 'holds-from-scan-on',
     firstSeed: 73,
-    runs: 20,
+    runs: 10,
     invariant: 'I8-only-garbage-goes',
   },
 ];
