@@ -45,7 +45,7 @@ export function knownPlan(
       plan.dataVersion === dataVersion &&
       plan.computeGroup === computeGroup &&
       plan.predicates === predicates &&
-      isSameList(plan.alive, registry.alive(plan.members)),
+      plan.members.every((one) => registry.isAlive(one) === plan.alive.includes(one)),
   );
   return found?.scans;
 }
@@ -56,10 +56,6 @@ export function keepPlan(wanted: readonly string[], made: KnownPlan): void {
     ({ table, computeGroup }) => table === made.table && computeGroup !== made.computeGroup,
   );
   plans.set(wanted, [...others.slice(1 - PLANS_MAX), made]);
-}
-
-function isSameList(before: readonly BackendId[], now: readonly BackendId[]): boolean {
-  return before.length === now.length && before.every((one, at) => one === now[at]);
 }
 
 interface KnownColumns {
