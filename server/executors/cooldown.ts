@@ -10,9 +10,19 @@ import { COOLDOWN_JOBS } from '../listings/cooldown_jobs.ts';
 import { TABLE_COOLDOWN } from '../listings/cooldown_tablets.ts';
 import { type ExecContext, type Executor, tableNameOf } from './executor.ts';
 import { showListing } from './filtered.ts';
+import { pinnedId } from './show_warm_up.ts';
 
-export const showCooldownJobs: Executor<'ShowCooldownJobs'> = async ({ filter }, context) =>
-  await showListing(COOLDOWN_JOBS, context.services, filter, context);
+/** An id that is not there is no error: no row, and one warning, as of warm-up jobs. */
+export const showCooldownJobs: Executor<'ShowCooldownJobs'> = async ({ filter }, context) => {
+  const { services, session } = context;
+  const wanted = filter.where === undefined ? undefined : pinnedId(filter.where);
+  const jobs = wanted === undefined ? [] : await services.catalog.cooldown.list();
+  if (wanted !== undefined && jobs.every(({ jobId }) => String(jobId) !== wanted)) {
+    const message = `cooldown job ${wanted} does not exist`;
+    session.warn({ level: 'Warning', code: 1105, message });
+  }
+  return await showListing(COOLDOWN_JOBS, services, filter, context);
+};
 
 /** No row for a shared table: nothing of it cools. */
 export const showCooldownTablets: Executor<'ShowCooldownTablets'> = async (

@@ -52,7 +52,7 @@ async function findJob(wanted: string, context: ExecContext): Promise<WarmUpJob 
 }
 
 /** The n of `id = n` or `JobId = n`, alone or before AND; undefined: another condition. */
-function pinnedId(where: Expr): string | undefined {
+export function pinnedId(where: Expr): string | undefined {
   if (where.kind !== 'Binary') return undefined;
   const { op, left, right } = where;
   if (op === 'AND') return pinnedId(left) ?? pinnedId(right);

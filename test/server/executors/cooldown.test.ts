@@ -121,6 +121,18 @@ describe('SHOW COOLDOWN JOB', () => {
     expect(await fixture.error('SHOW COOLDOWN JOB WHERE Nothing = 1')).toMatch(/^1054 /);
   });
 
+  it('that is not there is no row and one warning', async () => {
+    await round();
+    const [job] = await fixture.objects('SHOW COOLDOWN JOB');
+    expect(fixture.warnings()).toEqual([]);
+    expect(await fixture.objects('SHOW COOLDOWN JOB WHERE id = 7')).toEqual([]);
+    expect(fixture.warnings()).toEqual(['Warning 1105 cooldown job 7 does not exist']);
+    const known = `SHOW COOLDOWN JOB WHERE JobId = ${String(job?.['JobId'])}`;
+    expect(await fixture.objects(`${known} AND State = 'FINISHED'`)).toEqual([]);
+    expect(await fixture.objects(known)).toHaveLength(1);
+    expect(fixture.warnings()).toEqual([]);
+  });
+
   it('is a row of the list of processes as long as it runs', async () => {
     await round();
     const list = "SHOW FULL PROCESSLIST WHERE Info LIKE 'COOLDOWN JOB %'";
