@@ -74,12 +74,23 @@ function changedRows(rowsets: readonly ReplicaRowset[], manifest: Manifest): str
   }
   for (const rowset of rowsets) {
     const published = sameRange(manifest, rowset);
-    if (published?.rowsetId !== rowset.rowsetId) continue;
-    if (!sameSegments(published, rowset)) {
-      return `rowset ${rowset.rowsetId} has other segments here than in the manifest`;
+    if (published === undefined) continue;
+    const { rowsetId } = rowset;
+    if (published.rowsetId === rowsetId) {
+      if (sameSegments(published, rowset)) continue;
+      return `rowset ${rowsetId} has other segments here than in the manifest`;
+    }
+    if (isOfOneLoad(rowset) && isOfOneLoad(published)) {
+      const { rowsetId: other } = published;
+      return `version ${rowset.endVersion} is rowset ${rowsetId} here and ${other} in the manifest`;
     }
   }
   return undefined;
+}
+
+/** Written by a load, under the same id on all replicas, and merged with nothing since. */
+function isOfOneLoad({ startVersion, endVersion, segments }: ManifestRowset): boolean {
+  return startVersion === endVersion && segments.length > 0;
 }
 
 function whole(manifest: Manifest): Pick<ManifestRowset, 'startVersion' | 'endVersion' | 'rows'> {

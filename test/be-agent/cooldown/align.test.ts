@@ -101,6 +101,12 @@ describe('align', () => {
       /5 rows here and 6/,
     ],
     [
+      'another load in the place of a version',
+      [FIRST, at(2)],
+      [FIRST, at(2, { name: 77 })],
+      /version 2 is rowset 0{31}3 here and 0{30}4d in the manifest/,
+    ],
+    [
       'other rows of all versions',
       [FIRST, { range: [2, 3], rows: 9 }],
       [{ range: [0, 2], rows: 5, name: 77 }, at(3)],
