@@ -13,8 +13,6 @@ import {
   type PartitionValues,
   type RangeValue,
 } from '../base/schema.ts';
-import { compareBounds } from '../base/partition_routing.ts';
-import { valueOrder } from '../base/value_order.ts';
 import type { ColumnKind, SqlValue } from '../base/values.ts';
 import type {
   ColumnSpec,
@@ -23,6 +21,7 @@ import type {
   PartitionBound,
   PartitionSpec,
 } from '../parser/statement.ts';
+import { PartitionPlaces } from './partition_places.ts';
 
 /** Buckets when the statement names none (Doris's `BUCKETS AUTO` starts at this too). */
 export const BUCKETS_DEFAULT = 10;
@@ -227,7 +226,8 @@ export function addPartitions(
     const what = `${existing.length + specs.length} partitions, at most ${PARTITIONS_MAX} are allowed`;
     throw new SqlError('INVALID_TABLE', { what });
   }
-  const all: NamedPartition[] = [...existing];
+  const places = new PartitionPlaces(columns);
+  for (const { name, values } of existing) places.add(name, values);
   const names = new Set(existing.map((partition) => partition.name.toLowerCase()));
   const added: NewPartition[] = [];
   for (const spec of specs) {
@@ -236,19 +236,22 @@ export function addPartitions(
       if (spec.ifNotExists) continue;
       throw new SqlError('PARTITION_EXISTS', { name: spec.name });
     }
-    const values = partitionValues(spec, all, columns);
-    checkDisjoint(spec.name, values, all, columns);
-    const partition = { name: spec.name, values };
+    const values = partitionValues(spec, places, columns);
+    const other = places.overlapped(values);
+    if (other !== undefined) {
+      const hint = `it overlaps partition ${other}`;
+      throw new SqlError('PARTITION_OVERLAP', { name: spec.name }, { hint });
+    }
     names.add(spec.name.toLowerCase());
-    all.push(partition);
-    added.push(partition);
+    places.add(spec.name, values);
+    added.push({ name: spec.name, values });
   }
   return added;
 }
 
 function partitionValues(
   spec: PartitionSpec,
-  earlier: readonly NamedPartition[],
+  places: PartitionPlaces,
   columns: readonly ColumnDef[],
 ): PartitionValues {
   const { values } = spec;
@@ -259,63 +262,17 @@ function partitionValues(
   const upper = rangeBound(spec.name, values.upper, columns);
   if (values.kind === 'range') {
     const lower = rangeBound(spec.name, values.lower, columns);
-    if (compareRangeBounds(lower, upper, columns) >= 0) {
+    if (places.compare(lower, upper) >= 0) {
       throw new SqlError('PARTITION_OVERLAP', { name: spec.name });
     }
     return { kind: 'RANGE', lower, upper };
   }
   // VALUES LESS THAN: from the upper bound of the highest partition below it.
-  let lower: readonly RangeValue[] | undefined;
-  for (const partition of earlier) {
-    if (partition.values.kind !== 'RANGE') continue;
-    const bound = partition.values.upper;
-    if (compareRangeBounds(bound, upper, columns) >= 0) {
-      throw new SqlError('PARTITION_OVERLAP', { name: spec.name });
-    }
-    if (lower === undefined || compareRangeBounds(bound, lower, columns) > 0) lower = bound;
+  const lower = places.highest;
+  if (lower !== undefined && places.compare(lower, upper) >= 0) {
+    throw new SqlError('PARTITION_OVERLAP', { name: spec.name });
   }
   return lower === undefined ? { kind: 'RANGE', upper } : { kind: 'RANGE', lower, upper };
-}
-
-function compareRangeBounds(
-  a: readonly RangeValue[],
-  b: readonly RangeValue[],
-  columns: readonly ColumnDef[],
-): number {
-  return compareBounds(
-    a,
-    b,
-    columns.map((column) => valueOrder(column.type)),
-  );
-}
-
-function checkDisjoint(
-  name: string,
-  values: PartitionValues,
-  earlier: readonly NamedPartition[],
-  columns: readonly ColumnDef[],
-): void {
-  for (const other of earlier) {
-    if (overlap(values, other.values, columns)) {
-      const hint = `it overlaps partition ${other.name}`;
-      throw new SqlError('PARTITION_OVERLAP', { name }, { hint });
-    }
-  }
-}
-
-function overlap(a: PartitionValues, b: PartitionValues, columns: readonly ColumnDef[]): boolean {
-  if (a.kind === 'LIST' && b.kind === 'LIST') {
-    const keys = new Set(a.tuples.map(tupleText));
-    return b.tuples.some((tuple) => keys.has(tupleText(tuple)));
-  }
-  if (a.kind !== 'RANGE' || b.kind !== 'RANGE') return false;
-  const aStartsBelowB = a.lower === undefined || compareRangeBounds(a.lower, b.upper, columns) < 0;
-  const bStartsBelowA = b.lower === undefined || compareRangeBounds(b.lower, a.upper, columns) < 0;
-  return aStartsBelowB && bStartsBelowA;
-}
-
-function tupleText(tuple: readonly SqlValue[]): string {
-  return tuple.map((value) => (value === null ? 'n' : `v${String(value)}`)).join('\u0000');
 }
 
 function rangeBound(
