@@ -18,6 +18,8 @@ import type { LocalSegments } from '../replica/local_segments.ts';
 import type { ReplicaState, ReplicaStore } from '../replica/replica_store.ts';
 import { discardUploads } from '../store/unfinished_uploads.ts';
 import type { CooldownEngine } from './cooldown_engine.ts';
+import { isFailure } from './failure.ts';
+import { isKind } from './heads.ts';
 import { type Manifest, headKey, leadOfTermKey, termOfManifestKey } from './manifest.ts';
 import type { TurnOf } from './tablet_cooling.ts';
 
@@ -110,7 +112,11 @@ export class Collection {
         if (unused === 'YOUNG') young.push(tabletId);
         else if (unused !== undefined) found.set(tabletId, unused);
       } catch (error) {
-        log.warn('looking for unused objects failed', { tabletId, error: String(error) });
+        const what = 'looking for unused objects failed';
+        const why = { tabletId, error: String(error) };
+        // A drop or a new leader was more important.
+        if (isFailure(error, 'NOT_READY') || isKind(error, 'ABORTED')) log.debug(what, why);
+        else log.warn(what, why);
         refused.push(tabletId);
       }
     }
