@@ -1,5 +1,6 @@
 /** What must have come true when no fault is left and time has passed. */
-import { segmentKey, tabletPrefix } from '../../base/schema.ts';
+import type { TabletId } from '../../base/ids.ts';
+import { segmentKey } from '../../base/schema.ts';
 import type { Failure } from '../simulation.ts';
 import { LIVENESS, tabletsOf } from './control_invariants.ts';
 import { headKey, headOf, publishedManifest } from './remote_objects.ts';
@@ -97,15 +98,13 @@ function cooled(seen: Seen): Problem {
 
 function orphans(seen: Seen): Problem {
   const wanted = new Set<string>();
-  const unpublished: string[] = [];
   for (const tabletId of tabletsOf(seen)) {
     const head = headOf(seen.bucket, tabletId);
     const manifest = publishedManifest(seen.bucket, tabletId);
-    if (head === undefined) {
-      // What was uploaded before it lost its policy is used by the next one, or goes with the table.
-      if (!seen.control.hasPolicy(tabletId)) unpublished.push(tabletPrefix(tabletId));
-      continue;
-    }
+    // What was uploaded before it lost its policy is used by the next one, or goes with the table.
+    if (!seen.control.hasPolicy(tabletId))
+      for (const key of localKeys(seen, tabletId)) wanted.add(key);
+    if (head === undefined) continue;
     wanted.add(headKey(tabletId));
     if (head.manifestKey !== undefined) wanted.add(head.manifestKey);
     if (typeof manifest !== 'object') continue;
@@ -113,10 +112,19 @@ function orphans(seen: Seen): Problem {
       for (const { segment } of segments) wanted.add(segmentKey(tabletId, rowsetId, segment));
     }
   }
-  const orphan = seen.bucket
-    .keys('data/')
-    .find((key) => !wanted.has(key) && !unpublished.some((prefix) => key.startsWith(prefix)));
+  const orphan = seen.bucket.keys('data/').find((key) => !wanted.has(key));
   return orphan === undefined ? undefined : `${orphan} is still in the bucket`;
+}
+
+/** Of rowsets that a replica has on its disk: objects that they will have when they cool. */
+function localKeys(seen: Seen, tabletId: TabletId): readonly string[] {
+  return liveReplicas(seen, tabletId).flatMap(({ state }) =>
+    state.rowsets
+      .filter(({ place }) => place.kind === 'local')
+      .flatMap(({ rowsetId, segments }) =>
+        segments.map(({ segment }) => segmentKey(tabletId, rowsetId, segment)),
+      ),
+  );
 }
 
 function uploads({ bucket, content }: Seen, factorMax: number): Problem {
