@@ -20,6 +20,8 @@ const SETTINGS = {
   generate_cooldown_task_interval_sec: '1',
   report_tablet_interval_seconds: '1',
   heartbeat_interval_ms: '200',
+  // A slow machine is no dead backend.
+  max_backend_heartbeat_failure_tolerance_count: '50',
   remove_unused_remote_files_interval_sec: '100000',
   cooldown_garbage_grace_seconds: '0',
   garbage_grace_ms: '0',
