@@ -5,6 +5,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { Command, InvalidArgumentError } from 'commander';
+import type { Merging } from './cooldown/command.ts';
 import { openFields } from './cooldown/open_fields.ts';
 import type { ControlKind } from './cooldown/random_run.ts';
 import { SEEDS } from './seeded_random.ts';
@@ -17,7 +18,7 @@ interface Arguments {
   readonly deviations: number;
   readonly runsMax?: number;
   readonly resume?: string;
-  readonly merging?: 'off' | 'audit';
+  readonly merging?: Merging;
   readonly script?: string;
   readonly schedules?: string;
   readonly seed?: number;
@@ -46,9 +47,9 @@ function controlKind(text: string): ControlKind {
   throw new InvalidArgumentError('real or model');
 }
 
-function mergingKind(text: string): 'off' | 'audit' {
-  if (text === 'off' || text === 'audit') return text;
-  throw new InvalidArgumentError('off or audit');
+function mergingKind(text: string): Merging {
+  if (text === 'on' || text === 'off' || text === 'audit') return text;
+  throw new InvalidArgumentError('on, off or audit');
 }
 
 const program = new Command('sim')
@@ -59,7 +60,7 @@ const program = new Command('sim')
   .option('--deviations <n>', 'of a scope: most things that go otherwise in a run', whole, 2)
   .option('--runs-max <n>', 'of a scope: most runs', whole)
   .option('--resume <file>', 'of a scope: go on from what is there, and write it')
-  .option('--merging <how>', 'of a scope: do not merge equal states, or audit it', mergingKind)
+  .option('--merging <how>', 'of a scope: on, off or audit; goes on after failures', mergingKind)
   .option('--schedules <list>', 'cooldown: named schedules, name or name:plant each, or all')
   .option('--script <choices>', 'of a scope: one run, by its choices')
   .option('--seed <n>', 'the first seed; the following runs take the following ones', whole)

@@ -18,11 +18,14 @@ export interface ScopeRequest {
   readonly script?: string;
   /** Goes on from this file, if it is there, and writes it. */
   readonly resume?: string;
-  /** Merges nothing, or checks the merging; for tests of the explorer. */
-  readonly merging?: 'off' | 'audit';
+  /** Goes on after failures and tells all ends, for tests of the merging of equal states. */
+  readonly merging?: Merging;
   readonly trace: boolean;
   readonly quiet: boolean;
 }
+
+/** `off`: nothing is merged. `audit`: what comes after equal states is compared. */
+export type Merging = 'on' | 'off' | 'audit';
 
 /** Runs between two lines of progress. */
 const PROGRESS_RUNS = 1000;
@@ -85,15 +88,19 @@ async function exploreScope(
     deviationsMax: deviations,
     ...(runsMax === undefined ? {} : { runsMax }),
     isMerging: merging !== 'off',
+    isGoingOn: merging !== undefined,
     isAudited: merging === 'audit',
     onProgress,
     ...(file === undefined ? {} : { from, save: (saved) => writeSaved(file, saved) }),
   });
-  const { runs, states, merged, ends, choices, completeUpTo, failure } = explored;
+  const { runs, states, merged, ends, violated, choices, completeUpTo, failure } = explored;
   const bound = `all with up to ${completeUpTo} deviations`;
   const counts = `${states} states, ${merged} merged, ${ends.size} ends`;
   say(`scope ${scope}: ${runs} runs, ${bound}, ${counts}, ${choices} choices in the plain one`);
-  if (merging !== undefined) say(`ends of ${scope}: ${[...ends].sort().join(' ')}`);
+  if (merging !== undefined) {
+    say(`ends of ${scope}: ${[...ends].sort().join(' ')}`);
+    say(`violated in ${scope}: ${[...violated].sort().join(' ')}`);
+  }
   if (failure === undefined) return explored;
   say(`invariant '${failure.invariant}' does not hold in scope ${scope}`);
   say(`  ${failure.claim}`);

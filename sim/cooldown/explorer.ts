@@ -36,6 +36,8 @@ export interface Bounds {
   readonly deviationsMax: number;
   /** Absent: as many as there are. */
   readonly runsMax?: number;
+  /** Does not stop when an invariant does not hold. */
+  readonly isGoingOn?: boolean;
   /** False: every run goes on to its end. */
   readonly isMerging?: boolean;
   /** Goes on where others were, and compares what comes; see `Audit`. */
@@ -84,6 +86,8 @@ export interface Explored {
   readonly merged: number;
   /** States in which runs ended. */
   readonly ends: ReadonlySet<string>;
+  /** Invariants that did not hold. */
+  readonly violated: ReadonlySet<string>;
   /** All runs with up to this many deviations were made. */
   readonly completeUpTo: number;
   /** Choices of the run in which nothing went wrong. */
@@ -119,6 +123,7 @@ class Exploration {
   readonly #visited: Set<string>;
   readonly #peeked: Set<string>;
   readonly #ends: Set<string>;
+  readonly #violated = new Set<string>();
   readonly #audit = new Audit();
   #runs: number;
   #merged: number;
@@ -154,7 +159,10 @@ class Exploration {
         this.#progress();
         const script = this.#level[this.#made];
         const failure = await this.#one(script);
-        if (failure !== undefined) return this.#result(failure, script);
+        if (failure !== undefined) {
+          this.#violated.add(failure.invariant);
+          if (this.#bounds.isGoingOn !== true) return this.#result(failure, script);
+        }
         if (this.#runs % SAVE_RUNS === 0) save?.(this.#saved(1));
       }
       this.#progress();
@@ -223,6 +231,7 @@ class Exploration {
       states: this.#visited.size,
       merged: this.#merged,
       ends: this.#ends,
+      violated: this.#violated,
       completeUpTo: this.#made < this.#level.length ? this.#deviations - 1 : this.#deviations,
       choices: this.#choices,
       failure: found,
@@ -309,8 +318,9 @@ class ExploringGuide implements Guide {
 
   #isNew(at: RunState): boolean {
     const { visited, audit } = this.#exploring;
-    if (visited === undefined) return true;
+    // Told in any case: what a process remembers is looked at with each key.
     const key = at.key();
+    if (visited === undefined) return true;
     if (!visited.has(key)) {
       visited.add(key);
       return !this.#isMerged;

@@ -58,6 +58,14 @@ const COMPACTING = {
 } as const;
 
 export const SCOPES = {
+  /** So small that it can be explored without merging. */
+  smallest: {
+    backends: 2,
+    loads: [1],
+    later: [],
+    faults: ['order', 'crash', 'pause', 'fate'],
+    exploredMs: 2000,
+  },
   'two-replicas': {
     backends: 2,
     loads: [3, 0],

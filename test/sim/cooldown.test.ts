@@ -5,6 +5,9 @@
  */
 import { randomInt } from 'node:crypto';
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { CANARIES, NOT_EXPRESSED, SCOPES } from './cooldown_defects.ts';
 import { KNOWN_SEEDS, PLANTED_RUNS } from './cooldown_seeds.ts';
@@ -73,6 +76,41 @@ describe('the simulation of cooldown', () => {
       expect(Number(runs)).toBeGreaterThan(runsMin);
     },
   );
+
+  // Without a defect, and with one that shows in some runs only.
+  it.each([
+    { plant: 'none', violated: '' },
+    { plant: 'manifest-of-no-term', violated: 'I9-manifest-well-formed' },
+  ])('comes to the same ends whether equal states are merged or not: $plant', (known) => {
+    const { plant, violated } = known;
+    const tell = (merging: string): readonly string[] => {
+      const args = ['--scope', 'smallest', '--deviations', '1', '--plant', plant];
+      const { output } = sim(...args, '--merging', merging, '--quiet');
+      return output.split('\n').filter((line) => /^(ends|violated) /.test(line));
+    };
+    const merged = tell('on');
+    expect(merged).toHaveLength(2);
+    expect(merged[0]?.split(' ').length).toBeGreaterThan(20);
+    expect(merged[1]).toContain(violated);
+    expect(tell('off')).toEqual(merged);
+    // Goes on where others have been: what comes then has to be what came there.
+    expect(tell('audit')).toEqual(merged);
+  });
+
+  it('goes on with an exploration where it was stopped', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'thermocline-scope-'));
+    try {
+      const args = ['--scope', 'smallest', '--deviations', '1'];
+      const whole = expectHeld(sim(...args));
+      const file = ['--resume', join(dir, 'explored')];
+      expect(expectHeld(sim(...args, ...file, '--runs-max', '20'))).toMatch(
+        /^not complete: 20 runs/m,
+      );
+      expect(expectHeld(sim(...args, ...file))).toBe(whole);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
 
   it('finds a stale leader by itself that nothing fences', () => {
     const args = ['--scope', 'two-replicas', '--deviations', '1', '--plant', 'no-fencing'];
