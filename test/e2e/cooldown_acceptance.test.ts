@@ -11,6 +11,8 @@ import { type Row, ServerProcess, until } from './server_process.ts';
 const SETTINGS = {
   generate_cooldown_task_interval_sec: '1',
   heartbeat_interval_ms: '200',
+  // A slow machine is no dead backend.
+  max_backend_heartbeat_failure_tolerance_count: '50',
   garbage_grace_ms: '0',
 };
 const SLOW_MS = 60_000;

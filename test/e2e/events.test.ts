@@ -12,6 +12,9 @@ import {
   warmUp,
 } from './warm_up_steps.ts';
 
+/** A slow machine is no dead backend. */
+const PATIENT = ['--set', 'max_backend_heartbeat_failure_tolerance_count=50'];
+
 const CSV = { column_separator: ',' };
 const EVENTS = `WARM UP COMPUTE GROUP read_group WITH COMPUTE GROUP write_group
   PROPERTIES("sync_mode" = "event_driven", "sync_event" = "load")`;
@@ -21,7 +24,7 @@ let job: string;
 
 beforeAll(async () => {
   server = await ServerProcess.start({
-    args: ['--set', 'heartbeat_interval_ms=100'],
+    args: ['--set', 'heartbeat_interval_ms=100', ...PATIENT],
   });
   await server.sql('CREATE DATABASE d');
   await server.sql(

@@ -13,6 +13,9 @@ import {
   warmUp,
 } from './warm_up_steps.ts';
 
+/** A slow machine is no dead backend. */
+const PATIENT = ['--set', 'max_backend_heartbeat_failure_tolerance_count=50'];
+
 const CSV = { column_separator: ',' };
 const RATE = 'file_cache_warmup_download_rate_limit_bytes_per_second';
 const PLANNED = 'file_cache_once_or_periodic_warm_up';
@@ -28,7 +31,13 @@ let server: ServerProcess;
 
 beforeAll(async () => {
   server = await ServerProcess.start({
-    args: ['--set', 'heartbeat_interval_ms=100', '--set', 'disable_auto_compaction=true'],
+    args: [
+      '--set',
+      'heartbeat_interval_ms=100',
+      ...PATIENT,
+      '--set',
+      'disable_auto_compaction=true',
+    ],
   });
   await server.sql('CREATE DATABASE d');
   await server.sql(

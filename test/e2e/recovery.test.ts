@@ -20,6 +20,9 @@ import {
   warmUp,
 } from './warm_up_steps.ts';
 
+/** A slow machine is no dead backend. */
+const PATIENT = ['--set', 'max_backend_heartbeat_failure_tolerance_count=50'];
+
 const missing = s3ServerMissing();
 const BUCKET = 'recovery';
 const LOADS = 3;
@@ -41,7 +44,13 @@ const WARM_UP = 'WARM UP COMPUTE GROUP read_group WITH TABLE d.t';
     await s3.createBucket(BUCKET);
     gate = await GateProxy.start(s3.endpoint);
     server = await ServerProcess.start({
-      args: ['--set', 'file_cache_download_concurrency=1', '--set', 'heartbeat_interval_ms=100'],
+      args: [
+        '--set',
+        'file_cache_download_concurrency=1',
+        '--set',
+        'heartbeat_interval_ms=100',
+        ...PATIENT,
+      ],
     });
     await server.sql(`CREATE STORAGE VAULT s PROPERTIES("type"="s3", "s3.endpoint"="${gate.endpoint}",
       "s3.region"="${s3.region}", "s3.bucket"="${BUCKET}", "s3.root.path"="here",

@@ -6,6 +6,9 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ServerProcess, until } from './server_process.ts';
 import { backendsOf, loadRows } from './warm_up_steps.ts';
 
+/** A slow machine is no dead backend. */
+const PATIENT = ['--set', 'max_backend_heartbeat_failure_tolerance_count=50'];
+
 const TWO_PARTITIONS = `PARTITION BY RANGE(k)
   (PARTITION p1 VALUES LESS THAN ("100"), PARTITION p2 VALUES LESS THAN ("1000"))
   DISTRIBUTED BY HASH(k) BUCKETS 3`;
@@ -14,7 +17,7 @@ let server: ServerProcess;
 
 beforeAll(async () => {
   server = await ServerProcess.start({
-    args: ['--embedded', 'g=3,h=1', '--set', 'heartbeat_interval_ms=100'],
+    args: ['--embedded', 'g=3,h=1', '--set', 'heartbeat_interval_ms=100', ...PATIENT],
   });
   await server.sql('CREATE DATABASE d');
 });
