@@ -59,6 +59,15 @@ describe('the simulation of cooldown', () => {
     expect(planted.get(plant)).toBe(invariant);
   });
 
+  const inScopes = CANARIES.flatMap(({ defect, plant, scope }) =>
+    scope === undefined ? [] : [{ defect, plant, scope }],
+  );
+  it.each(inScopes)('$defect is found in the scope $scope', ({ plant, scope }) => {
+    const { exitCode, output } = sim('--scope', scope, '--deviations', '1', '--plant', plant);
+    expect(output).toMatch(/^invariant '\S+' does not hold in scope/m);
+    expect(exitCode).toBe(1);
+  });
+
   it('has a plant or a reason for every defect of the first version', () => {
     const named = [...CANARIES, ...NOT_EXPRESSED].map(({ defect }) => defect).join(' ');
     for (let number = 1; number <= 30; number += 1) {

@@ -6,6 +6,8 @@
 export interface Canary {
   readonly defect: string;
   readonly plant: string;
+  /** In which it is found with one more thing that goes otherwise, or none; absent: in none. */
+  readonly scope?: string;
   readonly schedule: string;
   readonly invariant: string;
 }
@@ -14,42 +16,49 @@ export const CANARIES: readonly Canary[] = [
   {
     defect: '2.1 #3 a replica uploads that does not know that it leads',
     plant: 'everybody-uploads',
+    scope: 'smallest',
     schedule: 'calm',
     invariant: 'I4-only-the-leader-writes',
   },
   {
     defect: '2.1 #4 followers fail and keep their local copies for ever',
     plant: 'nobody-follows',
+    scope: 'smallest',
     schedule: 'calm',
     invariant: 'L1-cold-data-is-remote',
   },
   {
     defect: '2.1 #5 a manifest counts as written although it never became visible',
     plant: 'close-is-ignored',
+    scope: 'smallest',
     schedule: 'calm',
     invariant: 'I6-head-is-whole',
   },
   {
     defect: '2.1 #8 and #14 the key of a manifest has no term, a later one replaces it',
     plant: 'manifest-of-no-term',
+    scope: 'smallest',
     schedule: 'leader-dies-while-one-lags',
     invariant: 'I9-manifest-well-formed',
   },
   {
     defect: '2.1 #9 a new leader does not adopt what the old one has published',
     plant: 'nothing-is-adopted',
+    scope: 'server-failover',
     schedule: 'two-processes-one-replica',
     invariant: 'I3-one-publisher',
   },
   {
     defect: '2.1 #10 and 3.4 d nothing fences a stale leader',
     plant: 'no-fencing',
+    scope: 'two-replicas',
     schedule: 'stale-leader-wakes-up',
     invariant: 'I3-one-publisher',
   },
   {
     defect: '2.1 #11 the order of rowsets in a manifest is not defined',
     plant: 'manifest-is-unsorted',
+    scope: 'smallest',
     schedule: 'calm',
     invariant: 'I9-manifest-well-formed',
   },
@@ -68,6 +77,7 @@ export const CANARIES: readonly Canary[] = [
   {
     defect: '2.1 #15 local files go although the swap was not saved',
     plant: 'swap-is-not-saved',
+    scope: 'smallest',
     schedule: 'calm',
     invariant: 'I5-durable-before-local-goes',
   },
@@ -92,12 +102,14 @@ export const CANARIES: readonly Canary[] = [
   {
     defect: '2.2 #20 a term is pushed that is not in the journal',
     plant: 'pushed-before-journal',
+    scope: 'smallest',
     schedule: 'calm',
     invariant: 'I16-journal-before-effect',
   },
   {
     defect: '2.2 #25 the first term is 0 or -1',
     plant: 'terms-begin-anywhere',
+    scope: 'smallest',
     schedule: 'calm',
     invariant: 'I1-terms-only-grow',
   },
@@ -116,30 +128,35 @@ export const CANARIES: readonly Canary[] = [
   {
     defect: '3.4 a a collection is confirmed whatever the replicas have',
     plant: 'confirmed-unasked',
+    scope: 'server-failover',
     schedule: 'follower-stands-still',
     invariant: 'I14-collection-needs-all-settled',
   },
   {
     defect: '3.4 a a leader collects without asking anybody',
     plant: 'collected-at-once',
+    scope: 'compaction',
     schedule: 'follower-stands-still',
     invariant: 'I7-readers-find-all',
   },
   {
     defect: '3.4 b (#17644, #32798) the list of cooled rowsets changes and its meta id stays',
     plant: 'meta-id-is-kept',
+    scope: 'one-replica',
     schedule: 'calm',
     invariant: 'I12-meta-id-is-the-list',
   },
   {
     defect: '3.4 e the local swap comes before the list is published',
     plant: 'local-before-published',
+    scope: 'smallest',
     schedule: 'calm',
     invariant: 'I5-durable-before-local-goes',
   },
   {
     defect: '3.4 i (#33644) half an object counts as uploaded',
     plant: 'upload-is-not-verified',
+    scope: 'smallest',
     schedule: 'calm',
     invariant: 'I6-head-is-whole',
   },
