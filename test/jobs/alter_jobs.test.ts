@@ -171,7 +171,8 @@ describe('an alter job', () => {
   it('tries again what may pass, under new names, and leaves what was written as garbage', async () => {
     await load(catalog, table, 1);
     const server = serve((request, call) => {
-      if (call === 1) throw new SqlError('AGENT_LOST', { backend: 1, what: 'x', why: 'for a test' });
+      if (call === 1)
+        throw new SqlError('AGENT_LOST', { backend: 1, what: 'x', why: 'for a test' });
       if (call === 2) throw new SqlError('STORE_FAILED', { what: 'slow down' });
       return written(request);
     });

@@ -349,7 +349,11 @@ export class EventWorld {
       call: async (backendId, name, request, { timeoutMs }) => {
         await Promise.resolve();
         const backend = this.backends.get(backendId);
-        const lost = new SqlError('AGENT_LOST', { backend: backendId, what: name, why: `nothing within ${timeoutMs} ms` });
+        const lost = new SqlError('AGENT_LOST', {
+          backend: backendId,
+          what: name,
+          why: `nothing within ${timeoutMs} ms`,
+        });
         if (backend === undefined || backend.isDown) throw lost;
         const reply = backend.call(name, request);
         if (backend.losesReplies) throw lost;

@@ -396,7 +396,11 @@ export class WarmUpWorld {
         await Promise.resolve();
         const backend = this.backends.get(backendId);
         if (backend === undefined || backend.unreachable) {
-          throw new SqlError('AGENT_LOST', { backend: backendId, what: name, why: `nothing within ${timeoutMs} ms` });
+          throw new SqlError('AGENT_LOST', {
+            backend: backendId,
+            what: name,
+            why: `nothing within ${timeoutMs} ms`,
+          });
         }
         return backend.call(name, request) as never;
       },

@@ -193,7 +193,8 @@ describe('a clone', () => {
     fault((own) => ({
       readSegment: async (...args) => {
         reads += 1;
-        if (reads === 3) throw new SqlError('AGENT_LOST', { backend: 1, what: 'x', why: 'for a test' });
+        if (reads === 3)
+          throw new SqlError('AGENT_LOST', { backend: 1, what: 'x', why: 'for a test' });
         return await own.readSegment(...args);
       },
     }));
@@ -210,7 +211,8 @@ describe('a clone', () => {
     fault((own) => ({
       readSegment: async (...args) => {
         reads += 1;
-        if (reads === 2) throw new SqlError('AGENT_LOST', { backend: 1, what: 'x', why: 'for a test' });
+        if (reads === 2)
+          throw new SqlError('AGENT_LOST', { backend: 1, what: 'x', why: 'for a test' });
         return await own.readSegment(...args);
       },
     }));

@@ -57,7 +57,8 @@ export class FakeServer {
 
   async #answer(name: FrontendCallName, request: unknown): Promise<unknown> {
     await Promise.resolve();
-    if (this.isAway) throw new SqlError('AGENT_LOST', { backend: 0, what: name, why: 'for a test' });
+    if (this.isAway)
+      throw new SqlError('AGENT_LOST', { backend: 0, what: name, why: 'for a test' });
     if (name === 'reportTablets') {
       this.reports.push(structuredClone(request) as TabletsReport);
       const reply = this.replies.shift() ?? { again: [], sendFull: false };

@@ -166,7 +166,8 @@ describe('the directory of a resource', () => {
     const root = join(await temporary(), 'mounted');
     const opened = async (): Promise<FileStore> =>
       await FileStore.open(root, deps, undefined, 'cold_disk');
-    const text = /^file:\/\/.*\/mounted: the directory of resource cold_disk is missing; is it mounted\?$/;
+    const text =
+      /^file:\/\/.*\/mounted: the directory of resource cold_disk is missing; is it mounted\?$/;
     expect(await failure(opened())).toMatchObject({
       kind: 'BUCKET_MISSING',
       message: expect.stringMatching(text),
