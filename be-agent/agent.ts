@@ -152,7 +152,7 @@ export class Agent {
     });
     const { frontend, random } = options;
     const incarnation = Buffer.from(random.bytes(8)).toString('hex');
-    const stores = new VaultStores(frontend, { config, clock, random, log });
+    const stores = new VaultStores(frontend, dir, { config, clock, random, log });
     const peers = new HttpPeers(options.clusterToken, options.serverHost);
     const remotePeers: Peers = (address) => peers.peer(address);
     const replicas = await ReplicaHost.open({ ...options, incarnation, stores, remotePeers });

@@ -1,7 +1,8 @@
 /** The object stores of a backend, one per vault, opened when first needed and asked of the server. */
 import type { FrontendPort } from '../base/agent_messages.ts';
 import { type ResourceId, type VaultId, id } from '../base/ids.ts';
-import type { ObjectStore } from '../base/ports.ts';
+import { isInsideDirectory } from '../base/inside_directory.ts';
+import { type ObjectStore, ObjectStoreError } from '../base/ports.ts';
 import { MeteredStore, type StoreCounts } from './store/metered_store.ts';
 import { type OpenStoreDeps, openStore } from './store/open_store.ts';
 
@@ -10,11 +11,14 @@ const VAULT_CALL_TIMEOUT_MS = 10_000;
 export class VaultStores {
   readonly #frontend: FrontendPort;
   readonly #deps: OpenStoreDeps;
+  readonly #dir: string;
   readonly #open = new Map<VaultId, Promise<MeteredStore>>();
   readonly #stores = new Set<MeteredStore>();
 
-  constructor(frontend: FrontendPort, deps: OpenStoreDeps) {
+  /** `dir`: what the backend has for itself, where no store may be. */
+  constructor(frontend: FrontendPort, dir: string, deps: OpenStoreDeps) {
     this.#frontend = frontend;
+    this.#dir = dir;
     this.#deps = deps;
   }
 
@@ -23,7 +27,7 @@ export class VaultStores {
     this.#open.delete(id<VaultId>(vaultId));
   }
 
-  /** Throws UNKNOWN_VAULT, or what opening the store throws; a failure is not remembered. */
+  /** Throws UNKNOWN_VAULT, an ObjectStoreError for a path inside `dir`, or what opening the store throws; a failure is not remembered. */
   async get(vaultId: VaultId): Promise<ObjectStore> {
     const known = this.#open.get(vaultId);
     if (known !== undefined) return await known;
@@ -47,6 +51,10 @@ export class VaultStores {
   async #openVault(vaultId: VaultId): Promise<MeteredStore> {
     const options = { timeoutMs: VAULT_CALL_TIMEOUT_MS };
     const spec = await this.#frontend.call('vault', { vaultId }, options);
+    if (spec.kind === 'file' && isInsideDirectory(spec.path, this.#dir)) {
+      const what = `${spec.path} is inside the data directory of a backend, which deletes there what it does not know`;
+      throw new ObjectStoreError('ACCESS_DENIED', '', what);
+    }
     const store = new MeteredStore(await openStore(spec, this.#deps));
     this.#stores.add(store);
     return store;

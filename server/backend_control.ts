@@ -3,9 +3,10 @@
  * for good (until START), KILL is what a crash would do, so the next start of the server brings the
  * backend back.
  */
-import { join, resolve, sep } from 'node:path';
+import { join } from 'node:path';
 import type { Config } from '../base/config.ts';
 import { SqlError } from '../base/errors.ts';
+import { isInsideDirectory } from '../base/inside_directory.ts';
 import type { BackendId } from '../base/ids.ts';
 import type { Clock, Log } from '../base/ports.ts';
 import type { BackendDef } from '../base/schema.ts';
@@ -49,9 +50,7 @@ export class BackendControl {
 
   /** Whether the path is where embedded backends have what is theirs. */
   isOfBackends(path: string): boolean {
-    const own = join(resolve(this.#deps.dataDir), BACKENDS_DIRECTORY);
-    const asked = resolve(path);
-    return asked === own || asked.startsWith(own + sep);
+    return isInsideDirectory(path, join(this.#deps.dataDir, BACKENDS_DIRECTORY));
   }
 
   /** All ENABLED embedded backends, side by side; one that cannot start is logged, not fatal. */
