@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { S3Client } from '@aws-sdk/client-s3';
+import { S3Client } from '@aws-sdk/client-s3';
 import { missingPrograms, programPath } from './clients/programs.ts';
 
 export interface S3Server {
@@ -26,6 +26,10 @@ export interface S3Server {
   readonly region: string;
   readonly accessKey: string;
   readonly secretKey: string;
+  /** A client of its own, for who looks at what is stored; to be destroyed. */
+  client(): S3Client;
+  /** Of CREATE RESOURCE, in parentheses. */
+  resource(bucket: string, rootPath: string): string;
   createBucket(name: string): Promise<void>;
   /** With all its objects. */
   deleteBucket(name: string): Promise<void>;
@@ -210,14 +214,23 @@ class CephCluster implements S3Server {
     await rm(this.#directory, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  async #withClient(work: (client: S3Client) => Promise<void>): Promise<void> {
-    const { S3Client } = await import('@aws-sdk/client-s3');
-    const client = new S3Client({
+  client(): S3Client {
+    return new S3Client({
       endpoint: this.endpoint,
       region: this.region,
       forcePathStyle: true,
       credentials: { accessKeyId: this.accessKey, secretAccessKey: this.secretKey },
     });
+  }
+
+  resource(bucket: string, rootPath: string): string {
+    return `("type"="s3", "s3.endpoint"="${this.endpoint}", "s3.region"="${this.region}",
+      "s3.bucket"="${bucket}", "s3.root.path"="${rootPath}", "s3.access_key"="${this.accessKey}",
+      "s3.secret_key"="${this.secretKey}", "use_path_style"="true")`;
+  }
+
+  async #withClient(work: (client: S3Client) => Promise<void>): Promise<void> {
+    const client = this.client();
     try {
       await work(client);
     } finally {

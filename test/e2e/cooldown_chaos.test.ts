@@ -57,11 +57,7 @@ const missing = s3ServerMissing();
       await backend.alive();
       backends.push(backend);
     }
-    await server.sql(
-      `CREATE RESOURCE r PROPERTIES("type"="s3", "s3.endpoint"="${s3.endpoint}", "s3.region"="${s3.region}",
-       "s3.bucket"="${BUCKET}", "s3.root.path"="x", "s3.access_key"="${s3.accessKey}",
-       "s3.secret_key"="${s3.secretKey}", "use_path_style"="true")`,
-    );
+    await server.sql(`CREATE RESOURCE r PROPERTIES${s3.resource(BUCKET, 'x')}`);
     await server.sql(
       'CREATE STORAGE POLICY p PROPERTIES("storage_resource"="r", "cooldown_ttl"="1")',
     );

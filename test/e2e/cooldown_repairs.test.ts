@@ -7,7 +7,7 @@ import {
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  S3Client,
+  type S3Client,
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
@@ -40,19 +40,10 @@ const missing = s3ServerMissing();
   beforeAll(async () => {
     s3 = await startS3Server();
     await s3.createBucket(BUCKET);
-    client = new S3Client({
-      endpoint: s3.endpoint,
-      region: s3.region,
-      forcePathStyle: true,
-      credentials: { accessKeyId: s3.accessKey, secretAccessKey: s3.secretKey },
-    });
+    client = s3.client();
     const set = Object.entries(SETTINGS).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
     server = await ServerProcess.start({ args: ['--embedded', 'g=3', ...set] });
-    await server.sql(
-      `CREATE RESOURCE r PROPERTIES("type"="s3", "s3.endpoint"="${s3.endpoint}", "s3.region"="${s3.region}",
-       "s3.bucket"="${BUCKET}", "s3.root.path"="x", "s3.access_key"="${s3.accessKey}",
-       "s3.secret_key"="${s3.secretKey}", "use_path_style"="true")`,
-    );
+    await server.sql(`CREATE RESOURCE r PROPERTIES${s3.resource(BUCKET, 'x')}`);
     await server.sql(
       'CREATE STORAGE POLICY later PROPERTIES("storage_resource"="r", "cooldown_ttl"="10d")',
     );

@@ -37,11 +37,7 @@ const missing = s3ServerMissing();
     server = await ServerProcess.start({ args });
     await server.sql('CREATE COMPUTE GROUP g');
     for (let i = 0; i < 2; i += 1) await addBackend();
-    await server.sql(
-      `CREATE RESOURCE r PROPERTIES("type"="s3", "s3.endpoint"="${s3.endpoint}", "s3.region"="${s3.region}",
-       "s3.bucket"="cold", "s3.root.path"="root", "s3.access_key"="${s3.accessKey}",
-       "s3.secret_key"="${s3.secretKey}", "use_path_style"="true")`,
-    );
+    await server.sql(`CREATE RESOURCE r PROPERTIES${s3.resource('cold', 'root')}`);
     for (const [name, ttl] of [
       ['soon', '1'],
       ['later', '10d'],

@@ -3,7 +3,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
+import { ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type S3Server, s3ServerMissing, startS3Server } from '../s3_server.ts';
 import { ServerProcess } from './server_process.ts';
@@ -40,12 +40,7 @@ const missing = s3ServerMissing();
   beforeAll(async () => {
     s3 = await startS3Server();
     await s3.createBucket(BUCKET);
-    client = new S3Client({
-      endpoint: s3.endpoint,
-      region: s3.region,
-      forcePathStyle: true,
-      credentials: { accessKeyId: s3.accessKey, secretAccessKey: s3.secretKey },
-    });
+    client = s3.client();
   });
   afterAll(async () => {
     client?.destroy();

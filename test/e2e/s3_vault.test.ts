@@ -2,7 +2,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { DeleteObjectCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
+import { DeleteObjectCommand, ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
 import { type S3Server, s3ServerMissing, startS3Server } from '../s3_server.ts';
 import { GateProxy } from './gate_proxy.ts';
 import { ServerProcess, until } from './server_process.ts';
@@ -31,12 +31,7 @@ const WRONG_SECRET = 'thisIsNotTheSecretKeyOfThatUser0123456789';
     await s3.createBucket('kept');
     await s3.createBucket('vanishing');
     gate = await GateProxy.start(s3.endpoint);
-    client = new S3Client({
-      endpoint: s3.endpoint,
-      region: s3.region,
-      forcePathStyle: true,
-      credentials: { accessKeyId: s3.accessKey, secretAccessKey: s3.secretKey },
-    });
+    client = s3.client();
     server = await ServerProcess.start({
       args: [
         'object_store_retries=2',

@@ -1,9 +1,5 @@
 /** Cooling on a directory, with a store of its own for every backend, and on a real S3 server. */
-import {
-  CreateMultipartUploadCommand,
-  ListMultipartUploadsCommand,
-  S3Client,
-} from '@aws-sdk/client-s3';
+import { CreateMultipartUploadCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -135,12 +131,7 @@ if (missing !== undefined) {
       const spec = { kind: 's3', endpoint, region, accessKey, secretKey } as const;
       const place = { bucket: 'cold', rootPath: 'root', usePathStyle: true };
       const store = new S3Store({ ...spec, ...place }, deps);
-      const client = new S3Client({
-        endpoint,
-        region,
-        forcePathStyle: true,
-        credentials: { accessKeyId: accessKey, secretAccessKey: secretKey },
-      });
+      const client = server.client();
       // As a leader leaves them that is killed in the middle of an upload.
       await run([store, store], 33 * 2 ** 20, async () => {
         const Key = `root/data/${TABLET}/${'a'.repeat(32)}_0.dat`;

@@ -4,11 +4,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { systemClock, systemRandom } from '../../../base/system_ports.ts';
 import type { S3StoreSpec } from '../../../base/schema.ts';
-import {
-  CreateMultipartUploadCommand,
-  ListMultipartUploadsCommand,
-  S3Client,
-} from '@aws-sdk/client-s3';
+import { CreateMultipartUploadCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import type { BodySource } from '../../../base/ports.ts';
 import { S3Store } from '../../../be-agent/store/s3_store.ts';
 import { s3ServerMissing, startS3Server } from '../../s3_server.ts';
@@ -92,12 +88,7 @@ if (missing !== undefined) {
 
     it('leaves no parts behind, neither of what failed nor of what a crash has left', async () => {
       const store = open();
-      const client = new S3Client({
-        endpoint: server.endpoint,
-        region: server.region,
-        forcePathStyle: true,
-        credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey },
-      });
+      const client = server.client();
       const uploads = async (): Promise<(string | undefined)[]> => {
         const answer = await client.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }));
         return (answer.Uploads ?? []).map(({ Key }) => Key);
