@@ -81,13 +81,15 @@ export class CooldownStore {
 
   /**
    * Elects and makes the job of it, in one transaction. A tablet whose lead has changed meanwhile
-   * is left out; undefined when none is left.
+   * is left out, and one whose chosen replica has missed a load since; undefined when none is left.
    */
   async create(job: NewCooldownJob): Promise<CooldownJobWithConfs | undefined> {
     const asked = job.elections.length + job.pushes.length;
     if (asked > COOLDOWN_JOB_TABLETS_MAX) throw new RangeError(`a job of ${asked} tablets`);
     return this.#session.write(async (tx) => {
-      const elected = job.elections.flatMap((election) => elect(tx, this.#leads, election) ?? []);
+      const elected = job.elections.flatMap((election) =>
+        lacksVersions(tx, election.after.replicaId) ? [] : (elect(tx, this.#leads, election) ?? []),
+      );
       const pushes = job.pushes.filter((conf) => isLead(tx, conf));
       const confs = [...elected, ...pushes];
       if (confs.length === 0) return undefined;
@@ -255,6 +257,12 @@ export class CooldownStore {
 }
 
 /** The compare-and-set on the term: undefined when the lead is not what it was. */
+/** By the catalog, which a load that it missed tells before anybody else can. */
+function lacksVersions({ bulk }: WriteSession, replicaId: ReplicaId): boolean {
+  const sql = 'SELECT 1 FROM replica WHERE replica_id = ? AND missing_from IS NOT NULL';
+  return bulk.all(sql, [replicaId]).length > 0;
+}
+
 function elect(
   tx: WriteSession,
   leads: LeadIndex,

@@ -302,11 +302,19 @@ export class ModelServer implements Endpoint, ControlSeen {
     return isEnough;
   }
 
-  /** Gives the tablet another leader, as an operator may. */
+  /** Gives the tablet another leader, as an operator may; refused when that is not complete. */
   async lead(tabletId: TabletId, replicaId: ReplicaId): Promise<void> {
     const life = this.#life;
     const term = this.#deps.rules.nextTerm(this.#deps.journal.leads.get(tabletId));
-    if (life !== undefined) await this.#elected(life, { tabletId, replicaId, term });
+    if (life === undefined || !this.#isWhole(tabletId, replicaId)) return;
+    await this.#elected(life, { tabletId, replicaId, term });
+  }
+
+  /** No load was published without it. */
+  #isWhole(tabletId: TabletId, replicaId: ReplicaId): boolean {
+    const replicas = this.#deps.journal.tablets.get(tabletId)?.replicas ?? [];
+    const replica = replicas.find((one) => one.replicaId === replicaId);
+    return replica !== undefined && replica.missingFrom === undefined;
   }
 
   /** The tablet is gone for readers; its replicas and objects follow. */
@@ -542,9 +550,12 @@ export class ModelServer implements Endpoint, ControlSeen {
     const { tabletId, replicaId, term } = conf;
     const tablet = journal.tablets.get(tabletId);
     if (tablet === undefined) return;
+    const wasWhole = this.#isWhole(tabletId, replicaId);
     if (!rules.isJournalFirst) this.#push(life, tablet, conf);
     await this.#durable(life);
     if (tablet.isDropped || rules.nextTerm(journal.leads.get(tabletId)) !== term) return;
+    // As the catalog decides: it has missed a load since it was chosen.
+    if (wasWhole && !this.#isWhole(tabletId, replicaId)) return;
     journal.leads.set(tabletId, { replicaId, term });
     trace.note(time.nowMs, `tablet ${tabletId}: replica ${replicaId} leads with term ${term}`);
     this.#changed();

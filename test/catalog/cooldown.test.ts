@@ -1,6 +1,6 @@
 /** Leads and cooldown jobs in the catalog. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { type ReplicaId, type TabletId, id } from '../../base/ids.ts';
+import { type BackendId, type ReplicaId, type TabletId, id } from '../../base/ids.ts';
 import type { Catalog } from '../../catalog/catalog.ts';
 import type { Election, NewCooldownJob } from '../../catalog/cooldown.ts';
 import { CatalogFixture } from './fixture.ts';
@@ -61,6 +61,22 @@ describe('an election', () => {
     const third = await create({ elections: [election(1, undefined, lead(12, 9))] });
     expect(third).toBeUndefined();
     expect(await catalog.cooldown.list()).toHaveLength(2);
+  });
+
+  it('is refused for a replica that has missed a load since it was chosen', async () => {
+    const [first, second] = await catalog.replicas.add(
+      [1, 2].map((backend) => ({
+        tabletId: id<TabletId>(1),
+        backendId: id<BackendId>(backend),
+        state: 'CREATING' as const,
+      })),
+    );
+    if (first === undefined || second === undefined) throw new Error('no replicas');
+    await catalog.replicas.markMissing(first, { from: 2, to: 2 });
+    const to = (replicaId: ReplicaId) => [election(1, undefined, lead(replicaId, 1))];
+    expect(await create({ elections: to(first.replicaId) })).toBeUndefined();
+    expect(catalog.cooldown.lead(id(1))).toBeUndefined();
+    expect((await create({ elections: to(second.replicaId) }))?.elected).toBe(1);
   });
 
   it('never lowers a term', async () => {
