@@ -124,6 +124,7 @@ export const ERRORS = {
   USELESS_PROPERTY:        row(1105, 'HY000', "Property '{name}' means nothing {where}"),
   UNKNOWN_PARTITION:       row(1735, 'HY000', "Unknown partition '{partition}' in table '{table}'"),
   DYNAMIC_PARTITIONS:      row(1105, 'HY000', 'Cannot add/drop partition on a Dynamic Partition Table, Use command `ALTER TABLE {table} SET ("dynamic_partition.enable" = "false")` firstly.'),
+  TOO_BIG_PRECISION:       row(1426, '42000', "Too-big precision {digits} specified for '{name}'. Maximum is 6."),
   PARTITION_EXISTS:        row(1517, 'HY000', "Duplicate partition name {name}"),
   NO_PARTITION_FOR_VALUE:  row(1526, 'HY000', 'Table has no partition for value {value}'),
   PARTITION_OVERLAP:       row(1493, 'HY000', 'VALUES LESS THAN value must be strictly increasing for each partition (partition {name})'),

@@ -10,6 +10,9 @@ import { BIGINT, DATETIME, STRING, quoteText, typed, type Spelled } from './spel
 import { lockFunction, spellLockCall } from './user_locks.ts';
 import type { SpellerContext } from './speller_context.ts';
 
+/** As in MySQL: microseconds. */
+const FRACTION_DIGITS_MAX = 6;
+
 type Special = (ctx: SpellerContext, name: string) => Spelled;
 
 /** Functions whose arguments are no plain list. Each begins behind the opening parenthesis. */
@@ -41,12 +44,14 @@ export function spellCall(ctx: SpellerContext): Spelled {
   const key = name.toUpperCase();
   const session = Object.hasOwn(SESSION_FUNCTIONS, key) ? SESSION_FUNCTIONS[key] : undefined;
   if (session !== undefined) {
+    let digits = 0;
     if (ctx.accept('(') && !ctx.accept(')')) {
-      if (session.digits !== true) throw wrongCount(name);
-      ctx.grammar.expression(ctx);
+      if (session.typeOf === undefined) throw wrongCount(name);
+      digits = fractionDigits(ctx, name);
       ctx.expect(')');
     }
-    return typed(ctx.bind(session.value(ctx.session, ctx.nowMs)), session.type);
+    const type = session.typeOf?.(digits) ?? session.type;
+    return typed(ctx.bind(session.value(ctx.session, ctx.nowMs, digits)), type);
   }
   ctx.expect('(');
   const special = Object.hasOwn(SPECIAL, key) ? SPECIAL[key] : undefined;
@@ -60,6 +65,18 @@ export function spellCall(ctx: SpellerContext): Spelled {
   const spec = functionSpec(key);
   if (spec === undefined) throw unknownFunction(ctx, name);
   return spellPlain(ctx, name, spec);
+}
+
+/** Of the fraction of a second. Throws TOO_BIG_PRECISION. */
+function fractionDigits(ctx: SpellerContext, name: string): number {
+  const token = ctx.next();
+  if (token.kind !== 'number' || !/^\d{1,5}$/.test(token.text)) {
+    ctx.at -= 1;
+    throw ctx.unexpected('a number of digits, 0 to 6');
+  }
+  const digits = Number(token.text);
+  if (digits <= FRACTION_DIGITS_MAX) return digits;
+  throw new SqlError('TOO_BIG_PRECISION', { digits, name: name.toLowerCase() });
 }
 
 function unknownFunction(ctx: SpellerContext, name: string): SqlError {

@@ -7,9 +7,10 @@ import type { SelectSession } from './table_provider.ts';
 
 export interface SessionFunction {
   readonly type: StaticType;
-  readonly value: (session: SelectSession, nowMs: number) => SqlValue;
-  /** Takes an optional number of fraction digits. */
-  readonly digits?: true;
+  /** `digits`: of the fraction of a second, 0 to 6. */
+  readonly value: (session: SelectSession, nowMs: number, digits: number) => SqlValue;
+  /** Takes an optional number of fraction digits, by which its type is this. */
+  readonly typeOf?: (digits: number) => StaticType;
 }
 
 const fixed = (type: StaticType, value: SessionFunction['value']): SessionFunction => ({
@@ -18,16 +19,22 @@ const fixed = (type: StaticType, value: SessionFunction['value']): SessionFuncti
 });
 const local = (session: SelectSession, nowMs: number): bigint =>
   toLocal(session.timeZone, BigInt(nowMs) * 1000n) ?? BigInt(nowMs) * 1000n;
-const time = (micros: bigint): SqlValue => formatDatetime(micros, 0)?.slice(11) ?? null;
+const time = (micros: bigint, digits: number): SqlValue =>
+  formatDatetime(micros, digits)?.slice(11) ?? null;
+const datetimeOf = (precision: number): StaticType => ({ kind: 'DATETIME', precision });
+const timeOf = (): StaticType => TIME;
 
 const now: SessionFunction = {
-  ...fixed(DATETIME, (session, nowMs) => formatDatetime(local(session, nowMs), 0) ?? null),
-  digits: true,
+  ...fixed(
+    DATETIME,
+    (session, nowMs, digits) => formatDatetime(local(session, nowMs), digits) ?? null,
+  ),
+  typeOf: datetimeOf,
 };
 const today = fixed(DATE, (session, nowMs) => formatDate(local(session, nowMs)) ?? null);
 const clock: SessionFunction = {
-  ...fixed(TIME, (session, nowMs) => time(local(session, nowMs))),
-  digits: true,
+  ...fixed(TIME, (session, nowMs, digits) => time(local(session, nowMs), digits)),
+  typeOf: timeOf,
 };
 const database = fixed(STRING, (session) => (session.database === '' ? null : session.database));
 const user = fixed(STRING, (session) => session.user);
@@ -46,8 +53,8 @@ export const SESSION_FUNCTIONS: Readonly<Record<string, SessionFunction>> = {
   NOW: now, CURRENT_TIMESTAMP: now, LOCALTIME: now, LOCALTIMESTAMP: now, SYSDATE: now,
   CURDATE: today, CURRENT_DATE: today, CURTIME: clock, CURRENT_TIME: clock,
   UTC_DATE: fixed(DATE, (_, nowMs) => formatDate(BigInt(nowMs) * 1000n) ?? null),
-  UTC_TIME: { ...fixed(TIME, (_, nowMs) => time(BigInt(nowMs) * 1000n)), digits: true },
-  UTC_TIMESTAMP: { ...fixed(DATETIME, (_, nowMs) => formatDatetime(BigInt(nowMs) * 1000n, 0) ?? null), digits: true },
+  UTC_TIME: { ...fixed(TIME, (_, nowMs, digits) => time(BigInt(nowMs) * 1000n, digits)), typeOf: timeOf },
+  UTC_TIMESTAMP: { ...fixed(DATETIME, (_, nowMs, digits) => formatDatetime(BigInt(nowMs) * 1000n, digits) ?? null), typeOf: datetimeOf },
 };
 
 /** UNIX_TIMESTAMP() without an argument. */

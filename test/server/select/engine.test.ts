@@ -276,6 +276,26 @@ describe('result metadata', () => {
     fixture.session = session;
   });
 
+  it('tells fractions of the present second as asked', async () => {
+    const [row = []] = await allRows(
+      await fixture.run(
+        'SELECT NOW(3), CURRENT_TIMESTAMP(6), CURTIME(3), NOW(0), UTC_TIMESTAMP(1)',
+      ),
+    );
+    expect(row.map((cell) => String(cell).replace(/^.*:\d\d/, ''))).toEqual([
+      expect.stringMatching(/^\.\d{3}$/),
+      expect.stringMatching(/^\.\d{3}000$/),
+      expect.stringMatching(/^\.\d{3}$/),
+      '',
+      expect.stringMatching(/^\.\d$/),
+    ]);
+    await expect(fixture.run('SELECT NOW(7)')).rejects.toMatchObject({
+      errno: 1426,
+      message: "Too-big precision 7 specified for 'now'. Maximum is 6.",
+    });
+    await expect(fixture.run('SELECT NOW(id) FROM users')).rejects.toMatchObject({ errno: 1064 });
+  });
+
   it('follows the time zone and the SQL mode of the session', async () => {
     const session = fixture.session;
     fixture.session = { ...session, timeZone: '+02:00', ansiQuotes: true };
