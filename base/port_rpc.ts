@@ -119,9 +119,17 @@ export class PortRpc {
 
   #receive(frame: Frame): void {
     switch (frame.type) {
-      case 'call':
-        void this.#serve(frame.id, frame.name, frame.request);
+      case 'call': {
+        const controller = new AbortController();
+        this.#running.set(frame.id, controller);
+        // Node hands over up to a thousand messages before the thread's timers and disk get their
+        // turn. Work that is done at once would go on as long as the other side asks for more: a
+        // backend of busy readers sent no heartbeat and ended no load.
+        setImmediate(() => {
+          void this.#serve(frame.id, frame.name, frame.request, controller);
+        });
         return;
+      }
       case 'cancel':
         this.#running.get(frame.id)?.abort();
         return;
@@ -137,9 +145,12 @@ export class PortRpc {
     }
   }
 
-  async #serve(id: number, name: string, request: unknown): Promise<void> {
-    const controller = new AbortController();
-    this.#running.set(id, controller);
+  async #serve(
+    id: number,
+    name: string,
+    request: unknown,
+    controller: AbortController,
+  ): Promise<void> {
     try {
       const value = await this.#deps.handler(name, request, controller.signal);
       if (value instanceof Moved)
