@@ -71,6 +71,9 @@ function cooled(seen: Seen): Problem {
     const head = headOf(seen.bucket, tabletId);
     // Nothing of it cools any more; what has cooled is on all replicas what HEAD says.
     const mayBeLocal = !seen.control.hasPolicy(tabletId);
+    // Published right before the policy went, and taken over by nobody: all have all, and the next
+    // leader with a policy begins with that list.
+    if (mayBeLocal && replicas.every(({ state }) => state.metaId === undefined)) continue;
     for (const { disk, state } of replicas) {
       const what = `tablet ${tabletId} on ${disk.name}`;
       const local = state.rowsets.find(({ place }) => place.kind === 'local');
