@@ -14,6 +14,8 @@ import { shownText } from '../../parser/shown_text.ts';
 const FLUSH_MS = 500;
 /** Entries that are collected at most before they are made into text. */
 const COLLECTED_MAX = 200;
+/** Between two warnings that lines are lost: a flood of statements is no flood of warnings. */
+const WARN_MS = 10_000;
 /** Texts whose shown form is kept. */
 const TEXTS_MAX = 50;
 /** Bytes that wait for the disk at most. */
@@ -67,6 +69,8 @@ export class AuditLog {
   #stopTimer: (() => void) | undefined;
   #waitingBytes = 0;
   #dropped = 0;
+  /** When it was last said that lines are lost, monotonic milliseconds. */
+  #warnedMs = Number.NEGATIVE_INFINITY;
   #writing: Promise<void> = Promise.resolve();
   #isFailing = false;
 
@@ -137,9 +141,12 @@ export class AuditLog {
   }
 
   #write(piece: Uint8Array, lines: number): void {
-    const { log } = this.#options;
+    const { clock, log } = this.#options;
     if (this.#waitingBytes + piece.byteLength > WAITING_BYTES_MAX) {
       this.#dropped += lines;
+      const now = clock.monotonic();
+      if (now - this.#warnedMs < WARN_MS) return;
+      this.#warnedMs = now;
       log.warn('the audit log is not written fast enough: lines are lost', {
         dropped: this.#dropped,
       });
