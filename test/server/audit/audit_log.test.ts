@@ -162,13 +162,21 @@ describe('the audit log', () => {
   });
 
   it('drops rather than collect without end', async () => {
-    const log = open();
+    let warnings = 0;
+    const counting = {
+      ...SILENT_LOG,
+      warn: () => {
+        warnings += 1;
+      },
+    };
+    const log = new AuditLog({ dir: join(dir, 'log'), config, clock, log: counting });
     const long = `SELECT '${'x'.repeat(4000)}'`;
     // 40 MB, before the disk gets a turn.
     for (let at = 0; at < 10_000; at += 1) log.record(entry(long));
     await log.flush();
     expect(log.dropped).toBeGreaterThan(4000);
     expect((await statements()).length + log.dropped).toBe(10_000);
+    expect(warnings).toBe(1);
   });
 
   it('is silent when it is off', async () => {
