@@ -5,6 +5,7 @@ import { type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
 import { tabletsSize } from '../replica_sizes.ts';
 import type { Services } from '../services.ts';
 import { type Listing, everyRow } from './listing.ts';
+import { shareGraph } from './share_graph.ts';
 
 export interface SkewSource {
   readonly services: Pick<Services, 'board' | 'catalog'>;
@@ -19,8 +20,6 @@ interface Bucket {
   bytes: number;
 }
 
-/** One `>` for each percent, as in Doris. */
-const PERCENTS = 100;
 /** Tablets between two turns of the event loop, some 5 ms. */
 const TABLETS_PER_TURN = 500;
 
@@ -39,14 +38,14 @@ export const DATA_SKEW: Listing<SkewSource> = {
       const buckets = await bucketsOf(source, partition);
       const all = buckets.reduce((sum, { bytes }) => sum + bytes, 0);
       for (const [at, bucket] of buckets.entries()) {
-        const percent = all === 0 ? 0 : (bucket.bytes * PERCENTS) / all;
+        const { graph, percent } = shareGraph(bucket.bytes, all);
         rows.push([
           partition.name,
           BigInt(at),
           BigInt(bucket.rows),
           BigInt(Math.round(bucket.bytes)),
-          '>'.repeat(Math.round(percent)),
-          `${percent.toFixed(2)}%`,
+          graph,
+          `${percent}%`,
         ]);
       }
     }

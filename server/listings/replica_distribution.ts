@@ -4,6 +4,7 @@ import type { PartitionDef, TableDef } from '../../base/schema.ts';
 import { type SqlRow, bigintColumn, textColumn } from '../../base/values.ts';
 import type { Services } from '../services.ts';
 import { type Listing, everyRow } from './listing.ts';
+import { shareGraph } from './share_graph.ts';
 
 export interface DistributionSource {
   readonly services: Pick<Services, 'board' | 'catalog'>;
@@ -17,9 +18,6 @@ interface Share {
   /** On its disk. */
   bytes: number;
 }
-
-/** One `>` for each percent, as in Doris. */
-const PERCENTS = 100;
 
 /** The columns that Doris's manual names, then what it has of sizes. */
 export const REPLICA_DISTRIBUTION: Listing<DistributionSource> = {
@@ -73,6 +71,6 @@ async function sharesOf({
 }
 
 function part(some: number, all: number): readonly [graph: string, percent: string] {
-  const percent = all === 0 ? 0 : (some * PERCENTS) / all;
-  return ['>'.repeat(Math.round(percent)), `${percent.toFixed(2)} %`];
+  const { graph, percent } = shareGraph(some, all);
+  return [graph, `${percent} %`];
 }
