@@ -20,6 +20,7 @@ import {
 } from '../base/schema.ts';
 import { badProperty, readProperties } from '../parser/properties.ts';
 import type { Properties } from '../parser/statement.ts';
+import { readAllocation } from './table_replication.ts';
 
 type Property = Properties[number];
 
@@ -113,15 +114,11 @@ export function readDynamicProperties(
   return { stored, rule, column, withoutEffect };
 }
 
-const ALLOCATED = /^\s*tag\.location\.[^\s:,]+\s*:\s*(\d{1,9})\s*$/;
-
 /** `tag.location.default: 3` is 3: partitions are in the compute group of their table. */
 function withoutAllocation(property: Property): Property {
   if (property.key !== 'dynamic_partition.replication_allocation') return property;
-  const [, num] = ALLOCATED.exec(property.value) ?? [];
-  if (num !== undefined)
-    return { ...property, key: 'dynamic_partition.replication_num', value: num };
-  throw badProperty(property, '"tag.location.<compute group>: <number>"');
+  const value = String(readAllocation(property).num);
+  return { ...property, key: 'dynamic_partition.replication_num', value };
 }
 
 function checkText(property: Property): void {

@@ -88,7 +88,8 @@ function readAsked(properties: Properties): Asked {
   return { num, group };
 }
 
-function readAllocation(property: Property): { readonly tag: string; readonly num: number } {
+/** Of `replication_allocation`, by whatever name. Throws BAD_PROPERTY. */
+export function readAllocation(property: Property): { readonly tag: string; readonly num: number } {
   const [, tag, digits] = ALLOCATED.exec(property.value) ?? [];
   const num = Number(digits);
   if (tag === undefined || num < COUNT.min || num > COUNT.max) {
