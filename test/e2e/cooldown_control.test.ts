@@ -20,8 +20,7 @@ let server: ServerProcess;
 let bucket: string;
 
 beforeAll(async () => {
-  const set = Object.entries(SETTINGS).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
-  server = await ServerProcess.start({ args: ['--embedded', 'g=3', ...set] });
+  server = await ServerProcess.start({ args: ['--embedded', 'g=3'], settings: SETTINGS });
   bucket = join(server.dataDir, 'bucket');
   await server.sql(
     `CREATE RESOURCE r PROPERTIES("type" = "local", "local.root.path" = "${bucket}")`,

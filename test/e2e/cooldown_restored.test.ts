@@ -22,8 +22,7 @@ const CATALOG = ['catalog.db', 'catalog.db-wal', 'catalog.db-shm'];
 const servers: ServerProcess[] = [];
 
 async function start(bucketOf?: ServerProcess): Promise<ServerProcess> {
-  const set = Object.entries(SETTINGS).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
-  const server = await ServerProcess.start({ args: ['--embedded', 'g=2', ...set] });
+  const server = await ServerProcess.start({ args: ['--embedded', 'g=2'], settings: SETTINGS });
   servers.push(server);
   const bucket = join((bucketOf ?? server).dataDir, 'bucket');
   await server.sql(

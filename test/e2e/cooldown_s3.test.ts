@@ -43,8 +43,7 @@ const missing = s3ServerMissing();
     s3 = await startS3Server();
     await s3.createBucket(BUCKET);
     client = s3.client();
-    const set = Object.entries(SETTINGS).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
-    server = await ServerProcess.start({ args: ['--embedded', 'g=3', ...set] });
+    server = await ServerProcess.start({ args: ['--embedded', 'g=3'], settings: SETTINGS });
     await server.sql(`CREATE RESOURCE r PROPERTIES${s3.resource(BUCKET, ROOT)}`);
     await server.sql(
       'CREATE STORAGE POLICY soon PROPERTIES("storage_resource"="r", "cooldown_ttl"="1")',

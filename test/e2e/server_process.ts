@@ -31,6 +31,8 @@ export interface ServerOptions {
   readonly dataDir?: string;
   /** More arguments of `serve`. */
   readonly args?: readonly string[];
+  /** As `--set key=value`. */
+  readonly settings?: Readonly<Record<string, string>>;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -158,8 +160,11 @@ export class ServerProcess {
   /** Starts the process on the directory and waits for its ready line. */
   async launch(on: { readonly httpPort?: number } = {}): Promise<void> {
     const ports = ['--mysql-port', '0', '--http-port', String(on.httpPort ?? 0)];
-    const { args = [], env = {} } = this.#options;
-    const run = new ProgramRun(['serve', '--data-dir', this.dataDir, ...ports, ...args], { env });
+    const { args = [], settings = {}, env = {} } = this.#options;
+    const set = Object.entries(settings).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
+    const run = new ProgramRun(['serve', '--data-dir', this.dataDir, ...ports, ...args, ...set], {
+      env,
+    });
     this.#run = run;
     const line = /^ready mysql=[^:]+:(\d+) http=[^:]+:(\d+) data=(.+)$/m;
     await until('the ready line', () => {
